@@ -1,0 +1,37 @@
+# make demo, make test: everything needed is set up on the way.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint bench venv clean
+
+demo: venv
+	$(BIN)/apmatrix demo examples/three-guests.toml
+
+test: venv
+	$(BIN)/pytest -n 2
+
+lint: venv
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python -m benchmarks
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "apmatrix needs Python 3.11 or newer: install it or say make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "apmatrix needs Python 3.11 or newer, $(PYTHON) is older: say make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Debian package python3-venv"; apt-get -q update && apt-get -qy install python3-venv && $(PYTHON) -m venv $(VENV); \
+	  else echo "python3-venv is missing: install it"; exit 1; fi; }
+	@echo "installing apmatrix and its Python packages into $(VENV)"
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""apmatrix: AP (Adjunct Processor) virtualization for IBM Z, as software."""

@@ -1,0 +1,45 @@
+"""Values and encodings of the AP architecture. Knows nobody."""
+
+from apmatrix.arch.cardtype import CardType, Mode
+from apmatrix.arch.codes import ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
+from apmatrix.arch.controlblock import ControlBlock, CrycbFormat
+from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
+from apmatrix.arch.info import Configuration, Functions, QueueInfo
+from apmatrix.arch.layout import Layout, bits, flag, octets, text
+from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask
+from apmatrix.arch.matrix import EMPTY_MATRIX, FULL_MATRIX, Apqn, Matrix
+from apmatrix.arch.registers import Instruction, Registers
+from apmatrix.arch.status import QueueStatus
+
+__all__ = [
+    "ALL_BITS",
+    "EMPTY_MATRIX",
+    "FULL_MATRIX",
+    "NO_BITS",
+    "ApmatrixError",
+    "Apqn",
+    "CardType",
+    "ConditionCode",
+    "Configuration",
+    "ControlBlock",
+    "CrycbFormat",
+    "Facility",
+    "FunctionCode",
+    "Functions",
+    "Instruction",
+    "Interruption",
+    "Layout",
+    "Mask",
+    "Matrix",
+    "Mode",
+    "Opcode",
+    "ProgramCheck",
+    "QueueInfo",
+    "QueueStatus",
+    "Registers",
+    "ResponseCode",
+    "bits",
+    "flag",
+    "octets",
+    "text",
+]

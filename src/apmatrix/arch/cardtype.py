@@ -1,0 +1,62 @@
+"""Types of Crypto Express adapters: CEX4A to CEX8P (hardware.md 2.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from apmatrix.arch.info import Functions
+
+
+class Mode(Enum):
+    """What an adapter's firmware is: the last letter of a card type."""
+
+    ACCELERATOR = "A"
+    CCA = "C"
+    EP11 = "P"
+
+
+DEFAULT_FUNCTIONS = {
+    Mode.ACCELERATOR: Functions(0x6A800000),
+    Mode.CCA: Functions(0x93800000),
+    Mode.EP11: Functions(0x86800000),
+}
+"""Facility bits of a card whose file entry has no ``functions`` (hardware.md 2.2)."""
+
+DEFAULT_DEPTH = 8
+"""Queue depth of a card whose file entry has no ``depth``."""
+
+_FIRST_GENERATION = 4
+_FIRST_HARDWARE_TYPE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CardType:
+    """A generation (4 to 8) and a mode: ``CEX8C``."""
+
+    generation: int
+    mode: Mode
+
+    @classmethod
+    def parse(cls, text: str) -> CardType:
+        """Read ``CEX4A`` … ``CEX8P``; ValueError otherwise."""
+        found = re.fullmatch(r"CEX([4-8])([ACP])", text)
+        if not found:
+            raise ValueError(
+                f"{text!r} is not a card type: CEX4 to CEX8 with A, C or P behind, such as CEX8C"
+            )
+        return cls(int(found[1]), Mode(found[2]))
+
+    @property
+    def hardware_type(self) -> int:
+        """The type number that TAPQ reports: 10 for CEX4 to 14 for CEX8."""
+        return self.generation - _FIRST_GENERATION + _FIRST_HARDWARE_TYPE
+
+    @property
+    def functions(self) -> Functions:
+        """The facility bits that such a card has by default."""
+        return DEFAULT_FUNCTIONS[self.mode]
+
+    def __str__(self) -> str:
+        return f"CEX{self.generation}{self.mode.value}"

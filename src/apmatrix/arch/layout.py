@@ -1,0 +1,180 @@
+"""Declared formats: registers, control blocks and message headers as classes.
+
+A :class:`Layout` is an immutable bit string whose fields are declared once, with IBM bit numbers (bit 0 is
+the most significant one), and which parses, builds, compares and prints itself::
+
+    class QueueStatus(Layout, width=32):
+        empty = flag(0)
+        response_code = bits(8, 15, ResponseCode)
+
+    QueueStatus(0x80000000).empty                      # True
+    QueueStatus(response_code=ResponseCode.BUSY)       # QueueStatus(00050000: response_code=BUSY)
+
+Blocks in storage count in bytes: :func:`octets` and :func:`text` take an offset and a length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, cast, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Field(Generic[T]):
+    """One field of a :class:`Layout`: bits ``first`` to ``last``, IBM numbering, both included.
+
+    ``decode`` turns the field's number into its value. ``encode`` is the reverse.
+    """
+
+    def __init__(self, first: int, last: int, decode: Callable[[int], T], encode: Callable[[T], int]) -> None:
+        self.first = first
+        self.last = last
+        self.decode = decode
+        self.encode = encode
+        self.limit = 1 << (last - first + 1)
+        self.name = ""
+        self.shift = 0
+
+    def __set_name__(self, owner: type[Layout], name: str) -> None:
+        self.name = name
+
+    def place(self, width: int) -> None:
+        """Fix the field's position in a layout of ``width`` bits; ValueError if it does not fit."""
+        if not 0 <= self.first <= self.last < width:
+            raise ValueError(f"field {self.name}: bits {self.first}-{self.last} outside 0-{width - 1}")
+        self.shift = width - 1 - self.last
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: Layout, owner: type) -> T: ...
+    def __get__(self, instance: Layout | None, owner: type) -> Self | T:
+        if instance is None:
+            return self
+        return self.decode((instance.value >> self.shift) & (self.limit - 1))
+
+    def insert(self, value: int, content: T) -> int:
+        """``value`` with this field replaced by ``content``; ValueError if it does not fit."""
+        number = self.encode(content)
+        if not 0 <= number < self.limit:
+            raise ValueError(f"{self.name}={content!r} does not fit bits {self.first}-{self.last}")
+        return value & ~((self.limit - 1) << self.shift) | number << self.shift
+
+
+def _index(value: SupportsIndex) -> int:
+    return value.__index__()
+
+
+@overload
+def bits(first: int, last: int) -> Field[int]: ...
+@overload
+def bits(first: int, last: int, kind: Callable[[int], T]) -> Field[T]: ...
+def bits(first: int, last: int, kind: Callable[[int], Any] = int) -> Field[Any]:
+    """A field of bits ``first`` to ``last``; ``kind`` (an IntEnum, Mask …) gives it a type."""
+    return Field(first, last, kind, _index)
+
+
+def flag(bit: int) -> Field[bool]:
+    """A single bit."""
+    return Field(bit, bit, bool, int)
+
+
+@overload
+def octets(offset: int, length: int) -> Field[int]: ...
+@overload
+def octets(offset: int, length: int, kind: Callable[[int], T]) -> Field[T]: ...
+def octets(offset: int, length: int, kind: Callable[[int], Any] = int) -> Field[Any]:
+    """A big-endian number of ``length`` bytes at byte ``offset`` of a block."""
+    return Field(offset * 8, (offset + length) * 8 - 1, kind, _index)
+
+
+def text(offset: int, length: int) -> Field[bytes]:
+    """``length`` raw bytes at byte ``offset``; shorter content is padded with zeros on the right."""
+
+    def decode(number: int) -> bytes:
+        return number.to_bytes(length, "big")
+
+    def encode(content: bytes) -> int:
+        if len(content) > length:
+            raise ValueError(f"{content!r} is longer than {length} bytes")
+        return int.from_bytes(content.ljust(length, b"\0"), "big")
+
+    return Field(offset * 8, (offset + length) * 8 - 1, decode, encode)
+
+
+class Layout:
+    """Base of declared formats; see the module's text.
+
+    A subclass names its size, ``width`` in bits or ``size`` in bytes, and declares fields. Instances are
+    values: hashable, equal when their type and bits are equal.
+    """
+
+    __slots__ = ("value",)
+
+    WIDTH: ClassVar[int] = 0
+    FIELDS: ClassVar[dict[str, Field[Any]]] = {}
+
+    value: int
+
+    def __init_subclass__(cls, width: int = 0, size: int = 0) -> None:
+        super().__init_subclass__()
+        cls.WIDTH = width or size * 8 or cls.WIDTH
+        own = {name: item for name, item in vars(cls).items() if isinstance(item, Field)}
+        for item in own.values():
+            item.place(cls.WIDTH)
+        cls.FIELDS = {**cls.FIELDS, **own}
+
+    def __init__(self, value: SupportsIndex = 0, /, **fields: Any) -> None:
+        number = value.__index__()
+        if not 0 <= number < 1 << self.WIDTH:
+            raise ValueError(f"{type(self).__name__}: {number:#x} does not fit {self.WIDTH} bits")
+        for name, content in fields.items():
+            number = self.FIELDS[name].insert(number, content)
+        object.__setattr__(self, "value", number)
+
+    def __setattr__(self, name: str, content: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is a value: use replace({name}=…)")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is a value")
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray | memoryview) -> Self:
+        """Read the layout from the start of ``data``; ValueError if that is too short."""
+        size = cls.WIDTH // 8
+        if len(data) < size:
+            raise ValueError(f"{cls.__name__} needs {size} bytes, got {len(data)}")
+        return cls(int.from_bytes(data[:size], "big"))
+
+    def __bytes__(self) -> bytes:
+        return self.value.to_bytes(self.WIDTH // 8, "big")
+
+    def replace(self, **fields: Any) -> Self:
+        """A copy with the named fields changed; ValueError for content that does not fit."""
+        return type(self)(self.value, **fields)
+
+    def __index__(self) -> int:
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and cast("Layout", other).value == self.value
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.value))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={_show(item.__get__(self, type(self)))}"
+            for name, item in self.FIELDS.items()
+            if (self.value >> item.shift) & (item.limit - 1)
+        )
+        word = f"{self.value:0{self.WIDTH // 4}x}: " if self.WIDTH <= 64 else ""
+        return f"{type(self).__name__}({word}{shown})"
+
+
+def _show(content: object) -> str:
+    name = getattr(content, "name", None)
+    return str(name) if name else f"{content:#x}" if type(content) is int else str(content)

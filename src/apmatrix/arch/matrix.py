@@ -1,0 +1,98 @@
+"""APQNs, and matrices of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask, parse_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Apqn(NamedTuple):
+    """The address of a queue: adapter (APID) and usage domain (APQI), printed ``05.00ab``."""
+
+    adapter: int
+    domain: int
+
+    @classmethod
+    def parse(cls, text: str) -> Apqn:
+        """Read ``05.00ab``, both parts hexadecimal; ValueError otherwise."""
+        adapter, dot, domain = text.strip().partition(".")
+        try:
+            if not dot:
+                raise ValueError
+            return cls(parse_number("0x" + adapter), parse_number("0x" + domain))
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)"
+            ) from None
+
+    @classmethod
+    def from_code(cls, code: int) -> Apqn:
+        """The APQN of a 16-bit number, adapter first."""
+        return cls(code >> 8 & 0xFF, code & 0xFF)
+
+    @property
+    def code(self) -> int:
+        """The 16-bit number ``adapter << 8 | domain`` that registers carry."""
+        return self.adapter << 8 | self.domain
+
+    def __str__(self) -> str:
+        return f"{self.adapter:02x}.{self.domain:04x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Adapters (APM), usage domains (AQM) and control domains (ADM).
+
+    The queues it gives access to are the product APM × AQM; single APQNs cannot be left out.
+    """
+
+    apm: Mask = NO_BITS
+    aqm: Mask = NO_BITS
+    adm: Mask = NO_BITS
+
+    def __and__(self, other: Matrix) -> Matrix:
+        """What both allow, mask by mask: how a SIE level narrows the one above it (KVM-40)."""
+        return Matrix(self.apm & other.apm, self.aqm & other.aqm, self.adm & other.adm)
+
+    def __or__(self, other: Matrix) -> Matrix:
+        return Matrix(self.apm | other.apm, self.aqm | other.aqm, self.adm | other.adm)
+
+    def __le__(self, other: Matrix) -> bool:
+        return self.apm <= other.apm and self.aqm <= other.aqm and self.adm <= other.adm
+
+    def __contains__(self, apqn: tuple[int, int]) -> bool:
+        return apqn[0] in self.apm and apqn[1] in self.aqm
+
+    def __len__(self) -> int:
+        """Number of APQNs."""
+        return len(self.apm) * len(self.aqm)
+
+    def apqns(self) -> Iterator[Apqn]:
+        """All APQNs, adapters ascending, then domains."""
+        domains = tuple(self.aqm)
+        return (Apqn(adapter, domain) for adapter in self.apm for domain in domains)
+
+    def shares_queues(self, other: Matrix) -> bool:
+        """True if some APQN is in both; constant time, whatever the size of the matrices."""
+        return self.apm.overlaps(other.apm) and self.aqm.overlaps(other.aqm)
+
+    def shared(self, other: Matrix) -> Matrix:
+        """The APQNs that are in both, as a matrix without control domains."""
+        return Matrix(self.apm & other.apm, self.aqm & other.aqm)
+
+    def describe(self) -> str:
+        """For people: ``adapters 5-6, usage domains 4,171, control domains none``."""
+        named = (("adapters", self.apm), ("usage domains", self.aqm), ("control domains", self.adm))
+        return ", ".join(f"{name} {mask.ranges() or 'none'}" for name, mask in named)
+
+
+EMPTY_MATRIX = Matrix()
+"""No adapters, no domains."""
+
+FULL_MATRIX = Matrix(ALL_BITS, ALL_BITS, ALL_BITS)
+"""Everything: the neutral element of AND."""

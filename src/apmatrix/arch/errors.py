@@ -4,8 +4,8 @@
     └── ProgramCheck            an AP instruction ended with a program interruption
 
 Each room adds its own branches below the root (``config.ConfigError``, ``machine.ProfileError``,
-``linux.Refusal`` …). At a sysfs or ioctl edge they become the errno that the kernel gives, at the command line
-a sentence.
+``linux.Refusal`` …). At a sysfs or ioctl edge they become the errno that the kernel gives, at the command
+line a sentence.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ Blocks in storage count in bytes: :func:`octets` and :func:`text` take an offset
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +160,7 @@ class Layout:
         return self.value
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and cast("Layout", other).value == self.value
+        return type(other) is type(self) and other.value == self.value
 
     def __hash__(self) -> int:
         return hash((type(self), self.value))

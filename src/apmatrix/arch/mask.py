@@ -20,7 +20,8 @@ class Mask:
     """An immutable set of numbers 0-255, printed the way IBM and Linux print it (MTX-45, host.md section 0).
 
     Set operations take constant time: a mask is one Python int. ``Mask.of(5, 6)`` makes one from numbers,
-    ``Mask.parse_ids("5,6,0x20-0x2f")`` from text as people write it, ``Mask.parse_hex("0x06…")`` from the 64 digits of sysfs.
+    ``Mask.parse_ids("5,6,0x20-0x2f")`` from text as people write it, ``Mask.parse_hex("0x06…")`` from the
+    digits of sysfs.
     """
 
     __slots__ = ("value",)

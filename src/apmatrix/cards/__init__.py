@@ -1,0 +1,32 @@
+"""What is behind a queue: the queue engine, the cards and their firmware. Stands on arch."""
+
+from apmatrix.cards.adapter import Adapter, AdapterState, Inline, Workers
+from apmatrix.cards.clock import Clock, ManualClock, RealClock, Timer
+from apmatrix.cards.errors import CardError
+from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss, ScriptedAnswers
+from apmatrix.cards.firmware import Firmware, Request
+from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
+
+__all__ = [
+    "Adapter",
+    "AdapterState",
+    "Answer",
+    "CardError",
+    "Clock",
+    "Delivery",
+    "Failure",
+    "Filter",
+    "Firmware",
+    "Function",
+    "Handling",
+    "Indication",
+    "Inline",
+    "Loss",
+    "ManualClock",
+    "Queue",
+    "RealClock",
+    "Request",
+    "ScriptedAnswers",
+    "Timer",
+    "Workers",
+]

@@ -1,0 +1,153 @@
+"""An adapter: a card in the machine, with its state and its queues."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from apmatrix.arch import CardType, Functions, QueueInfo, ResponseCode
+from apmatrix.arch.cardtype import DEFAULT_DEPTH
+from apmatrix.cards.errors import CardError
+from apmatrix.cards.filters import FilterChain
+from apmatrix.cards.models import firmware_for
+from apmatrix.cards.queue import Failure, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.cards.clock import Clock
+    from apmatrix.cards.firmware import Admission, Firmware, Request
+
+DEFAULT_MESSAGE_LIMIT: Final = 3
+"""Longest message in units of 4 KiB."""
+
+_MAX_DEPTH: Final = 16  # the depth field has four bits
+_MAX_MESSAGE_LIMIT: Final = 15
+
+
+class AdapterState(Enum):
+    """What the machine makes of an adapter; the values are those of the configuration file."""
+
+    ONLINE = "online"
+    DECONFIGURED = "deconfigured"
+    CHECKSTOPPED = "checkstopped"
+
+
+_OBSTACLES: Final = {
+    AdapterState.ONLINE: ResponseCode.NORMAL,
+    AdapterState.DECONFIGURED: ResponseCode.DECONFIGURED,
+    AdapterState.CHECKSTOPPED: ResponseCode.CHECKSTOPPED,
+}
+
+
+class Workers(Protocol):
+    """Where requests are processed: a :class:`concurrent.futures.Executor` fits."""
+
+    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Have ``action`` called soon; RuntimeError when no more work is taken."""
+
+
+class Inline:
+    """Workers that process each request at once, inside NQAP: for tests that need no threads."""
+
+    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
+        """Call ``action`` now."""
+        action(*arguments)
+
+
+class Adapter:
+    """A Crypto Express card: type, facility bits, state, filters, and up to 256 queues.
+
+    ``message_limit`` is in units of 4 KiB (0 means 12 KiB), ``reset_duration`` in seconds of ``clock`` (0: a
+    reset completes at once). ``hardware_type`` is what TAPQ reports, if that shall differ from the card type's;
+    ``compatible_type`` what QACT answers for a type that Linux does not know. CardError for a depth or
+    limit that the information word has no room for.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        card_type: CardType,
+        functions: Functions | None = None,
+        depth: int = DEFAULT_DEPTH,
+        message_limit: int = DEFAULT_MESSAGE_LIMIT,
+        *,
+        clock: Clock,
+        workers: Workers,
+        state: AdapterState = AdapterState.ONLINE,
+        firmware: Firmware | None = None,
+        reset_duration: float = 0.0,
+        hardware_type: int | None = None,
+        compatible_type: int | None = None,
+    ) -> None:
+        if not 1 <= depth <= _MAX_DEPTH:
+            raise CardError(f"adapter {number:02x}: depth {depth} is outside 1-{_MAX_DEPTH}")
+        if not 0 <= message_limit <= _MAX_MESSAGE_LIMIT:
+            raise CardError(f"adapter {number:02x}: message limit {message_limit} is outside 0-{_MAX_MESSAGE_LIMIT}")
+        self.number = number
+        self.card_type = card_type
+        self.functions = card_type.functions if functions is None else functions
+        self.depth = depth
+        self.message_limit = message_limit
+        self.clock = clock
+        self.workers = workers
+        self.reset_duration = reset_duration
+        self.hardware_type = card_type.hardware_type if hardware_type is None else hardware_type
+        self.compatible_type = compatible_type
+        self.firmware = firmware_for(card_type) if firmware is None else firmware
+        self.filters = FilterChain()
+        self.failures: deque[Failure] = deque(maxlen=16)
+        self.obstacle = _OBSTACLES[state]
+        self._state = state
+        self._queues: dict[int, Queue] = {}
+        self._lock = threading.Lock()  # guards _queues and changes of the state; taken before a queue's lock
+
+    def __repr__(self) -> str:
+        return f"<Adapter {self.number:02x} {self.card_type} {self._state.value}>"
+
+    @property
+    def state(self) -> AdapterState:
+        """Online, deconfigured or checkstopped."""
+        return self._state
+
+    def set_state(self, state: AdapterState) -> None:
+        """Change the state; an adapter that stops working loses everything in its queues."""
+        with self._lock:
+            self._state = state
+            self.obstacle = _OBSTACLES[state]
+            if state is not AdapterState.ONLINE:
+                for queue in self._queues.values():
+                    queue.drop()
+
+    @property
+    def max_message_size(self) -> int:
+        """Longest message in bytes."""
+        return self.message_limit * 4096 or 12288
+
+    def queue(self, domain: int) -> Queue:
+        """The queue of usage domain ``domain`` (0-255), made when first asked for."""
+        found = self._queues.get(domain)
+        if found is None:
+            if not 0 <= domain <= 255:
+                raise CardError(f"adapter {self.number:02x}: domain {domain} is outside 0-255")
+            with self._lock:
+                found = self._queues.setdefault(domain, Queue(self, domain))
+        return found
+
+    def info(self, highest_domain: int) -> QueueInfo:
+        """TAPQ's information word, for a machine whose domains end at ``highest_domain``."""
+        return QueueInfo(
+            functions=self.functions,
+            hardware_type=self.hardware_type,
+            highest_domain=highest_domain,
+            message_limit=self.message_limit,
+            depth_code=self.depth - 1,
+        )
+
+    def admit(self, domain: int, request: Request) -> Admission:
+        """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else the firmware's."""
+        if request.special and not self.functions.special_commands:
+            return ResponseCode.FACILITY_NOT_INSTALLED
+        return self.firmware.admit(domain, request)

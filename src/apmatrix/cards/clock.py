@@ -1,0 +1,177 @@
+"""Injected time: the real clock in production, a manual one in tests.
+
+Everything that waits takes a :class:`Clock`. Nothing here knows about queues; a clock's own lock is the
+innermost one, so it may be used with any other lock held. Actions run without any lock of the clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LINGER = 1.0
+"""Seconds that the real clock's thread waits for another timer before it ends."""
+
+
+class Timer(Protocol):
+    """An action that has been put off."""
+
+    def cancel(self) -> None:
+        """Make sure that the action does not start any more; harmless if it already ran."""
+
+
+class Clock(ABC):
+    """Seconds that never go back, actions at a later time, and waiting with a limit."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Seconds since some fixed moment."""
+
+    @abstractmethod
+    def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
+        """Run ``action`` once, ``delay`` seconds from now, on a thread of the clock's choice."""
+
+    @abstractmethod
+    def wait_for(
+        self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None
+    ) -> bool:
+        """Wait on ``condition``, which the caller holds, until ``predicate`` is true.
+
+        False if ``timeout`` seconds of this clock passed before; without a timeout it waits for ever.
+        """
+
+
+class _Alarm:
+    """An entry of the list of timers: sorted by time, then by the order of making."""
+
+    __slots__ = ("action", "due", "order")
+
+    def __init__(self, due: float, order: int, action: Callable[[], None]) -> None:
+        self.due = due
+        self.order = order
+        self.action: Callable[[], None] | None = action
+
+    def __lt__(self, other: _Alarm) -> bool:
+        return (self.due, self.order) < (other.due, other.order)
+
+    def cancel(self) -> None:
+        self.action = None
+
+    def run(self) -> None:
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+
+
+class RealClock(Clock):
+    """The machine's monotonic clock. One daemon thread runs the timers, and only while there are some."""
+
+    def __init__(self) -> None:
+        self._order = itertools.count()
+        self._alarms: list[_Alarm] = []
+        self._changed = threading.Condition(threading.Lock())
+        self._thread: threading.Thread | None = None
+
+    def now(self) -> float:
+        """Seconds since the system started."""
+        return time.monotonic()
+
+    def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
+        """Run ``action`` on the clock's thread."""
+        alarm = _Alarm(self.now() + delay, next(self._order), action)
+        with self._changed:
+            heapq.heappush(self._alarms, alarm)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="apmatrix-clock", daemon=True)
+                self._thread.start()
+            else:
+                self._changed.notify()
+        return alarm
+
+    def wait_for(
+        self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None
+    ) -> bool:
+        """Wait in real time."""
+        return condition.wait_for(predicate, timeout)
+
+    def _run(self) -> None:
+        while alarm := self._next():
+            alarm.run()
+
+    def _next(self) -> _Alarm | None:
+        """Wait for the next timer that is due; None when there was nothing to do for a while."""
+        with self._changed:
+            while True:
+                if not self._alarms and not self._changed.wait_for(lambda: bool(self._alarms), _LINGER):
+                    self._thread = None
+                    return None
+                remaining = self._alarms[0].due - self.now()
+                if remaining <= 0:
+                    return heapq.heappop(self._alarms)
+                self._changed.wait(remaining)
+
+
+class ManualClock(Clock):
+    """Time that stands still until :meth:`advance` moves it: for tests.
+
+    ``advance`` must not be called with a lock held that a timer's action or a waiting thread needs.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = start
+        self._order = itertools.count()
+        self._alarms: list[_Alarm] = []
+        self._waiting: list[threading.Condition] = []
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """The start plus all that was advanced."""
+        return self._now
+
+    def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
+        """Run ``action`` inside the :meth:`advance` that reaches its time, never before."""
+        with self._lock:
+            alarm = _Alarm(self._now + max(0.0, delay), next(self._order), action)
+            heapq.heappush(self._alarms, alarm)
+        return alarm
+
+    def advance(self, seconds: float) -> None:
+        """Move time on; due timers run in the order of their times, each seeing its own time as now."""
+        target = self._now + seconds
+        while alarm := self._take_due(target):
+            alarm.run()
+        with self._lock:
+            self._now = target
+            waiting = list(self._waiting)
+        for condition in waiting:
+            with condition:
+                condition.notify_all()
+
+    def wait_for(
+        self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None
+    ) -> bool:
+        """Wait for the condition; the timeout passes only by :meth:`advance`."""
+        with self._lock:
+            end = None if timeout is None else self._now + timeout
+            self._waiting.append(condition)
+        try:
+            condition.wait_for(lambda: predicate() or (end is not None and self._now >= end))
+        finally:
+            with self._lock:
+                self._waiting.remove(condition)
+        return predicate()
+
+    def _take_due(self, target: float) -> _Alarm | None:
+        with self._lock:
+            if not self._alarms or self._alarms[0].due > target:
+                return None
+            alarm = heapq.heappop(self._alarms)
+            self._now = max(self._now, alarm.due)
+            return alarm

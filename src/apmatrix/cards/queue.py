@@ -1,0 +1,330 @@
+"""The queue engine: what is behind one APQN (hardware.md 1.2 to 1.8).
+
+Locks: each queue has one, which guards everything in it; the adapter's lock may be held when a queue's is
+taken, the clock's is taken inside. Filters, firmware and indications are called with none of them held.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from apmatrix.arch import Apqn, QueueStatus, ResponseCode
+from apmatrix.arch.status import queue_status
+from apmatrix.cards.filters import Function, Handling, Loss
+
+if TYPE_CHECKING:
+    from apmatrix.cards.adapter import Adapter
+    from apmatrix.cards.clock import Timer
+    from apmatrix.cards.firmware import Admission, Request
+
+MACHINE_FAILURE = bytes.fromhex("0082000010000000")
+"""The reply to a request that the card could not process because of a fault of its own (hardware.md 3.3)."""
+
+
+class Indication(ABC):
+    """Where a queue tells that a reply waits. Two are equal if they designate the same place."""
+
+    @abstractmethod
+    def post(self) -> None:
+        """Set the notification indicator and make the interruption pending (hardware.md 1.8)."""
+
+    @abstractmethod
+    def __eq__(self, other: object) -> bool: ...
+
+    @abstractmethod
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What DQAP brings.
+
+    ``status`` is None when only a part was stored: then the reply stays, ``remaining`` bytes follow and
+    ``position`` is where the next DQAP has to go on. Otherwise the status is valid, and with response code
+    00 ``message_id`` and ``data`` are the reply's.
+    """
+
+    status: QueueStatus | None
+    message_id: int = 0
+    data: bytes = field(default=b"", repr=False)
+    remaining: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A fault inside a card, for diagnosis: what kind and where, never the data it happened with."""
+
+    apqn: Apqn
+    error: str
+    place: str
+
+    @classmethod
+    def of(cls, apqn: Apqn, error: BaseException) -> Failure:
+        """Describe ``error`` by its type and the innermost line."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+        return cls(apqn, type(error).__name__, place)
+
+
+class _Reply(NamedTuple):
+    message_id: int
+    data: bytes
+
+
+class Queue:
+    """One queue of an adapter. Cheap until it is used: the containers are made with the first request."""
+
+    __slots__ = (
+        "_arrival",
+        "_epoch",
+        "_in_process",
+        "_indication",
+        "_lock",
+        "_replies",
+        "_reset",
+        "adapter",
+        "apqn",
+    )
+
+    def __init__(self, adapter: Adapter, domain: int) -> None:
+        self.adapter = adapter
+        self.apqn = Apqn(adapter.number, domain)
+        self._lock = threading.Lock()
+        self._in_process = 0
+        self._replies: deque[_Reply] | None = None
+        self._indication: Indication | None = None
+        self._epoch = 0  # counts resets: what was begun in an earlier epoch is dropped when it is finished
+        self._reset: Timer | None = None  # the end of the reset that is running
+        self._arrival: threading.Condition | None = None
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.apqn}>"
+
+    def test(self) -> QueueStatus:
+        """TAPQ: the status, with 02, 03 or 04 where they apply; nothing changes."""
+        if (answered := self._filtered(Function.TAPQ)) is not None:
+            return answered
+        with self._lock:
+            return self._status(self._obstacle())
+
+    def reset(self, *, zeroize: bool = False) -> QueueStatus:
+        """RAPQ, or ZAPQ with ``zeroize``: drop all requests and replies, disable interruptions.
+
+        Response code 00 means that the reset has begun. It is complete at once unless the adapter has a
+        ``reset_duration``, in which case everything answers 02 until it is over.
+        """
+        if (answered := self._filtered(Function.ZAPQ if zeroize else Function.RAPQ)) is not None:
+            return answered
+        with self._lock:
+            obstacle = self._obstacle()
+            if obstacle is not ResponseCode.NORMAL:
+                return self._status(obstacle)
+            self._drop_all()
+            if self.adapter.reset_duration > 0:
+                finish = partial(self._finish_reset, self._epoch)
+                self._reset = self.adapter.clock.call_later(self.adapter.reset_duration, finish)
+            status = self._status()
+        if zeroize:
+            self.adapter.firmware.zeroize(self.apqn.domain)
+        return status
+
+    def enqueue(self, request: Request) -> QueueStatus:
+        """NQAP of a whole message. Response code 00: in process; otherwise nothing was taken.
+
+        The checks come in the order of hardware.md 1.6: configuration and state, length (15), depth (10),
+        special command (16), domain (42).
+        """
+        if (answered := self._filtered(Function.NQAP)) is not None:
+            return answered
+        adapter = self.adapter
+        admission = self._admit(request)
+        with self._lock:
+            code = self._obstacle()
+            if code is ResponseCode.NORMAL:
+                if len(request.message) > adapter.max_message_size:
+                    code = ResponseCode.MESSAGE_TOO_BIG
+                elif self._load() >= adapter.depth:
+                    code = ResponseCode.QUEUE_FULL
+                elif isinstance(admission, ResponseCode):
+                    code = admission
+            if code is not ResponseCode.NORMAL:
+                return self._status(code)
+            self._in_process += 1
+            epoch = self._epoch
+            status = self._status()
+        self._begin(epoch, request, None if isinstance(admission, ResponseCode) else admission)
+        return status
+
+    def dequeue(self, length: int, position: int = 0) -> Delivery:
+        """DQAP into a buffer of ``length`` bytes, from byte ``position`` of the reply on (hardware.md 1.6)."""
+        if (answered := self._filtered(Function.DQAP)) is not None:
+            return Delivery(answered)
+        with self._lock:
+            obstacle = self._obstacle()
+            if obstacle is not ResponseCode.NORMAL:
+                return Delivery(self._status(obstacle))
+            replies = self._replies
+            if not replies:
+                return Delivery(self._status(ResponseCode.NO_PENDING_REPLY))
+            message_id, data = replies[0]
+            if position and position >= len(data):
+                return Delivery(self._status(ResponseCode.INDEX_TOO_BIG))
+            end = position + length
+            if end < len(data):
+                return Delivery(None, message_id, data[position:end], len(data) - end, end)
+            replies.popleft()
+            return Delivery(self._status(), message_id, data[position:] if position else data)
+
+    def set_interruption(self, indication: Indication | None) -> QueueStatus:
+        """AQIC: post ``indication`` whenever a reply begins to wait; None switches interruptions off.
+
+        Response code 07 if it already is as asked. If a reply waits while interruptions are being switched
+        on, one is posted at once.
+        """
+        if (answered := self._filtered(Function.AQIC)) is not None:
+            return answered
+        with self._lock:
+            code = self._obstacle()
+            if code is ResponseCode.NORMAL and indication == self._indication:
+                code = ResponseCode.OTHERWISE_CHANGED
+            if code is not ResponseCode.NORMAL:
+                return self._status(code)
+            self._indication = indication
+            due = indication if self._replies else None
+            status = self._status()
+        if due is not None:
+            due.post()
+        return status
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait, without polling, until a reply is ready; ``timeout`` in seconds of the adapter's clock.
+
+        Returns whether one is. It also ends when nothing is in process any more, for example after a reset.
+        """
+        with self._lock:
+            if self._replies or not self._in_process:
+                return bool(self._replies)
+            if self._arrival is None:
+                self._arrival = threading.Condition(self._lock)
+            self.adapter.clock.wait_for(self._arrival, lambda: bool(self._replies) or not self._in_process, timeout)
+            return bool(self._replies)
+
+    def drop(self) -> None:
+        """Lose everything, because the adapter went away or failed."""
+        with self._lock:
+            self._drop_all()
+
+    def _filtered(self, function: Function) -> QueueStatus | None:
+        filters = self.adapter.filters
+        if not filters:
+            return None
+        answer = filters.function(self, function)
+        if answer is None:
+            return None
+        with self._lock:
+            return answer.status(self._status())
+
+    def _admit(self, request: Request) -> Admission:
+        try:
+            return self.adapter.admit(self.apqn.domain, request)
+        except Exception as error:
+            return self._fail(error)
+
+    def _begin(self, epoch: int, request: Request, reply: bytes | None) -> None:
+        """Hand a request that is in process to the pool, the way the filters want it."""
+        handling = None
+        try:
+            if self.adapter.filters:
+                handling = self.adapter.filters.request(self, request)
+                if handling.loss is Loss.GONE:
+                    self._complete(epoch, None)
+                if handling.loss is not None:
+                    return
+                request, reply = handling.request, handling.reply or reply
+            self.adapter.workers.submit(self._run, epoch, request, reply, handling)
+        except Exception as error:  # a faulty filter, or a pool that takes no more work
+            self._complete(epoch, _Reply(request.message_id, self._fail(error)))
+
+    def _fail(self, error: Exception) -> bytes:
+        """Remember a fault of the card, which must not take the queue with it; the reply that reports it."""
+        self.adapter.failures.append(Failure.of(self.apqn, error))
+        return MACHINE_FAILURE
+
+    def _run(self, epoch: int, request: Request, reply: bytes | None, handling: Handling | None) -> None:
+        """Have the card process ``request``; runs on the pool."""
+        if epoch != self._epoch:
+            return
+        adapter = self.adapter
+        try:
+            if reply is None:
+                reply = adapter.firmware.process(self.apqn.domain, request)
+            if handling is not None:
+                reply = adapter.filters.reply(self, request, reply)
+        except Exception as error:
+            reply = self._fail(error)
+        finished = _Reply(request.message_id, reply)
+        if handling is not None and handling.delay > 0:
+            adapter.clock.call_later(handling.delay, partial(self._complete, epoch, finished))
+        else:
+            self._complete(epoch, finished)
+
+    def _complete(self, epoch: int, reply: _Reply | None) -> None:
+        """Take a request out of process; its reply, if there is one, begins to wait."""
+        due = None
+        with self._lock:
+            if epoch != self._epoch:
+                return
+            self._in_process -= 1
+            if reply is not None:
+                if self._replies is None:
+                    self._replies = deque()
+                if not self._replies:
+                    due = self._indication
+                self._replies.append(reply)
+            if self._arrival is not None:
+                self._arrival.notify_all()
+        if due is not None:
+            due.post()
+
+    def _finish_reset(self, epoch: int) -> None:
+        with self._lock:
+            if epoch == self._epoch:
+                self._reset = None
+
+    def _drop_all(self) -> None:
+        self._epoch += 1
+        self._in_process = 0
+        self._replies = None
+        self._indication = None
+        if self._reset is not None:
+            self._reset.cancel()
+            self._reset = None
+        if self._arrival is not None:
+            self._arrival.notify_all()
+
+    def _obstacle(self) -> ResponseCode:
+        """03, 04 or 02, in this order (hardware.md 1.4); NORMAL if nothing is in the way."""
+        obstacle = self.adapter.obstacle
+        if obstacle is ResponseCode.NORMAL and self._reset is not None:
+            return ResponseCode.RESET_IN_PROGRESS
+        return obstacle
+
+    def _load(self) -> int:
+        return self._in_process + (len(self._replies) if self._replies else 0)
+
+    def _status(self, code: ResponseCode = ResponseCode.NORMAL) -> QueueStatus:
+        load = self._load()
+        return queue_status(
+            code,
+            empty=not load,
+            replies_waiting=bool(self._replies),
+            queue_full=load >= self.adapter.depth,
+            interrupts_enabled=self._indication is not None,
+        )

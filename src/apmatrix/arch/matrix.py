@@ -62,6 +62,10 @@ class Matrix:
     def __or__(self, other: Matrix) -> Matrix:
         return Matrix(self.apm | other.apm, self.aqm | other.aqm, self.adm | other.adm)
 
+    def __sub__(self, other: Matrix) -> Matrix:
+        """The adapters and domains, mask by mask, that ``other`` does not have."""
+        return Matrix(self.apm - other.apm, self.aqm - other.aqm, self.adm - other.adm)
+
     def __le__(self, other: Matrix) -> bool:
         return self.apm <= other.apm and self.aqm <= other.aqm and self.adm <= other.adm
 

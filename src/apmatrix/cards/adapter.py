@@ -136,6 +136,10 @@ class Adapter:
                 found = self._queues.setdefault(domain, Queue(self, domain))
         return found
 
+    def used_queues(self) -> tuple[Queue, ...]:
+        """The queues that somebody has asked for: all others are empty."""
+        return tuple(self._queues.values())
+
     def info(self, highest_domain: int) -> QueueInfo:
         """TAPQ's information word, for a machine whose domains end at ``highest_domain``."""
         return QueueInfo(

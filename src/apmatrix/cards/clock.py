@@ -47,6 +47,10 @@ class Clock(ABC):
         False if ``timeout`` seconds of this clock passed before; without a timeout it waits for ever.
         """
 
+    @abstractmethod
+    def spawn(self, action: Callable[[], None]) -> None:
+        """Run ``action`` soon, where it may wait: timers' actions must not, as other timers are behind them."""
+
 
 class _Alarm:
     """An entry of the list of timers: sorted by time, then by the order of making."""
@@ -100,6 +104,10 @@ class RealClock(Clock):
     ) -> bool:
         """Wait in real time."""
         return condition.wait_for(predicate, timeout)
+
+    def spawn(self, action: Callable[[], None]) -> None:
+        """Run ``action`` on a thread of its own."""
+        threading.Thread(target=action, name="apmatrix-work", daemon=True).start()
 
     def _run(self) -> None:
         while alarm := self._next():
@@ -167,6 +175,10 @@ class ManualClock(Clock):
             with self._lock:
                 self._waiting.remove(condition)
         return predicate()
+
+    def spawn(self, action: Callable[[], None]) -> None:
+        """Run ``action`` now."""
+        action()
 
     def _take_due(self, target: float) -> _Alarm | None:
         with self._lock:

@@ -30,15 +30,11 @@ MACHINE_FAILURE = bytes.fromhex("0082000010000000")
 class Indication(ABC):
     """Where a queue tells that a reply waits. Two are equal if they designate the same place."""
 
+    __slots__ = ()
+
     @abstractmethod
     def post(self) -> None:
         """Set the notification indicator and make the interruption pending (hardware.md 1.8)."""
-
-    @abstractmethod
-    def __eq__(self, other: object) -> bool: ...
-
-    @abstractmethod
-    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,34 @@
+"""A small driver core: objects with declared attributes, the sysfs tree, uevents, the kernel log, sleeping."""
+
+from apmatrix.linux.core.attributes import PAGE_SIZE, AttributeGroup, Written
+from apmatrix.linux.core.log import KernelLog, LogEntry, Severity
+from apmatrix.linux.core.objects import Bus, Device, Driver, KObject
+from apmatrix.linux.core.sync import Kernel, Mutex, Task
+from apmatrix.linux.core.sysfs import ChangeKind, FixedDirectory, Kind, Link, OpenFile, Stat, Sysfs, TreeChange
+from apmatrix.linux.core.uevents import Uevent, UeventStream
+
+__all__ = [
+    "PAGE_SIZE",
+    "AttributeGroup",
+    "Bus",
+    "ChangeKind",
+    "Device",
+    "Driver",
+    "FixedDirectory",
+    "KObject",
+    "Kernel",
+    "KernelLog",
+    "Kind",
+    "Link",
+    "LogEntry",
+    "Mutex",
+    "OpenFile",
+    "Severity",
+    "Stat",
+    "Sysfs",
+    "Task",
+    "TreeChange",
+    "Uevent",
+    "UeventStream",
+    "Written",
+]

@@ -1,0 +1,112 @@
+"""Declared attributes: the files of sysfs.
+
+A group holds the attributes of a kind of object; show and store functions are added with decorators, and the file's
+mode follows from them (0444, 0200 or 0644)::
+
+    CARD: AttributeGroup[ApCard] = AttributeGroup()
+
+    @CARD.show()
+    def depth(card: ApCard) -> str:
+        return f"{card.depth}\\n"
+
+    @CARD.store("request_count")
+    def clear_counters(card: ApCard, value: Written) -> None: ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apmatrix.linux.core.sync import Task
+
+T = TypeVar("T")
+
+PAGE_SIZE = 4096
+"""Size that sysfs reports for every attribute, and the most that one write takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write(2) brought. ``text`` ends at the first NUL, as the kernel's string functions see it."""
+
+    raw: bytes
+    task: Task
+
+    @property
+    def text(self) -> str:
+        """The written text."""
+        return self.raw.partition(b"\0")[0].decode("latin-1")
+
+    @property
+    def line(self) -> str:
+        """The text up to the first newline."""
+        return self.text.partition("\n")[0]
+
+
+class Attribute(Generic[T]):
+    """One attribute: a name, how it is read, how it is written."""
+
+    __slots__ = ("name", "show", "store", "visible")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.show: Callable[[T], str] | None = None
+        self.store: Callable[[T, Written], None] | None = None
+        self.visible: Callable[[T], bool] | None = None
+
+    @property
+    def mode(self) -> int:
+        """Permission bits: 0444, 0200 or 0644."""
+        return (0o444 if self.show else 0) | (0o200 if self.store else 0)
+
+
+class AttributeGroup(Generic[T]):
+    """Attributes that come and go together."""
+
+    def __init__(self) -> None:
+        self._attributes: dict[str, Attribute[T]] = {}
+
+    def _attribute(self, name: str) -> Attribute[T]:
+        return self._attributes.setdefault(name, Attribute(name))
+
+    def show(
+        self, name: str | None = None, when: Callable[[T], bool] | None = None
+    ) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
+        """Declare how an attribute is read; ``when`` says for which objects it exists at all."""
+
+        def declare(function: Callable[[T], str]) -> Callable[[T], str]:
+            attribute = self._attribute(name or function.__name__)
+            attribute.show = function
+            attribute.visible = when
+            return function
+
+        return declare
+
+    def store(
+        self, name: str | None = None
+    ) -> Callable[[Callable[[T, Written], None]], Callable[[T, Written], None]]:
+        """Declare how an attribute is written."""
+
+        def declare(function: Callable[[T, Written], None]) -> Callable[[T, Written], None]:
+            self._attribute(name or function.__name__).store = function
+            return function
+
+        return declare
+
+    def find(self, name: str, owner: T) -> Attribute[T] | None:
+        """The attribute of that name, if ``owner`` has it."""
+        attribute = self._attributes.get(name)
+        if attribute is None or (attribute.visible and not attribute.visible(owner)):
+            return None
+        return attribute
+
+    def names(self, owner: T) -> Iterator[str]:
+        """The attributes that ``owner`` has."""
+        return (name for name in self._attributes if self.find(name, owner))
+
+
+AnyGroup = AttributeGroup[Any]

@@ -1,0 +1,66 @@
+"""The kernel log."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Severity(IntEnum):
+    """Log levels as syslog numbers them."""
+
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line: seconds since boot, severity, text."""
+
+    time: float
+    severity: Severity
+    text: str
+
+    def __str__(self) -> str:
+        return f"[{self.time:12.6f}] {self.text}"
+
+
+class KernelLog:
+    """A ring of the newest log entries."""
+
+    def __init__(self, now: Callable[[], float], size: int = 4096) -> None:
+        self._now = now
+        self._start = now()
+        self._entries: deque[LogEntry] = deque(maxlen=size)
+
+    def write(self, severity: Severity, text: str) -> None:
+        """Add an entry."""
+        self._entries.append(LogEntry(self._now() - self._start, severity, text))
+
+    def error(self, text: str) -> None:
+        """Add an error."""
+        self.write(Severity.ERROR, text)
+
+    def warning(self, text: str) -> None:
+        """Add a warning."""
+        self.write(Severity.WARNING, text)
+
+    def info(self, text: str) -> None:
+        """Add an informational entry."""
+        self.write(Severity.INFO, text)
+
+    @property
+    def entries(self) -> tuple[LogEntry, ...]:
+        """The entries, oldest first."""
+        return tuple(self._entries)
+
+    def lines(self) -> list[str]:
+        """The texts alone, oldest first."""
+        return [entry.text for entry in self._entries]

@@ -1,0 +1,110 @@
+"""What a Linux system refuses, and the errno that programs see.
+
+    ApmatrixError
+    └── Refused                 what was refused, which APQNs, who holds them, what to do
+        ├── BadValue            EINVAL      the text or value makes no sense here
+        ├── TooLarge            ERANGE      a number of 2^64 or more
+        ├── NoDevice            ENODEV      no such device, or not one for this driver
+        ├── InUse               EBUSY       somebody holds it
+        ├── Exists              EEXIST      the name is taken
+        ├── HostQueue           EADDRNOTAVAIL  an APQN belongs to the host's own drivers
+        ├── SharedQueue         EADDRINUSE  an APQN belongs to another mdev
+        ├── Interrupted         EINTR       a signal ended a wait
+        └── Failed              EIO …       anything else; the errno is given
+
+Inside the room only these are raised; ``Sysfs`` turns them into OSError and keeps them as its ``__cause__``.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar
+
+from apmatrix.arch import ApmatrixError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.arch import Apqn
+
+
+class Refused(ApmatrixError):
+    """Something was refused. ``str()`` is the whole sentence; the parts are attributes.
+
+    ``apqns`` are the queues in question, ``holder`` who has them, ``remedy`` what to do about it.
+    """
+
+    ERRNO: ClassVar[int] = errno.EINVAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        apqns: Iterable[Apqn] = (),
+        holder: str | None = None,
+        remedy: str | None = None,
+        number: int | None = None,
+    ) -> None:
+        self.errno = number or self.ERRNO
+        self.apqns = tuple(apqns)
+        self.holder = holder
+        self.remedy = remedy
+        super().__init__(f"{message}: {remedy}" if remedy else message)
+
+    def as_oserror(self) -> OSError:
+        """The error that a system call gives."""
+        return OSError(self.errno, str(self))
+
+
+class BadValue(Refused):
+    """The text or value makes no sense here."""
+
+    ERRNO = errno.EINVAL
+
+
+class TooLarge(Refused):
+    """A number of 2^64 or more."""
+
+    ERRNO = errno.ERANGE
+
+
+class NoDevice(Refused):
+    """There is no such device, or it is not one for this driver."""
+
+    ERRNO = errno.ENODEV
+
+
+class InUse(Refused):
+    """Somebody holds what was asked for."""
+
+    ERRNO = errno.EBUSY
+
+
+class Exists(Refused):
+    """The name is taken."""
+
+    ERRNO = errno.EEXIST
+
+
+class HostQueue(Refused):
+    """An APQN belongs to the host's own drivers (MTX-21a)."""
+
+    ERRNO = errno.EADDRNOTAVAIL
+
+
+class SharedQueue(Refused):
+    """An APQN belongs to another mdev (MTX-21b)."""
+
+    ERRNO = errno.EADDRINUSE
+
+
+class Interrupted(Refused):
+    """A signal ended a wait that could be interrupted."""
+
+    ERRNO = errno.EINTR
+
+
+class Failed(Refused):
+    """Any other failure; give ``number``."""
+
+    ERRNO = errno.EIO

@@ -1,0 +1,260 @@
+"""The AP instructions at register level: decode, check, call the function, encode (hardware.md section 1).
+
+The order of the program checks is KVM's (hardware.md 1.5): problem state, reserved bits, T without its
+facility, APQN range, facility of the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import (
+    Apqn,
+    ConditionCode,
+    Facility,
+    FunctionCode,
+    Functions,
+    Instruction,
+    Interruption,
+    Opcode,
+    ProgramCheck,
+    QueueStatus,
+    Registers,
+    ResponseCode,
+)
+from apmatrix.arch.info import CompatibleType, QueueInfo
+from apmatrix.arch.registers import (
+    MASK64,
+    DqapControl,
+    InterruptionControl,
+    NqapControl,
+    PqapControl,
+    TypeQuery,
+)
+from apmatrix.cards import Indication
+from apmatrix.machine.errors import Intercepted
+
+if TYPE_CHECKING:
+    from apmatrix.machine.cpc import Cpc
+    from apmatrix.machine.level import Level
+    from apmatrix.machine.memory import Memory
+
+Handler = Callable[["Cpc", "Level", PqapControl, Registers, "Memory"], ConditionCode]
+
+LOW32 = 0xFFFF_FFFF
+WITHOUT_APXA = 0xC0F0  # APQN bits that must be zero without APXA
+QCI_SIZE = 128
+FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
+
+
+@dataclass(frozen=True, slots=True)
+class Notification(Indication):
+    """An indicator byte in a level's storage, and the interruption of an ISC. Equal if byte and ISC are."""
+
+    level: Level
+    address: int
+    isc: int
+    setter: Callable[[], None] = field(compare=False)
+
+    def post(self) -> None:
+        """The byte first, then the interruption: Linux clears the byte and then looks (pitfall 14)."""
+        self.setter()
+        if self.level.interrupt:
+            self.level.interrupt(self.isc)
+
+
+def execute(
+    machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
+) -> ConditionCode:
+    """Execute one AP instruction; see ``Cpc.execute``."""
+    if not machine.adapters and not machine.lpars:
+        raise ProgramCheck(Interruption.OPERATION, "this machine has no AP instructions")
+    if _leaves_sie(level, instruction, registers):
+        return _intercept(level, instruction, registers, memory)
+    if registers.problem_state:
+        raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "AP instructions are for the supervisor state")
+    if instruction.opcode is Opcode.PQAP:
+        return _pqap(machine, level, registers, memory)
+    if instruction.opcode is Opcode.NQAP:
+        return _nqap(machine, level, instruction, registers, memory)
+    return _dqap(machine, level, instruction, registers, memory)
+
+
+def _leaves_sie(level: Level, instruction: Instruction, registers: Registers) -> bool:
+    """AQIC of a guest is always intercepted; without APIE everything is (hardware.md 7.3)."""
+    if level.parent is None:
+        return False
+    if not level.interpreted:
+        return True
+    return instruction.opcode is Opcode.PQAP and PqapControl(registers.gr[0]).function_code == FunctionCode.AQIC
+
+
+def _intercept(level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
+    if level.hypervisor is None:
+        raise Intercepted(f"{instruction.opcode.name} of {level.name} was intercepted and nobody handles it")
+    return level.hypervisor.intercept(level, instruction, registers, memory)
+
+
+def specification(reason: str) -> ProgramCheck:
+    """A specification exception."""
+    return ProgramCheck(Interruption.SPECIFICATION, reason)
+
+
+def _check_range(machine: Cpc, apqn: Apqn) -> None:
+    if "APXA" not in machine.features and apqn.code & WITHOUT_APXA:
+        raise specification(f"{apqn} needs APXA: without it there are adapters 0-63 and domains 0-15")
+    if apqn.adapter > machine.max_adapter or apqn.domain > machine.max_domain:
+        raise specification(f"{apqn} is beyond {Apqn(machine.max_adapter, machine.max_domain)}")
+
+
+# PQAP
+
+
+def _pqap(machine: Cpc, level: Level, registers: Registers, memory: Memory) -> ConditionCode:
+    control = PqapControl(registers.gr[0])
+    function = control.function_code
+    if control.must_be_zero or (control.force and function not in FORCE_ALLOWED):
+        raise specification("bits 41-47 of GR0 must be zero")
+    if control.facilities_too and Facility.APFT not in level.facilities:
+        raise specification("the T bit needs facility 15")
+    handler = _FUNCTIONS.get(function)
+    if handler is None:
+        raise specification(f"function code {function:02x} is not defined here")
+    if function != FunctionCode.QCI:
+        _check_range(machine, control.apqn)
+    return handler(machine, level, control, registers, memory)
+
+
+def _set_status(registers: Registers, status: QueueStatus) -> ConditionCode:
+    registers.gr[1] = status.value
+    return ConditionCode.DONE if status.ok else ConditionCode.REFUSED
+
+
+def _tapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    status, info = machine.tapq(level, control.apqn)
+    if not control.facilities_too:
+        info = QueueInfo(hardware_type=info.hardware_type, depth_code=info.depth_code)
+    registers.gr[2] = info.value
+    return _set_status(registers, status)
+
+
+def _rapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    return _set_status(registers, machine.rapq(level, control.apqn))
+
+
+def _zapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    return _set_status(registers, machine.zapq(level, control.apqn))
+
+
+def _aqic(machine: Cpc, level: Level, control: PqapControl, registers: Registers, memory: Memory) -> ConditionCode:
+    if Facility.AQIC not in level.facilities:
+        raise specification("AQIC needs facility 65")
+    request = InterruptionControl(registers.gr[1])
+    indication = None
+    if request.enable:
+        address = registers.gr[2]
+        setter = memory.indicator(address) if address else None
+        if setter is None:
+            return _set_status(registers, _invalid_address(machine.tapq(level, control.apqn)[0]))
+        indication = Notification(level, address, request.isc, setter)
+    return _set_status(registers, machine.aqic(level, control.apqn, indication))
+
+
+def _invalid_address(status: QueueStatus) -> QueueStatus:
+    return status.replace(response_code=ResponseCode.INVALID_ADDRESS) if status.ok else status
+
+
+def _qci(machine: Cpc, level: Level, control: PqapControl, registers: Registers, memory: Memory) -> ConditionCode:
+    if Facility.QCI not in level.facilities:
+        raise specification("QCI needs facility 12")
+    if control.value & 0xFFFF:
+        raise specification("QCI takes no APQN")
+    memory.write(registers.gr[2], bytes(machine.qci(level)))
+    return ConditionCode.DONE
+
+
+def _qact(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    if "QACT" not in machine.features:
+        raise specification("QACT is not installed")
+    query = TypeQuery(registers.gr[1])
+    mode = Functions(registers.gr[1] >> 32 & 0x1C000000)
+    status, found = machine.qact(level, control.apqn, mode, query.highest_type)
+    registers.gr[2] = CompatibleType(hardware_type=found).value
+    return _set_status(registers, status)
+
+
+_FUNCTIONS: dict[int, Handler] = {
+    FunctionCode.TAPQ: _tapq,
+    FunctionCode.RAPQ: _rapq,
+    FunctionCode.ZAPQ: _zapq,
+    FunctionCode.AQIC: _aqic,
+    FunctionCode.QCI: _qci,
+    FunctionCode.QACT: _qact,
+}
+"""BAPQ and AAPQ are for secure-execution guests only: elsewhere a specification exception."""
+
+
+# NQAP and DQAP
+
+
+def _pairs(instruction: Instruction) -> tuple[int, int]:
+    if instruction.r1 % 2 or instruction.r2 % 2:
+        raise specification("R1 and R2 must designate even registers")
+    return instruction.r1, instruction.r2
+
+
+def _nqap(
+    machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
+) -> ConditionCode:
+    control = NqapControl(registers.gr[0])
+    if control.must_be_zero:
+        raise specification("bits 42-47 of GR0 must be zero")
+    r1, r2 = _pairs(instruction)
+    _check_range(machine, control.apqn)
+    gr = registers.gr
+    address, length = gr[r2], gr[r2 + 1]
+    if not control.last_part:
+        status = machine.tapq(level, control.apqn)[0]
+        refused = status.replace(response_code=ResponseCode.FACILITY_NOT_INSTALLED) if status.ok else status
+        return _set_status(registers, refused)
+    # One byte past the longest message is as refused as four gigabytes of it, and cheaper to fetch.
+    message = memory.read(address, min(length, _longest(machine, control.apqn) + 1))
+    message_id = (gr[r1] & LOW32) << 32 | gr[r1 + 1] & LOW32
+    status = machine.nqap(level, control.apqn, message_id, message, special=control.special_command)
+    condition = _set_status(registers, status)
+    if condition is ConditionCode.DONE:
+        gr[r2], gr[r2 + 1] = address + length & MASK64, 0
+    return condition
+
+
+def _longest(machine: Cpc, apqn: Apqn) -> int:
+    adapter = machine.adapters.get(apqn.adapter)
+    return adapter.max_message_size if adapter else 0
+
+
+def _dqap(
+    machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
+) -> ConditionCode:
+    control = DqapControl(registers.gr[0])
+    if control.must_be_zero:
+        raise specification("bits 42-47 of GR0 must be zero")
+    r1, r2 = _pairs(instruction)
+    _check_range(machine, control.apqn)
+    gr = registers.gr
+    address, length = gr[r2], gr[r2 + 1]
+    room = min(length, _longest(machine, control.apqn))
+    memory.check_store(address, room)  # before the reply leaves the queue
+    delivery = machine.dqap(level, control.apqn, room, control.position)
+    memory.write(address, delivery.data)
+    if delivery.status is not None and not delivery.status.ok:
+        return _set_status(registers, delivery.status)
+    gr[r2] = address + len(delivery.data) & MASK64
+    gr[r2 + 1] = length - len(delivery.data)
+    gr[2] = delivery.remaining
+    if delivery.status is None:
+        gr[0] = control.replace(position=delivery.position).value
+        return ConditionCode.PART_STORED
+    gr[r1], gr[r1 + 1] = delivery.message_id >> 32, delivery.message_id & LOW32
+    return _set_status(registers, delivery.status)

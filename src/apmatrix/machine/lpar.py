@@ -1,0 +1,60 @@
+"""LPARs and their activation profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import EMPTY_MATRIX, Matrix
+from apmatrix.machine.errors import ProfileError
+from apmatrix.machine.level import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationProfile:
+    """What an LPAR is given: adapters, usage domains, control domains.
+
+    ``matrix.adm`` holds the control domains. On the HMC every usage domain is a control domain too; here
+    the profile says what it says.
+    """
+
+    name: str
+    matrix: Matrix = EMPTY_MATRIX
+
+
+class Lpar:
+    """A logical partition: a level-1 configuration with an activation profile. Made by ``Cpc.add_lpar``."""
+
+    def __init__(self, profile: ActivationProfile, facilities: Iterable[int]) -> None:
+        self.name = profile.name
+        self.level = Level(profile.name, facilities=facilities)
+        self.profile = profile
+        self.level.set_matrix(profile.matrix)
+
+
+def check_profile(profile: ActivationProfile, others: Iterable[Lpar], highest: Matrix) -> None:
+    """Refuse a profile that claims queues of another LPAR or numbers that the machine does not have.
+
+    ``highest`` has every adapter and domain number of the machine. Adapters that are not plugged are
+    allowed: a profile may be written before the card comes. Raises ProfileError.
+    """
+    beyond = profile.matrix - highest
+    if beyond != EMPTY_MATRIX:
+        raise ProfileError(
+            f"the activation profile of LPAR {profile.name} names {beyond.describe()}, but this machine has "
+            f"adapters {highest.apm.ranges()} and domains {highest.aqm.ranges()}: remove them"
+        )
+    for other in others:
+        shared = profile.matrix.shared(other.profile.matrix)
+        if len(shared):
+            queues = ", ".join(str(apqn) for _, apqn in zip(range(4), shared.apqns(), strict=False))
+            more = f" and {len(shared) - 4} more" if len(shared) > 4 else ""
+            raise ProfileError(
+                f"LPAR {profile.name} cannot be activated: queue {queues}{more} is in use by LPAR {other.name}; "
+                f"give one of them another adapter or another usage domain",
+                other.name,
+                shared,
+            )

@@ -1,0 +1,65 @@
+"""What is wrong with a configuration file: findings with the place, and the error that carries them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ApmatrixError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.arch import Apqn
+    from apmatrix.config.places import Path
+
+
+class Severity(Enum):
+    """How bad a finding is."""
+
+    ERROR = "error"  # the file cannot be understood
+    REFUSED = "refused"  # it can, but the machine or a kernel will refuse what it asks for
+    WARNING = "warning"  # it works, but perhaps not as meant
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know about a file: where it is, what it is and what to do."""
+
+    severity: Severity
+    file: str
+    line: int | None
+    path: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """``examples/x.toml:14: lpar[0].guest[1].adapters``; the line and the path only if there are any."""
+        line = "" if self.line is None else f":{self.line}"
+        return f"{self.file}{line}" + (f": {self.path}" if self.path else "")
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
+class ConfigError(ApmatrixError):
+    """A configuration file cannot be used; ``findings`` has every reason, ``str()`` one line for each."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(map(str, self.findings)))
+
+
+def dotted(path: Path) -> str:
+    """A path for people: ``lpar[0].guest[1].adapters``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def listed(apqns: Iterable[Apqn], limit: int = 6) -> str:
+    """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``."""
+    rest = iter(apqns)
+    shown = ", ".join(map(str, islice(rest, limit)))
+    more = sum(1 for _ in rest)
+    return f"{shown} and {more} more" if more else shown

@@ -1,0 +1,120 @@
+"""Loading a configuration file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from msgspec import structs
+
+from apmatrix.config.checks import check
+from apmatrix.config.findings import ConfigError, Finding, Severity
+from apmatrix.config.places import Places
+from apmatrix.config.reader import Reader
+from apmatrix.config.schema import FileTables, GuestFile, MachineFile
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+MAX_SIZE = 16 << 20
+"""Bytes of the longest file that is read."""
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "apmatrix:mdev")
+
+
+def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> MachineFile:
+    """Read and check a configuration file.
+
+    ConfigError has all findings if the file cannot be understood, or asks for what the machine refuses. With
+    ``allow_refused`` the latter is no error: the findings come with the file, and the refusals from the machine.
+    """
+    file = parse(_text(FilePath(path)), str(path))
+    if not allow_refused and (refused := _serious(file.findings)):
+        raise ConfigError(refused)
+    return file
+
+
+def parse(text: str, path: str) -> MachineFile:
+    """The file that ``text`` is; ``path`` is its name in findings. ConfigError if it cannot be understood."""
+    try:
+        content = tomllib.loads(text)
+        reader = Reader(path, Places(text))
+        tables = reader.table(FileTables, content)
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, *_syntax(str(error))) from None
+    except RecursionError:
+        raise _unreadable(path, "values are nested too deeply: take some levels out") from None
+    except ValueError as error:  # tomllib lets those of int() and datetime() through
+        raise _unreadable(path, f"a value cannot be read: {error}") from None
+    if tables is not None:
+        check(tables, reader)
+    reader.findings.sort(key=lambda finding: finding.line or 0)
+    if tables is None or any(finding.severity is Severity.ERROR for finding in reader.findings):
+        raise ConfigError(_serious(reader.findings))
+    return _resolved(tables, path, tuple(reader.findings))
+
+
+def _text(path: FilePath) -> str:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_SIZE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unreadable(str(path), f"cannot be read: {reason}") from None
+    if len(data) > MAX_SIZE:
+        raise _unreadable(str(path), f"is larger than {MAX_SIZE >> 20} MiB: that is no configuration file")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _unreadable(str(path), "is not UTF-8 text: save it in that encoding", line) from None
+
+
+def _serious(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity is not Severity.WARNING]
+
+
+def _unreadable(path: str, text: str, line: int | None = None) -> ConfigError:
+    return ConfigError([Finding(Severity.ERROR, path, line, "", text)])
+
+
+def _syntax(message: str) -> tuple[str, int | None]:
+    """The text and the line of a syntax error, out of tomllib's message."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    if not found:
+        return f"is not valid TOML: {message}", None
+    return f"is not valid TOML: {found[1]} (column {found[3]})", int(found[2])
+
+
+def _resolved(tables: FileTables, path: str, findings: tuple[Finding, ...]) -> MachineFile:
+    """The file with the defaults that depend on names."""
+    name = tables.machine.name or re.sub(r"[^A-Za-z0-9._-]", "-", FilePath(path).stem) or "machine"
+    return MachineFile(
+        path=path,
+        findings=findings,
+        machine=structs.replace(tables.machine, name=name),
+        adapters=tables.adapters,
+        lpars=tuple(
+            structs.replace(lpar, guests=_named(lpar.guests, f"{name}/{lpar.name}")) for lpar in tables.lpars
+        ),
+    )
+
+
+def _named(guests: tuple[GuestFile, ...], above: str) -> tuple[GuestFile, ...]:
+    """The guests with their UUIDs, which follow from all names from the machine down."""
+    return tuple(
+        structs.replace(
+            guest,
+            uuid=guest.uuid or _uuid(f"{above}/{guest.name}"),
+            guests=_named(guest.guests, f"{above}/{guest.name}"),
+        )
+        for guest in guests
+    )
+
+
+def _uuid(names: str) -> UUID:
+    return uuid5(_NAMESPACE, names)

@@ -1,0 +1,149 @@
+"""The configuration file, declared: every table, its keys, their types and defaults (docs/file.md).
+
+Each class is one table of the file; a field's ``Meta.description`` completes the sentence "it must be …".
+"""
+
+# msgspec evaluates these annotations, so the imports are needed at run time.
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct, field
+
+from apmatrix.arch import CardType, Functions, Mask, Matrix
+from apmatrix.arch.cardtype import DEFAULT_DEPTH
+from apmatrix.config.findings import Finding
+from apmatrix.config.values import Number, Writes
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
+        description="a name of up to 64 letters, digits, '.', '_' and '-', a letter or digit first",
+    ),
+]
+Depth = Annotated[int, Meta(ge=1, le=16, description="a queue depth from 1 to 16")]
+Choice = Annotated[bool, Meta(description="true or false")]
+Type = Annotated[CardType, Meta(description="a card type: CEX4 to CEX8 with A, C or P behind, such as CEX8C")]
+State = Annotated[
+    Literal["online", "deconfigured", "checkstopped"],
+    Meta(description="'online', 'deconfigured' or 'checkstopped'"),
+]
+Policy = Annotated[Literal["linux", "protective"], Meta(description="'linux' or 'protective'")]
+Feature = Literal["APSC", "APXA", "QACT", "RC8A", "APSB"]
+Features = Annotated[
+    tuple[Feature, ...], Meta(description="a list of QCI features out of APSC, APXA, QACT, RC8A, APSB")
+]
+Facilities = Annotated[
+    tuple[Literal[12, 15, 65, 76], ...], Meta(description="a list of facilities out of 12, 15, 65, 76")
+]
+Uuid = Annotated[UUID, Meta(description="a UUID in quotes, such as '62177883-f1bb-47f0-914d-32a22e3a8804'")]
+
+
+class MachineSettings(Struct, frozen=True, kw_only=True):
+    """``[machine]``: the CPC."""
+
+    name: Name | None = None
+    max_adapter: Number = Number(255)
+    max_domain: Number = Number(255)
+    features: Features = ("APSC", "APXA", "QACT", "RC8A")
+    facilities: Facilities = (12, 15, 76)
+
+    @property
+    def limits(self) -> Matrix:
+        """The adapters and domains that can exist: 64 and 16 of them without APXA (hardware.md 2.3)."""
+        adapter, domain = (255, 255) if "APXA" in self.features else (63, 15)
+        domains = Mask.up_to(min(self.max_domain, domain))
+        return Matrix(Mask.up_to(min(self.max_adapter, adapter)), domains, domains)
+
+
+class AdapterFile(Struct, frozen=True, kw_only=True):
+    """``[[adapter]]``: one card, or several alike."""
+
+    id: Number | None = None
+    ids: Mask | None = None
+    type: Type
+    state: State = "online"
+    depth: Depth = DEFAULT_DEPTH
+    given_functions: Functions | None = field(default=None, name="functions")
+
+    @property
+    def numbers(self) -> Mask:
+        """The adapter numbers that the entry is for."""
+        return (self.ids or Mask()) | (Mask() if self.id is None else Mask.of(self.id))
+
+    @property
+    def functions(self) -> Functions:
+        """The facility bits: those of the file, else those of the card type."""
+        return self.type.functions if self.given_functions is None else self.given_functions
+
+
+class HostSettings(Struct, frozen=True, kw_only=True):
+    """``[lpar.host]``, ``[lpar.guest.host]``: the Linux at that level."""
+
+    apmask: Writes = Writes()
+    aqmask: Writes = Writes()
+    vfio_ap: Choice = True
+    policy: Policy = "linux"
+
+
+class GuestFile(Struct, frozen=True, kw_only=True):
+    """``[[lpar.guest]]``: a KVM guest and its mdev. ``uuid`` is never None in a loaded file."""
+
+    name: Name
+    uuid: Uuid | None = None
+    adapters: Mask = Mask()
+    domains: Mask = Mask()
+    control_domains: Mask = Mask()
+    start: Choice = True
+    host: HostSettings = HostSettings()
+    guests: "tuple[GuestFile, ...]" = field(default=(), name="guest")
+
+    @property
+    def matrix(self) -> Matrix:
+        """What is assigned to the mdev."""
+        return Matrix(self.adapters, self.domains, self.control_domains)
+
+
+class LparFile(Struct, frozen=True, kw_only=True):
+    """``[[lpar]]``: a logical partition, its activation profile, its Linux and that one's guests."""
+
+    name: Name
+    adapters: Mask = Mask()
+    usage_domains: Mask = Mask()
+    control_domains: Mask | None = None
+    host: HostSettings = HostSettings()
+    guests: tuple[GuestFile, ...] = field(default=(), name="guest")
+
+    @property
+    def profile(self) -> Matrix:
+        """The activation profile; every usage domain is a control domain unless the file says otherwise."""
+        control = self.usage_domains if self.control_domains is None else self.control_domains
+        return Matrix(self.adapters, self.usage_domains, control)
+
+
+class FileTables(Struct, frozen=True, kw_only=True):
+    """The tables at the top of a file."""
+
+    machine: MachineSettings = MachineSettings()
+    adapters: tuple[AdapterFile, ...] = field(default=(), name="adapter")
+    lpars: tuple[LparFile, ...] = field(name="lpar")
+
+
+class MachineFile(FileTables, frozen=True, kw_only=True):
+    """A loaded file: ``findings`` has what the machine will refuse, and warnings."""
+
+    path: str
+    findings: tuple[Finding, ...] = ()
+
+    def guests(self) -> Iterator[tuple[tuple[str, ...], GuestFile]]:
+        """All guests at all depths with their names from the LPAR down, a host before its guests."""
+        for lpar in self.lpars:
+            yield from _below((lpar.name,), lpar.guests)
+
+
+def _below(above: tuple[str, ...], guests: tuple[GuestFile, ...]) -> Iterator[tuple[tuple[str, ...], GuestFile]]:
+    for guest in guests:
+        names = (*above, guest.name)
+        yield names, guest
+        yield from _below(names, guest.guests)

@@ -1,0 +1,85 @@
+"""Values as a configuration file writes them: numbers, lists of numbers, mask writes.
+
+Every function here takes what TOML gives and raises ValueError with a sentence for what it cannot be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import CardType, Functions, Mask
+from apmatrix.arch.mask import parse_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Number(int):
+    """An adapter or domain number: ``5``, ``0xab``, or text as the kernel takes it (``"0253"``)."""
+
+
+class Writes(tuple[str, ...]):
+    """Texts written one after the other to one sysfs attribute."""
+
+    __slots__ = ()
+
+
+def shown(value: object) -> str:
+    """A value of the file for a message, in one short line."""
+    if isinstance(value, dict):
+        return "a table"
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a very large number"
+    return text if len(text) <= 60 else f"{text[:56]}..."
+
+
+def _number(value: object) -> Number:
+    if isinstance(value, str):
+        return Number(parse_number(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value <= 255:
+            raise ValueError(f"{shown(value)} is outside 0-255")
+        return Number(value)
+    raise ValueError(f"{shown(value)} is not a number such as 4, 0xab or '0253'")
+
+
+def _mask(value: object) -> Mask:
+    if isinstance(value, str):
+        return Mask.parse_ids(value)
+    if isinstance(value, list):
+        return Mask.of(*map(_number, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Mask.of(_number(value))
+    raise ValueError(f"{shown(value)} is not numbers such as '4,0xab', '1-3,7' or [5, 6]")
+
+
+def _writes(value: object) -> Writes:
+    parts = value if isinstance(value, list) else [value]
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) != len(parts):
+        raise ValueError(f"{shown(value)} is not a text such as '-5,-6', nor a list of such texts")
+    return Writes(texts)
+
+
+def _card_type(value: object) -> CardType:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not a card type in quotes, such as 'CEX8C'")
+    return CardType.parse(value)
+
+
+def _functions(value: object) -> Functions:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 32:
+        raise ValueError(f"{shown(value)} is not a word of TAPQ facility bits such as 0xf2000000")
+    return Functions(value)
+
+
+READERS: dict[type, Callable[[object], object]] = {
+    Number: _number,
+    Mask: _mask,
+    Writes: _writes,
+    CardType: _card_type,
+    Functions: _functions,
+}
+"""How to read the types that TOML does not know."""

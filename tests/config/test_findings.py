@@ -1,0 +1,224 @@
+"""Each thing that can be wrong in a file is found, with its line, its path and the remedy."""
+
+import pytest
+
+from apmatrix.config import ConfigError, Severity, load, parse
+
+VALID = """\
+[machine]
+name = "m"
+[[adapter]]
+ids = "1,2"
+type = "CEX8A"
+[[lpar]]
+name = "kvm1"
+adapters = "1,2"
+usage_domains = "5,6"
+  [lpar.host]
+  apmask = "-1,-2"
+  [[lpar.guest]]
+  name = "guest1"
+  adapters = "1"
+  domains = "5"
+  [[lpar.guest]]
+  name = "guest2"
+  adapters = "2"
+  domains = "6"
+"""
+
+
+def findings(text):
+    """All findings of a text, also those that are no reason to refuse it."""
+    try:
+        return parse(text, "f.toml").findings
+    except ConfigError as error:
+        return error.findings
+
+
+def test_a_valid_file_has_no_findings():
+    assert findings(VALID) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('name = "m"', 'nam = "m"', "f.toml:2: machine.nam: is not a key; did you mean name?"),
+        ('name = "m"', "quux = 1", "f.toml:2: machine.quux: is not a key; the keys are name, max_adapter, "),
+        ('name = "m"', 'name = ""', "f.toml:2: machine.name: is '', but must be a name of up to 64"),
+        ('name = "m"', 'name = "a/b"', "f.toml:2: machine.name: is 'a/b', but must be a name"),
+        ('name = "m"', "max_domain = 256", "f.toml:2: machine.max_domain: 256 is outside 0-255"),
+        ('name = "m"', "max_domain = true", "f.toml:2: machine.max_domain: true is not a number such as 4"),
+        ('name = "m"', 'features = ["X"]', "f.toml:2: machine.features: is ['X'], but must be a list of QCI"),
+        ('name = "m"', "facilities = [13]", "f.toml:2: machine.facilities: is [13], but must be a list of"),
+        ('ids = "1,2"', "", "f.toml:3: adapter[0]: an adapter has either id or ids: write one of them"),
+        ('ids = "1,2"', 'id = 1\nids = "2"', "f.toml:3: adapter[0]: an adapter has either id or ids"),
+        ('ids = "1,2"', 'ids = "2-1"', "f.toml:4: adapter[0].ids: '2-1': the range ends before it begins"),
+        ('ids = "1,2"', 'ids = "08"', "f.toml:4: adapter[0].ids: '08' is not a number such as 4, 0xab or 0253"),
+        ('ids = "1,2"', "ids = 1.5", "f.toml:4: adapter[0].ids: 1.5 is not numbers such as '4,0xab', '1-3,7'"),
+        ('type = "CEX8A"', "", "f.toml:3: adapter[0]: the key type is missing: it must be a card type: CEX4"),
+        ('"CEX8A"', '"CEX9A"', "f.toml:5: adapter[0].type: 'CEX9A' is not a card type: CEX4 to CEX8 with"),
+        ('"CEX8A"', "8", "f.toml:5: adapter[0].type: 8 is not a card type in quotes, such as 'CEX8C'"),
+        ('"CEX8A"', '"CEX8A"\ndepth = 17', "f.toml:6: adapter[0].depth: is 17, but must be a queue depth from"),
+        ('"CEX8A"', '"CEX8A"\nfunctions = 0', "f.toml:6: adapter[0].functions: 0 is not a word of TAPQ"),
+        ('"CEX8A"', '"CEX8A"\nstate = "on"', "f.toml:6: adapter[0].state: is 'on', but must be 'online', 'd"),
+        ('name = "kvm1"', "", "f.toml:6: lpar[0]: the key name is missing: it must be a name of up to 64"),
+        ('apmask = "-1,-2"', "apmask = -1", "f.toml:11: lpar[0].host.apmask: -1 is not a text such as '-5,-6'"),
+        ('apmask = "-1,-2"', "vfio_ap = 1", "f.toml:11: lpar[0].host.vfio_ap: is 1, but must be true or false"),
+        ('apmask = "-1,-2"', 'policy = "x"', "f.toml:11: lpar[0].host.policy: is 'x', but must be 'linux' or"),
+        (
+            'name = "guest2"',
+            'name = "guest1"',
+            "f.toml:17: lpar[0].guest[1].name: there are two guests guest1: give one of them another",
+        ),
+        (
+            'name = "guest2"',
+            'name = "guest2"\n  uuid = "7"',
+            "f.toml:18: lpar[0].guest[1].uuid: is '7', but must be a UUID in quotes, such as '62177883-",
+        ),
+        (
+            '[machine]\nname = "m"',
+            "machine = 7",
+            "f.toml:1: machine: is 7, but must be a table: write [machine]",
+        ),
+        (
+            '[[adapter]]\nids = "1,2"',
+            '[adapter]\nids = "1,2"',
+            "f.toml:3: adapter: is a table, but must be a list of tables: write [[adapter]]",
+        ),
+    ],
+)
+def test_an_error_in_one_place(old, new, expected):
+    assert VALID.count(old) == 1
+    with pytest.raises(ConfigError) as caught:
+        parse(VALID.replace(old, new), "f.toml")
+    assert len(caught.value.findings) == 1
+    assert str(caught.value).startswith(expected)
+
+
+def test_numbers_beyond_the_machine():
+    text = VALID.replace('name = "m"', "max_adapter = 1\nmax_domain = 5")
+    found = [str(finding).partition(" cannot exist in this machine: see ") for finding in findings(text)]
+    assert [(place, remedy) for place, _, remedy in found] == [
+        ("f.toml:4: adapter[0]: adapter 2", "[machine] max_adapter and features"),
+        ("f.toml:9: lpar[0].adapters: adapter 2", "[machine] max_adapter and features"),
+        ("f.toml:10: lpar[0].usage_domains: domain 6", "[machine] max_domain and features"),
+        ("f.toml:19: lpar[0].guest[1].adapters: adapter 2", "[machine] max_adapter and features"),
+        ("f.toml:20: lpar[0].guest[1].domains: domain 6", "[machine] max_domain and features"),
+    ]
+
+
+def test_without_apxa_there_are_64_adapters_and_16_domains():
+    text = VALID.replace('name = "m"', 'features = ["APSC"]').replace('"5,6"', '"5,6,16"')
+    assert [finding.path for finding in findings(text)] == ["lpar[0].usage_domains"]
+
+
+def test_all_errors_are_found_at_once():
+    text = VALID.replace('"CEX8A"', "1").replace('"-1,-2"', "2").replace('"guest2"', "3")
+    assert [finding.line for finding in findings(text)] == [5, 11, 17]
+
+
+def test_an_adapter_described_twice():
+    text = VALID.replace("[[lpar]]", '[[adapter]]\nid = 2\ntype = "CEX8C"\n[[lpar]]')
+    (finding,) = findings(text)
+    assert str(finding) == "f.toml:6: adapter[1]: adapter 2 is described twice: take one description out"
+
+
+def test_a_queue_in_two_guests_names_apqn_guests_and_remedy():
+    text = VALID.replace('adapters = "2"\n  domains = "6"', 'adapters = "1,2"\n  domains = "5,6"')
+    (finding,) = findings(text)
+    assert finding.severity is Severity.REFUSED
+    assert str(finding) == (
+        "f.toml:16: lpar[0].guest[1]: 01.0005 is already assigned to guest guest1, so the assignment to guest "
+        "guest2 fails with EADDRINUSE: take the adapter or the domain out of one of the two"
+    )
+
+
+def test_a_queue_in_two_profiles_names_apqns_lpars_and_remedy():
+    text = VALID + '[[lpar]]\nname = "kvm2"\nadapters = "2,9"\nusage_domains = "1,5,6"\n'
+    refused, planned = findings(text)
+    assert str(refused) == (
+        "f.toml:20: lpar[1]: 02.0005, 02.0006 are also in the activation profile of LPAR kvm1, so LPAR kvm2 is "
+        "not activated: take the adapter or the usage domain out of one profile"
+    )
+    assert planned.severity is Severity.WARNING
+    assert str(planned).startswith("f.toml:22: lpar[1].adapters: the machine has no adapter 9: LPAR kvm2 sees")
+
+
+def test_control_domains_may_be_shared():
+    other = '[[lpar]]\nname = "kvm2"\nadapters = "1,2"\nusage_domains = "7"\ncontrol_domains = "5-7"\n'
+    assert findings(VALID + other) == ()
+
+
+def test_queues_of_guests_of_different_hosts_are_no_conflict():
+    nested = '    [[lpar.guest.guest]]\n    name = "guest1"\n    adapters = "2"\n    domains = "6"\n'
+    assert findings(VALID + nested) == ()
+
+
+def test_a_guest_beyond_its_host_is_a_warning():
+    text = VALID.replace('domains = "6"', 'domains = "6,7"')
+    (finding,) = findings(text)
+    assert finding.severity is Severity.WARNING
+    assert str(finding).startswith("f.toml:19: lpar[0].guest[1].domains: the host of guest guest2 has no domain 7")
+
+
+def test_guests_without_vfio_ap_are_refused():
+    (finding,) = findings(VALID.replace('apmask = "-1,-2"', "vfio_ap = false"))
+    assert finding.severity is Severity.REFUSED
+    assert str(finding).startswith("f.toml:11: lpar[0].host.vfio_ap: guests need vfio_ap in their host")
+
+
+def test_the_same_uuid_twice_in_one_host():
+    text = VALID.replace('name = "guest', 'uuid = "62177883-f1bb-47f0-914d-32a22e3a8804"\n  name = "guest')
+    (finding,) = findings(text)
+    assert finding.line == 18
+    assert "two mdevs 62177883-f1bb-47f0-914d-32a22e3a8804" in finding.text
+
+
+def test_refused_is_an_error_unless_allowed(tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text(VALID.replace('adapters = "2"\n  domains = "6"', 'adapters = "1"\n  domains = "5"'))
+    with pytest.raises(ConfigError, match=r"f\.toml:16: .*EADDRINUSE"):
+        load(path)
+    assert len(load(path, allow_refused=True).findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "f.toml: there is no lpar: write [[lpar]] and its keys"),
+        ("lpar = []", "f.toml:1: lpar: is [], but must be a list of tables: write [[lpar]]"),
+        ("a = ", "f.toml: is not valid TOML: Invalid value (at end of document)"),
+        ("[machine]\nname = x\n", "f.toml:2: is not valid TOML: Invalid value (column 8)"),
+        ("[machine]\nname = 'a'\nname = 'b'\n", "f.toml:3: is not valid TOML: Cannot overwrite a value"),
+        ("a = " + "[" * 5000, "f.toml: values are nested too deeply: take some levels out"),
+        ("a = " + "9" * 5000, "f.toml: a value cannot be read: Exceeds the limit"),
+        ("lpar = 0x" + "f" * 9000, "f.toml:1: lpar: is a very large number, but must be a list of tables"),
+        ("[[lpar]]\nname='a'" + "".join(f"\n[[lpar{'.guest' * n}]]\nname='a'" for n in range(1, 20)),
+         "more than 16 levels of guests: take some out"),
+    ],
+    ids=["empty", "no-lpar", "end", "syntax", "twice", "nesting", "digits", "number", "levels"],
+)  # fmt: skip
+def test_a_text_that_is_no_configuration(text, expected):
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f.toml")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "binary").write_bytes(b"a = 1\n\xff")
+    (tmp_path / "large").write_bytes(b"#" * ((16 << 20) + 1))
+    reasons = {
+        tmp_path: "cannot be read: Is a directory",
+        tmp_path / "none": "cannot be read: No such file or directory",
+        tmp_path / "a\0b": "cannot be read: embedded null byte",
+        tmp_path / "binary": "is not UTF-8 text",
+        tmp_path / "large": "is larger than 16 MiB",
+    }
+    for path, reason in reasons.items():
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert str(caught.value).startswith(str(path))
+        assert reason in str(caught.value)
+    with pytest.raises(ConfigError, match="binary:2: "):
+        load(tmp_path / "binary")

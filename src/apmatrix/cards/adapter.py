@@ -96,7 +96,7 @@ class Adapter:
         self.reset_duration = reset_duration
         self.hardware_type = card_type.hardware_type if hardware_type is None else hardware_type
         self.compatible_type = compatible_type
-        self.firmware = firmware_for(card_type) if firmware is None else firmware
+        self.firmware = firmware_for(card_type, self.functions) if firmware is None else firmware
         self.filters = FilterChain()
         self.failures: deque[Failure] = deque(maxlen=16)
         self.obstacle = _OBSTACLES[state]

@@ -52,15 +52,3 @@ class Firmware(ABC):
     def zeroize(self, domain: int) -> None:
         """Forget what ``domain`` holds for the owner of its queue (ZAPQ); master keys stay (hardware.md 1.5)."""
         del domain
-
-
-class Unprogrammed(Firmware):
-    """A card that answers every message with one and the same reply."""
-
-    def __init__(self, reply: bytes) -> None:
-        self._reply = reply
-
-    def process(self, domain: int, request: Request) -> bytes:
-        """The fixed reply."""
-        del domain, request
-        return self._reply

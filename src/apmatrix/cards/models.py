@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.cards.firmware import Firmware, Unprogrammed
+from apmatrix.arch import Mode
+from apmatrix.cards.accelerator import Accelerator
+from apmatrix.cards.cca import CcaFirmware
+from apmatrix.cards.ep11 import Ep11Firmware
 
 if TYPE_CHECKING:
-    from apmatrix.arch import CardType
+    from apmatrix.arch import CardType, Functions
+    from apmatrix.cards.firmware import Firmware
 
 
-def firmware_for(card_type: CardType) -> Firmware:
-    """Fresh firmware for one adapter of this type."""
-    del card_type
-    return Unprogrammed(bytes.fromhex("0082000020000000"))
+def firmware_for(card_type: CardType, functions: Functions) -> Firmware:
+    """Fresh firmware for one adapter of this type with these facility bits."""
+    match card_type.mode:
+        case Mode.ACCELERATOR:
+            return Accelerator(functions)
+        case Mode.CCA:
+            return CcaFirmware()
+        case Mode.EP11:
+            return Ep11Firmware()

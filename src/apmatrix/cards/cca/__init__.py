@@ -1,0 +1,5 @@
+"""The CCA coprocessor."""
+
+from apmatrix.cards.cca.firmware import CcaFirmware
+
+__all__ = ["CcaFirmware"]

@@ -1,0 +1,78 @@
+"""The payload behind an EP11 CPRB: a SEQUENCE of OCTET STRINGs (hardware.md 3.10)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from apmatrix.cards.messages import RefusedMessage, ReplyCode
+
+_SEQUENCE: Final = 0x30
+_OCTET_STRING: Final = 0x04
+_LONG_FORM: Final = 0x80
+_MOST_LENGTH_BYTES: Final = 4
+_INTEGER_SIZES: Final = (1, 2, 4)
+
+
+class Command(NamedTuple):
+    """A request or reply taken apart. ``function`` holds the API version in its upper half."""
+
+    function: int
+    domain: int
+    strings: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Command {self.function:08x} domain {self.domain}>"  # the strings may be clear keys
+
+    @property
+    def number(self) -> int:
+        """The function's number without the API version."""
+        return self.function & 0xFFFF
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Command:
+        """Take a payload apart; RefusedMessage if it is not well formed."""
+        body, rest = _take(payload, _SEQUENCE)
+        if rest:
+            raise RefusedMessage(ReplyCode.MALFORMED)
+        strings = []
+        while body:
+            string, body = _take(body, _OCTET_STRING)
+            strings.append(string)
+        if len(strings) < 2:
+            raise RefusedMessage(ReplyCode.MALFORMED)
+        return cls(_integer(strings[0]), _integer(strings[1]), tuple(strings[2:]))
+
+    def reply(self, value: int, data: bytes = b"") -> bytes:
+        """The payload that answers this command. Linux wants these forms of the lengths."""
+        words = b"".join(_string(word.to_bytes(4, "big")) for word in (self.function, self.domain, value))
+        return _long(_SEQUENCE, words + _long(_OCTET_STRING, data))
+
+
+def _take(data: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Content of the element at the start of ``data``, and what follows it."""
+    if len(data) < 2 or data[0] != tag:
+        raise RefusedMessage(ReplyCode.MALFORMED)
+    length, start = data[1], 2
+    if length & _LONG_FORM:
+        size = length - _LONG_FORM
+        if not 1 <= size <= _MOST_LENGTH_BYTES:
+            raise RefusedMessage(ReplyCode.MALFORMED)
+        start += size
+        length = int.from_bytes(data[2:start], "big")
+    if start + length > len(data):
+        raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
+    return data[start : start + length], data[start + length :]
+
+
+def _integer(content: bytes) -> int:
+    if len(content) not in _INTEGER_SIZES:
+        raise RefusedMessage(ReplyCode.MALFORMED)
+    return int.from_bytes(content, "big")
+
+
+def _string(content: bytes) -> bytes:
+    return bytes((_OCTET_STRING, len(content))) + content
+
+
+def _long(tag: int, content: bytes) -> bytes:
+    return bytes((tag, 0x82)) + len(content).to_bytes(2, "big") + content

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -111,7 +112,10 @@ class RealClock(Clock):
 
     def _run(self) -> None:
         while alarm := self._next():
-            alarm.run()
+            try:
+                alarm.run()
+            except Exception:  # one faulty action must not stop everybody's time
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _next(self) -> _Alarm | None:
         """Wait for the next timer that is due; None when there was nothing to do for a while."""

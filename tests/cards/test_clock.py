@@ -1,0 +1,81 @@
+import threading
+
+from apmatrix.cards import ManualClock, RealClock
+
+
+def test_timers_run_in_the_order_of_their_times_and_see_them():
+    clock = ManualClock(100.0)
+    seen = []
+    for delay in (3, 1, 2, 1):
+        clock.call_later(delay, lambda delay=delay: seen.append((delay, clock.now())))
+    clock.advance(2.5)
+    assert seen == [(1, 101.0), (1, 101.0), (2, 102.0)]
+    assert clock.now() == 102.5
+    clock.advance(0.5)
+    assert seen[-1] == (3, 103.0)
+
+
+def test_timer_made_by_a_timer_runs_in_the_same_advance_if_due():
+    clock = ManualClock()
+    seen = []
+    clock.call_later(1, lambda: clock.call_later(1, lambda: seen.append(clock.now())))
+    clock.advance(5)
+    assert seen == [2.0]
+
+
+def test_cancelled_timer_does_not_run():
+    clock = ManualClock()
+    seen = []
+    clock.call_later(1, lambda: seen.append("kept"))
+    clock.call_later(1, lambda: seen.append("cancelled")).cancel()
+    clock.advance(1)
+    assert seen == ["kept"]
+
+
+def test_manual_wait_ends_by_predicate_or_by_manual_time_only():
+    clock = ManualClock()
+    condition = threading.Condition()
+    results = []
+
+    def wait(timeout):
+        with condition:
+            results.append(clock.wait_for(condition, lambda: False, timeout))
+
+    waiter = threading.Thread(target=wait, args=(10,))
+    waiter.start()
+    while not clock._waiting:
+        pass
+    clock.advance(9.9)
+    assert results == []
+    clock.advance(0.1)
+    waiter.join()
+    assert results == [False]
+    with condition:
+        assert clock.wait_for(condition, lambda: True, 0)
+
+
+def test_real_clock_runs_actions_on_one_thread_in_order():
+    clock = RealClock()
+    done = threading.Event()
+    seen = []
+    clock.call_later(0.02, lambda: (seen.append(("late", threading.get_ident())), done.set()))
+    clock.call_later(0.0, lambda: seen.append(("early", threading.get_ident())))
+    clock.call_later(0.01, lambda: seen.append(("never", 0))).cancel()
+    assert done.wait(30)
+    assert [name for name, _ in seen] == ["early", "late"]
+    assert len({thread for _, thread in seen} | {threading.get_ident()}) == 2
+
+
+def test_real_clock_survives_an_action_that_fails(monkeypatch):
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    clock = RealClock()
+    done = threading.Event()
+
+    def fail():
+        raise RuntimeError("broken action")
+
+    clock.call_later(0.0, fail)
+    clock.call_later(0.001, done.set)
+    assert done.wait(30)
+    assert [str(report.exc_value) for report in reported] == ["broken action"]

@@ -1,0 +1,370 @@
+"""The queue engine, function by function. The numbers in comments are vectors of hardware.md 8.1."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from apmatrix.arch import Functions, Mask, ResponseCode
+from apmatrix.cards import (
+    AdapterState,
+    Answer,
+    CardError,
+    Filter,
+    Firmware,
+    Function,
+    Handling,
+    Loss,
+    ManualClock,
+    RealClock,
+    Request,
+    ScriptedAnswers,
+)
+from support.queues import Bell, Echo, Stepper, make_adapter
+
+FAILURE = bytes.fromhex("0082000010000000")
+
+
+class Bench:
+    """Queue 05.0006 of a stepped adapter."""
+
+    def __init__(self, **options):
+        self.workers = Stepper()
+        self.clock = ManualClock()
+        options.setdefault("firmware", Echo())
+        self.adapter = make_adapter(clock=self.clock, workers=self.workers, **options)
+        self.queue = self.adapter.queue(6)
+
+    def fill(self, in_process, ready=0):
+        for number in range(in_process + ready):
+            assert self.queue.enqueue(Request(number, b"%d" % number)).ok
+        for _ in range(ready):
+            self.workers.step()
+        return self
+
+
+def words(status):
+    return f"{status.value:08x}"
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    ("in_process", "ready", "interrupts", "expected"),
+    [
+        (0, 0, True, "81000000"),  # 19
+        (3, 0, True, "01000000"),  # 20
+        (2, 1, True, "41000000"),  # 21
+        (8, 0, False, "20000000"),  # 22
+        (5, 3, False, "60000000"),  # 23
+        (0, 8, False, "60000000"),
+    ],
+)
+def test_flags(bench, in_process, ready, interrupts, expected):
+    if interrupts:
+        bench.queue.set_interruption(Bell())
+    bench.fill(in_process, ready)
+    assert words(bench.queue.test()) == expected
+
+
+@pytest.mark.parametrize("state", [AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED])
+def test_stopped_adapter_drops_everything_and_answers_its_code(bench, state):
+    bench.queue.set_interruption(Bell())
+    bench.fill(1, 1)
+    bench.adapter.set_state(state)
+    code = {"deconfigured": "80030000", "checkstopped": "80040000"}[state.value]  # 15, 16, 29, 54, 68
+    assert words(bench.queue.test()) == code
+    assert words(bench.queue.reset()) == code
+    assert words(bench.queue.enqueue(Request(1, b""))) == code
+    assert words(bench.queue.dequeue(100).status) == code
+    assert words(bench.queue.set_interruption(Bell())) == code
+    bench.workers.run()
+    bench.adapter.set_state(AdapterState.ONLINE)
+    assert words(bench.queue.test()) == "80000000"
+
+
+@pytest.mark.parametrize("zeroize", [False, True])
+def test_reset_completes_at_once_without_a_duration(bench, zeroize):
+    bench.queue.set_interruption(Bell())
+    bench.fill(2, 1)
+    assert words(bench.queue.reset(zeroize=zeroize)) == "80000000"  # 24, 28
+    assert words(bench.queue.test()) == "80000000"
+    bench.workers.run()
+    assert words(bench.queue.test()) == "80000000"
+    assert words(bench.queue.dequeue(100).status) == "80100000"
+
+
+def test_everything_answers_02_while_a_reset_runs():
+    bench = Bench(reset_duration=0.5)
+    bench.fill(1, 1)
+    assert words(bench.queue.reset()) == "80000000"
+    for _ in range(2):
+        assert words(bench.queue.test()) == "80020000"  # 17
+        assert words(bench.queue.reset()) == "80020000"  # 25
+        assert words(bench.queue.enqueue(Request(1, b""))) == "80020000"  # 53
+        assert words(bench.queue.dequeue(1).status) == "80020000"  # 67
+        assert words(bench.queue.set_interruption(Bell())) == "80020000"  # 37
+        bench.clock.advance(0.25 - 1e-9)
+    bench.clock.advance(0.1)
+    assert words(bench.queue.test()) == "80000000"
+    bench.workers.run()
+    assert words(bench.queue.test()) == "80000000"
+
+
+def test_state_of_the_adapter_goes_before_a_running_reset():
+    bench = Bench(reset_duration=1)
+    bench.queue.reset()
+    bench.adapter.set_state(AdapterState.CHECKSTOPPED)
+    assert words(bench.queue.test()) == "80040000"
+    bench.adapter.set_state(AdapterState.ONLINE)
+    assert words(bench.queue.test()) == "80000000"
+
+
+def test_checks_of_enqueue_in_their_order():
+    bench = Bench(functions=Functions(0x13800000))  # without APSC
+    too_long = Request(0, bytes(12289), special=True)
+    assert words(bench.queue.enqueue(too_long)) == "80150000"  # 50
+    assert words(bench.queue.enqueue(Request(0, b"", special=True))) == "80160000"  # 51
+    assert words(bench.queue.enqueue(Request(0, bytes(12288)))) == "00000000"
+    bench.fill(6)
+    assert words(bench.queue.enqueue(Request(0, b""))) == "20000000"  # 48
+    assert words(bench.queue.enqueue(Request(0, b""))) == "20100000"  # 49
+    assert words(bench.queue.enqueue(Request(0, b"", special=True))) == "20100000"
+    assert words(bench.queue.enqueue(too_long)) == "20150000"
+
+
+def test_empty_queue_tells_whether_something_is_in_process(bench):
+    assert words(bench.queue.dequeue(100).status) == "80100000"  # 57
+    bench.fill(1)
+    assert words(bench.queue.dequeue(100).status) == "00100000"  # 58
+
+
+def test_replies_come_in_the_order_of_completion_with_their_ids(bench):
+    bench.fill(3)
+    bench.workers.step(1)
+    bench.workers.run()
+    found = [bench.queue.dequeue(100) for _ in range(3)]
+    assert [(item.message_id, item.data) for item in found] == [(1, b"\x061"), (0, b"\x060"), (2, b"\x062")]
+    assert [words(item.status) for item in found] == ["40000000", "40000000", "80000000"]  # 61, 69
+
+
+def test_truncation_protocol(bench):
+    bench.queue.enqueue(Request(7, bytes(range(200)) * 3))
+    bench.workers.run()
+    whole = b"\x06" + bytes(range(200)) * 3
+    first = bench.queue.dequeue(256)
+    assert (first.status, first.data, first.remaining, first.position) == (None, whole[:256], 345, 256)  # 65
+    second = bench.queue.dequeue(256, first.position)
+    assert (second.status, second.data, second.remaining) == (None, whole[256:512], 89)
+    assert words(bench.queue.dequeue(256, 601).status) == "40110000"  # 66
+    assert bench.queue.dequeue(256).data == whole[:256]  # position 0 starts again
+    last = bench.queue.dequeue(89, second.position)
+    assert (words(last.status), last.data, last.remaining, last.message_id) == ("80000000", whole[512:], 0, 7)
+
+
+def test_exact_fit_is_no_truncation(bench):
+    bench.fill(0, 1)
+    found = bench.queue.dequeue(2)
+    assert (words(found.status), found.data, found.remaining) == ("80000000", b"\x060", 0)  # 62
+
+
+def test_interruption_is_posted_when_the_first_reply_begins_to_wait(bench):
+    bell = Bell()
+    assert words(bench.queue.set_interruption(bell)) == "81000000"  # 31
+    bench.fill(3)
+    bench.workers.step()
+    assert bell.rings == 1  # 70
+    bench.workers.step()
+    assert bell.rings == 1  # 71
+    bench.queue.dequeue(100)
+    bench.workers.step()
+    assert bell.rings == 1
+    bench.queue.dequeue(100)
+    bench.queue.dequeue(100)
+    bench.fill(0, 1)
+    assert bell.rings == 2  # 72
+
+
+def test_interruption_control(bench):
+    assert words(bench.queue.set_interruption(None)) == "80070000"  # 34
+    bench.queue.set_interruption(Bell("a"))
+    assert words(bench.queue.set_interruption(Bell("a"))) == "81070000"  # 32
+    assert words(bench.queue.set_interruption(Bell("b"))) == "81000000"
+    assert words(bench.queue.set_interruption(None)) == "80000000"  # 33
+    bench.fill(0, 1)
+    bell = Bell()
+    assert words(bench.queue.set_interruption(bell)) == "41000000"  # 73
+    assert bell.rings == 1
+
+
+def test_fault_in_the_card_is_answered_and_remembered_without_data():
+    class Broken(Firmware):
+        def process(self, domain, request):
+            raise ValueError(request.message.decode())
+
+    bench = Bench(firmware=Broken())
+    bench.queue.enqueue(Request(3, b"top secret"))
+    bench.workers.run()
+    found = bench.queue.dequeue(100)
+    assert (found.message_id, found.data) == (3, FAILURE)
+    failure = bench.adapter.failures[-1]
+    assert (failure.apqn, failure.error) == (bench.queue.apqn, "ValueError")
+    assert "test_queue.py" in failure.place
+    assert "secret" not in repr(failure)
+
+
+def test_closed_pool_loses_no_request():
+    workers = ThreadPoolExecutor(1)
+    workers.shutdown()
+    queue = make_adapter(workers=workers).queue(6)
+    assert queue.enqueue(Request(3, b"")).ok
+    assert queue.dequeue(100).data == FAILURE
+
+
+def test_messages_are_never_shown(bench):
+    assert "secret" not in repr(Request(1, b"secret"))
+    bench.queue.enqueue(Request(1, b"secret"))
+    bench.workers.run()
+    assert "secret" not in repr(bench.queue.dequeue(100))
+
+
+@pytest.mark.parametrize(("depth", "limit"), [(0, 3), (17, 3), (8, 16), (8, -1)])
+def test_impossible_adapters(depth, limit):
+    with pytest.raises(CardError, match="adapter 05"):
+        make_adapter(depth=depth, message_limit=limit)
+
+
+def test_queue_of_a_domain_that_cannot_be():
+    with pytest.raises(CardError, match="domain 256"):
+        make_adapter().queue(256)
+
+
+def test_info_word():
+    assert make_adapter().info(0x54).value == 0x938000000E540307
+    word = make_adapter(depth=2, message_limit=0, hardware_type=15).info(255).value
+    assert word == 0x938000000FFF0001
+
+
+class TestFilters:
+    def test_scripted_answers(self, bench):
+        codes = (
+            ResponseCode.STATE_CHANGE_IN_PROGRESS,
+            ResponseCode.NORMAL,
+            ResponseCode.RESET_IN_PROGRESS,
+        )
+        script = ScriptedAnswers(Function.ZAPQ, codes, apqns=[bench.queue.apqn])
+        bench.adapter.filters.add(script)
+        bench.fill(1)
+        assert words(bench.queue.reset()) == "80000000"
+        bench.fill(1)
+        assert bench.adapter.queue(7).reset(zeroize=True).ok
+        assert words(bench.queue.reset(zeroize=True)) == "000a0000"
+        assert words(bench.queue.reset(zeroize=True)) == "80000000"
+        assert words(bench.queue.reset(zeroize=True)) == "80020000"
+        assert words(bench.queue.reset(zeroize=True)) == "80000000"
+        assert script.remaining == 0
+
+    def test_asynchronous_error_for_ever_until_removed(self, bench):
+        script = ScriptedAnswers(Function.TAPQ, [Answer(ResponseCode(0x10), async_error=True)], forever=True)
+        bench.adapter.filters.add(script)
+        assert [words(bench.queue.test()) for _ in range(3)] == ["82100000"] * 3
+        bench.adapter.filters.remove(script)
+        assert words(bench.queue.test()) == "80000000"
+
+    def test_request_is_altered_delayed_and_its_reply_too(self, bench):
+        class Fault(Filter):
+            def request(self, queue, handling):
+                request = handling.request
+                return Handling(Request(request.message_id, request.message.upper()), delay=2.0)
+
+            def reply(self, queue, request, reply):
+                return reply + b"!"
+
+        bench.adapter.filters.add(Fault())
+        bench.queue.enqueue(Request(1, b"a"))
+        bench.workers.run()
+        bench.clock.advance(1.9)
+        assert words(bench.queue.test()) == "00000000"
+        bench.clock.advance(0.1)
+        assert bench.queue.dequeue(10).data == b"\x06A!"
+
+    @pytest.mark.parametrize(("loss", "status"), [(Loss.HELD, "00100000"), (Loss.GONE, "80100000")])
+    def test_lost_request(self, bench, loss, status):
+        class Fault(Filter):
+            def request(self, queue, handling):
+                return Handling(handling.request, loss=loss)
+
+        bench.adapter.filters.add(Fault())
+        assert bench.queue.enqueue(Request(1, b"a")).ok
+        assert not bench.workers.waiting
+        assert words(bench.queue.dequeue(10).status) == status
+        bench.queue.reset()
+        assert words(bench.queue.test()) == "80000000"
+
+    def test_reset_goes_before_a_delayed_reply(self, bench):
+        class Fault(Filter):
+            def request(self, queue, handling):
+                return Handling(handling.request, delay=2.0)
+
+        bench.adapter.filters.add(Fault())
+        bench.fill(1)
+        bench.workers.run()
+        bench.queue.reset()
+        bench.clock.advance(3)
+        assert words(bench.queue.test()) == "80000000"
+
+    def test_faulty_filter_is_a_machine_failure(self, bench):
+        class Broken(Filter):
+            def request(self, queue, handling):
+                raise KeyError
+
+        bench.adapter.filters.add(Broken())
+        assert bench.queue.enqueue(Request(1, b"a")).ok
+        assert bench.queue.dequeue(10).data == FAILURE
+
+
+def test_wait_ends_with_a_reply_a_reset_or_at_once_when_nothing_is_in_process():
+    release = threading.Event()
+
+    class Slow(Firmware):
+        def process(self, domain, request):
+            assert release.wait(30)
+            return b"done"
+
+    with ThreadPoolExecutor(2) as workers:
+        adapter = make_adapter(firmware=Slow(), clock=RealClock(), workers=workers)
+        queue = adapter.queue(6)
+        assert not queue.wait()
+        queue.enqueue(Request(1, b""))
+        assert not queue.wait(0.001)
+        release.set()
+        assert queue.wait()
+        assert queue.dequeue(100).data == b"done"
+        release.clear()
+        queue.enqueue(Request(1, b""))
+        resetter = threading.Thread(target=queue.reset)
+        resetter.start()
+        assert not queue.wait(30)
+        resetter.join()
+        release.set()
+
+
+def test_many_threads_lose_no_reply_and_mix_up_none():
+    with ThreadPoolExecutor(4) as workers:
+        adapter = make_adapter(firmware=Echo(), clock=RealClock(), workers=workers)
+
+        def use(domain):
+            queue = adapter.queue(domain)
+            for number in range(200):
+                assert queue.enqueue(Request(domain << 32 | number, b"%d" % number)).ok
+                assert queue.wait()
+                found = queue.dequeue(100)
+                assert (found.message_id, found.data) == (domain << 32 | number, bytes((domain,)) + b"%d" % number)
+
+        with ThreadPoolExecutor(6) as users:
+            list(users.map(use, range(6)))
+    assert not adapter.failures
+    assert all(adapter.queue(domain).test().empty for domain in Mask.up_to(5))

@@ -1,0 +1,110 @@
+"""Activation profiles: who gets which queues, and edits while Linux runs."""
+
+import pytest
+
+from apmatrix.arch import EMPTY_MATRIX, ApmatrixError, Apqn, CardType, Mask, Matrix, ResponseCode
+from apmatrix.machine import ActivationProfile, ProfileError
+
+Q54, Q57, Q58 = Apqn(5, 4), Apqn(5, 7), Apqn(5, 8)
+
+
+def matrix(adapters, domains, control=()):
+    return Matrix(Mask.of(*adapters), Mask.of(*domains), Mask.of(*control))
+
+
+def test_each_lpar_has_its_own_queues(cpc):
+    one, two = (cpc.lpars[name].level for name in ("one", "two"))
+    assert cpc.tapq(one, Q54)[0].ok
+    assert cpc.tapq(two, Q54)[0].response_code is ResponseCode.NOT_AVAILABLE
+    assert cpc.tapq(two, Q58)[0].ok
+    assert cpc.qci(two).matrix == matrix((5, 6), (8,), (8,))
+
+
+def test_a_profile_that_shares_a_queue_is_refused_by_name(cpc):
+    with pytest.raises(ProfileError, match=r"05\.0007.*LPAR one") as refused:
+        cpc.add_lpar(ActivationProfile("three", matrix((5, 9), (7, 9))))
+    assert refused.value.holder == "one"
+    assert refused.value.shared == matrix((5,), (7,))
+    assert "three" not in cpc.lpars
+
+
+@pytest.mark.parametrize("asked", [matrix((5, 6), (9,)), matrix((7,), (4, 7, 8)), matrix((), (4,), (4, 7))])
+def test_the_same_adapter_or_the_same_domain_may_be_shared(cpc, asked):
+    level = cpc.add_lpar(ActivationProfile("three", asked)).level
+    assert level.effective == asked
+
+
+@pytest.mark.parametrize("asked", [matrix((64,), (4,)), matrix((5,), (85,)), matrix((5,), (9,), (85,))])
+def test_numbers_beyond_the_machine_are_refused(cpc, asked):
+    with pytest.raises(ProfileError, match="adapters 0-63 and domains 0-84"):
+        cpc.add_lpar(ActivationProfile("three", asked))
+    with pytest.raises(ProfileError, match="adapters 0-63 and domains 0-84"):
+        cpc.set_profile("two", asked)
+    assert cpc.lpars["two"].level.effective == matrix((5, 6), (8,), (8,))
+
+
+def test_an_edit_that_is_refused_changes_nothing(cpc):
+    cpc.nqap(cpc.lpars["two"].level, Q58, 1, b"request")
+    with pytest.raises(ProfileError):
+        cpc.set_profile("two", matrix((5,), (4,)))
+    level = cpc.lpars["two"].level
+    assert cpc.lpars["two"].profile.matrix == level.effective == matrix((5, 6), (8,), (8,))
+    assert cpc.tapq(level, Q58)[0].replies_waiting
+
+
+def test_an_edit_is_seen_at_the_next_instruction(cpc):
+    level = cpc.lpars["one"].level
+    cpc.set_profile("one", matrix((5,), (4, 9), (9,)))
+    assert cpc.qci(level).matrix == matrix((5,), (4, 9), (9,))
+    assert cpc.tapq(level, Apqn(5, 9))[0].ok
+    assert cpc.tapq(level, Apqn(6, 4))[0].response_code is ResponseCode.NOT_AVAILABLE
+
+
+def test_a_queue_that_leaves_is_zeroized_before_anybody_gets_it(cpc):
+    one, two = (cpc.lpars[name].level for name in ("one", "two"))
+    for queue in (Q54, Q57):
+        assert cpc.nqap(one, queue, 1, b"secret").ok
+    cpc.set_profile("one", matrix((5, 6), (4,), (4,)))
+    cpc.set_profile("two", matrix((5, 6), (7, 8), (8,)))
+    assert cpc.tapq(two, Q57)[0].empty
+    assert cpc.dqap(two, Q57, 12288).status.response_code is ResponseCode.NO_PENDING_REPLY
+    assert cpc.tapq(one, Q54)[0].replies_waiting
+
+
+def test_removing_an_lpar_zeroizes_its_queues(cpc):
+    one = cpc.lpars["one"].level
+    cpc.nqap(one, Q54, 1, b"secret")
+    cpc.remove_lpar("one")
+    assert one.effective == EMPTY_MATRIX
+    again = cpc.add_lpar(ActivationProfile("again", matrix((5,), (4,)))).level
+    assert cpc.tapq(again, Q54)[0].empty
+
+
+def test_names_are_unique(cpc):
+    with pytest.raises(ApmatrixError, match="one"):
+        cpc.add_lpar(ActivationProfile("one", matrix((7,), (9,))))
+    with pytest.raises(ApmatrixError, match="three"):
+        cpc.set_profile("three", EMPTY_MATRIX)
+
+
+def test_adapter_numbers_are_unique_and_in_range(cpc):
+    before = cpc.adapters[5]
+    for number in (5, 64, -1):
+        with pytest.raises(ApmatrixError, match=str(number)):
+            cpc.add_adapter(number, CardType.parse("CEX8A"))
+    assert cpc.adapters[5] is before
+    assert set(cpc.adapters) == {5, 6}
+
+
+def test_an_adapter_may_be_in_a_profile_before_it_is_plugged(cpc):
+    level = cpc.add_lpar(ActivationProfile("three", matrix((9,), (4,)))).level
+    assert cpc.tapq(level, Apqn(9, 4))[0].response_code is ResponseCode.NOT_AVAILABLE
+    assert not cpc.tapq(level, Apqn(9, 4))[1].value
+    cpc.add_adapter(9, CardType.parse("CEX8A"))
+    assert cpc.tapq(level, Apqn(9, 4))[0].ok
+
+
+def test_unknown_features_are_refused(cpc):
+    with pytest.raises(ApmatrixError, match="APSX"):
+        cpc.set_features(["APSC", "APSX"])
+    assert cpc.qci(cpc.lpars["one"].level).apsc

@@ -44,7 +44,7 @@ class GmpEngine(Engine):
 
     def power(self, wanted: Power) -> int:
         """One power."""
-        with gmpy2.local_context(allow_release_gil=True):
+        with gmpy2.context(gmpy2.get_context(), allow_release_gil=True):
             return int(gmpy2.powmod(*wanted))
 
 

@@ -1,0 +1,96 @@
+"""CCA requests as Linux builds them (hardware.md 3.4 to 4.4), written without the code under test."""
+
+from support.queues import exchange
+
+
+def short(number):
+    return number.to_bytes(2, "big")
+
+
+def block(content):
+    return short(len(content) + 2) + content
+
+
+def request(parameters, domain=6, function_id=b"T2", room=0, data_room=0):
+    """A type 06 message with a CPRBX in front of ``parameters``."""
+    cprbx = bytearray(220)
+    cprbx[0:2] = short(220)
+    cprbx[2] = 2
+    cprbx[6:8] = function_id
+    cprbx[12:16] = len(parameters).to_bytes(4, "big")
+    cprbx[20:24] = (room or 512).to_bytes(4, "big")
+    cprbx[28:32] = data_room.to_bytes(4, "big")
+    cprbx[170:172] = short(domain)
+    header = bytearray(88)
+    header[1] = 6
+    header[16:20] = (88).to_bytes(4, "big")
+    header[32:34] = b"CA"
+    header[52:54] = parameters[:2]
+    header[56:60] = (220 + len(parameters)).to_bytes(4, "big")
+    header[72:76] = (220 + (room or 512)).to_bytes(4, "big")
+    header[76:80] = data_room.to_bytes(4, "big")
+    return bytes(header) + bytes(cprbx) + parameters
+
+
+def parameters(function, rules=(), vud=b"", keys=b""):
+    keywords = b"".join(rule.ljust(8) for rule in rules)
+    return function + block(keywords) + block(vud) + block(keys)
+
+
+class Reply:
+    """A type 86 reply to a CCA request."""
+
+    def __init__(self, message):
+        assert message[1] == 0x86, message[:8].hex()
+        self.message = message
+        self.cprbx = message[48:268]
+        self.codes = (
+            int.from_bytes(self.cprbx[144:146], "big"),
+            int.from_bytes(self.cprbx[146:148], "big"),
+        )
+        count1 = int.from_bytes(message[16:20], "big")
+        self.block = message[268 : 48 + count1]
+        self.data = message[int.from_bytes(message[28:32], "big") :]
+        rest = self.block[2:]
+        self.parts = []
+        while rest:
+            length = int.from_bytes(rest[:2], "big")
+            self.parts.append(rest[2:length])
+            rest = rest[length:]
+        self.rules, self.vud, self.keys = self.parts
+
+
+def call(adapter, block_, domain=6, **options):
+    """Send a parameter block and take the reply apart."""
+    sending = {key: options.pop(key) for key in ("special", "control_domains", "rc8a") if key in options}
+    return Reply(exchange(adapter, request(block_, domain, **options), domain, **sending))
+
+
+def pk(modulus, exponent, value, length):
+    """Linux' RSA request with a modulus of ``length`` bytes."""
+    section = b"\x04\0" + short(2 * length + 12) + bytes(2) + short(length) + short(8 * length) + short(length)
+    token = b"\x1e\0" + short(2 * length + 20) + bytes(4) + section
+    numbers = exponent.to_bytes(length, "big") + modulus.to_bytes(length, "big")
+    key = block(bytes(2) + token + numbers)
+    return parameters(b"PK", [b"MRP"], value.to_bytes(length, "big"), key)
+
+
+def pd(key, value, length):
+    """Linux' RSA request with p, q, dp, dq, u in ``key``."""
+    short_length = (length + 1) // 2
+    long_length = short_length + 8
+    sizes = (long_length, short_length, long_length, short_length, long_length)
+    pad = -sum(sizes) % 8
+    private = bytearray(132)
+    private[0] = 8
+    private[2:4] = short(132 + sum(sizes) + pad + length)
+    private[28] = 0x40
+    private[50] = 0x80
+    for index, size in enumerate((*sizes, length)):
+        private[54 + 2 * index : 56 + 2 * index] = short(size)
+    private[70:72] = short(pad)
+    numbers = b"".join(number.to_bytes(size, "big") for number, size in zip(key, sizes, strict=True))
+    public = b"\x04\0" + short(15) + bytes(2) + short(3) + short(8 * length) + bytes(2) + b"\x01\0\x01"
+    body = bytes(private) + numbers + bytes(pad) + b"\xff" * length + public
+    token = b"\x1e\0" + short(8 + len(body)) + bytes(4) + body
+    return parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), block(bytes(2) + token))

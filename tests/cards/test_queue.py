@@ -19,6 +19,7 @@ from apmatrix.cards import (
     RealClock,
     Request,
     ScriptedAnswers,
+    WorkerPool,
 )
 from support.queues import Bell, Echo, Stepper, make_adapter
 
@@ -334,7 +335,7 @@ def test_wait_ends_with_a_reply_a_reset_or_at_once_when_nothing_is_in_process():
             assert release.wait(30)
             return b"done"
 
-    with ThreadPoolExecutor(2) as workers:
+    with WorkerPool(2) as workers:
         adapter = make_adapter(firmware=Slow(), clock=RealClock(), workers=workers)
         queue = adapter.queue(6)
         assert not queue.wait()
@@ -353,7 +354,7 @@ def test_wait_ends_with_a_reply_a_reset_or_at_once_when_nothing_is_in_process():
 
 
 def test_many_threads_lose_no_reply_and_mix_up_none():
-    with ThreadPoolExecutor(4) as workers:
+    with WorkerPool(4) as workers:
         adapter = make_adapter(firmware=Echo(), clock=RealClock(), workers=workers)
 
         def use(domain):
@@ -368,3 +369,26 @@ def test_many_threads_lose_no_reply_and_mix_up_none():
             list(users.map(use, range(6)))
     assert not adapter.failures
     assert all(adapter.queue(domain).test().empty for domain in Mask.up_to(5))
+
+
+def test_wait_for_several_replies(bench):
+    bench.fill(3)
+    results = []
+
+    def wait(replies):
+        results.append((replies, bench.queue.wait(replies=replies), bench.queue.test().replies_waiting))
+
+    waiters = [threading.Thread(target=wait, args=(replies,)) for replies in (2, 3)]
+    for waiter in waiters:
+        waiter.start()
+    while len(bench.queue._awaited) < 2:
+        pass
+    bench.workers.step()
+    assert not results
+    bench.workers.step()
+    waiters[0].join()
+    assert results == [(2, True, True)]
+    bench.workers.step()
+    waiters[1].join()
+    assert results[-1] == (3, True, True)
+    assert bench.queue.wait(replies=8)  # as nothing more can come

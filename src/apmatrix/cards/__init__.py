@@ -1,11 +1,12 @@
 """What is behind a queue: the queue engine, the cards and their firmware. Stands on arch."""
 
-from apmatrix.cards.adapter import Adapter, AdapterState, Inline, Workers
+from apmatrix.cards.adapter import Adapter, AdapterState
 from apmatrix.cards.clock import Clock, ManualClock, RealClock, Timer
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
 from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
+from apmatrix.cards.workers import Inline, WorkerPool, Workers
 
 __all__ = [
     "Adapter",
@@ -28,5 +29,6 @@ __all__ = [
     "Request",
     "ScriptedAnswers",
     "Timer",
+    "WorkerPool",
     "Workers",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import CardType, Functions, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
@@ -15,10 +15,9 @@ from apmatrix.cards.models import firmware_for
 from apmatrix.cards.queue import Failure, Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apmatrix.cards.clock import Clock
     from apmatrix.cards.firmware import Admission, Firmware, Request
+    from apmatrix.cards.workers import Workers
 
 DEFAULT_MESSAGE_LIMIT: Final = 3
 """Longest message in units of 4 KiB."""
@@ -40,21 +39,6 @@ _OBSTACLES: Final = {
     AdapterState.DECONFIGURED: ResponseCode.DECONFIGURED,
     AdapterState.CHECKSTOPPED: ResponseCode.CHECKSTOPPED,
 }
-
-
-class Workers(Protocol):
-    """Where requests are processed: a :class:`concurrent.futures.Executor` fits."""
-
-    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Have ``action`` called soon; RuntimeError when no more work is taken."""
-
-
-class Inline:
-    """Workers that process each request at once, inside NQAP: for tests that need no threads."""
-
-    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
-        """Call ``action`` now."""
-        action(*arguments)
 
 
 class Adapter:

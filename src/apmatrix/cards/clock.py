@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
+
+from apmatrix.cards.errors import report_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +116,7 @@ class RealClock(Clock):
             try:
                 alarm.run()
             except Exception:  # one faulty action must not stop everybody's time
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+                report_fault()
 
     def _next(self) -> _Alarm | None:
         """Wait for the next timer that is due; None when there was nothing to do for a while."""

@@ -79,6 +79,7 @@ class Queue:
 
     __slots__ = (
         "_arrival",
+        "_awaited",
         "_epoch",
         "_in_process",
         "_indication",
@@ -99,6 +100,7 @@ class Queue:
         self._epoch = 0  # counts resets: what was begun in an earlier epoch is dropped when it is finished
         self._reset: Timer | None = None  # the end of the reset that is running
         self._arrival: threading.Condition | None = None
+        self._awaited: list[int] = []  # how many replies each of those in wait() wants
 
     def __repr__(self) -> str:
         return f"<Queue {self.apqn}>"
@@ -199,17 +201,25 @@ class Queue:
             due.post()
         return status
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait, without polling, until a reply is ready; ``timeout`` in seconds of the adapter's clock.
+    def wait(self, timeout: float | None = None, *, replies: int = 1) -> bool:
+        """Wait, without polling, until ``replies`` replies are ready; ``timeout`` in seconds of the clock.
 
-        Returns whether one is. It also ends when nothing is in process any more, for example after a reset.
+        Returns whether one is ready at all. It also ends when nothing is in process any more, for example
+        after a reset. Waiting for several at a time saves switching threads for each.
         """
+
+        def ready() -> bool:
+            return len(self._replies or ()) >= replies or not self._in_process
+
         with self._lock:
-            if self._replies or not self._in_process:
-                return bool(self._replies)
-            if self._arrival is None:
-                self._arrival = threading.Condition(self._lock)
-            self.adapter.clock.wait_for(self._arrival, lambda: bool(self._replies) or not self._in_process, timeout)
+            if not ready():
+                if self._arrival is None:
+                    self._arrival = threading.Condition(self._lock)
+                self._awaited.append(replies)
+                try:
+                    self.adapter.clock.wait_for(self._arrival, ready, timeout)
+                finally:
+                    self._awaited.remove(replies)
             return bool(self._replies)
 
     def drop(self) -> None:
@@ -284,8 +294,7 @@ class Queue:
                 if not self._replies:
                     due = self._indication
                 self._replies.append(reply)
-            if self._arrival is not None:
-                self._arrival.notify_all()
+            self._wake_waiters()
         if due is not None:
             due.post()
 
@@ -302,7 +311,13 @@ class Queue:
         if self._reset is not None:
             self._reset.cancel()
             self._reset = None
-        if self._arrival is not None:
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        """Wake those in :meth:`wait` if there is something for one of them; the lock is held."""
+        if not self._awaited or self._arrival is None:
+            return
+        if not self._in_process or len(self._replies or ()) >= min(self._awaited):
             self._arrival.notify_all()
 
     def _obstacle(self) -> ResponseCode:

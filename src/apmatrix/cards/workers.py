@@ -1,0 +1,74 @@
+"""Where requests are processed: threads that the cards of a machine share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from apmatrix.cards.errors import report_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Workers(Protocol):
+    """What an adapter needs; a :class:`concurrent.futures.Executor` fits too."""
+
+    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Have ``action`` called soon; RuntimeError when no more work is taken."""
+
+
+class Inline:
+    """Processes each request at once, inside NQAP: for tests that need no threads."""
+
+    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
+        """Call ``action`` now."""
+        action(*arguments)
+
+
+class WorkerPool:
+    """A fixed number of daemon threads, by default one per processor.
+
+    Nobody asks for a result, so it makes no futures: that halves what the standard executor adds to each
+    request (measured: 15 µs).
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._work: SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"apmatrix-card-{number}", daemon=True)
+            for number in range(threads or os.cpu_count() or 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
+        """Have ``action`` called by one of the threads; RuntimeError after :meth:`close`."""
+        if self._closed:
+            raise RuntimeError("the machine's workers have been closed")
+        self._work.put((action, arguments))
+
+    def close(self) -> None:
+        """Finish what was submitted, then end the threads."""
+        self._closed = True
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            action, arguments = work
+            try:
+                action(*arguments)
+            except Exception:  # a faulty interruption handler, say, must not cost a worker
+                report_fault()

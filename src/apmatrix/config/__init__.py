@@ -1,6 +1,6 @@
 """The configuration file: schema, loading, errors with the place. Stands on arch."""
 
-from apmatrix.config.findings import ConfigError, Finding, Severity, listed
+from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, listed
 from apmatrix.config.load import load, parse
 from apmatrix.config.schema import (
     AdapterFile,
@@ -20,6 +20,7 @@ __all__ = [
     "LparFile",
     "MachineFile",
     "MachineSettings",
+    "NotInFile",
     "Severity",
     "listed",
     "load",

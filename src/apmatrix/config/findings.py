@@ -52,6 +52,10 @@ class ConfigError(ApmatrixError):
         super().__init__("\n".join(map(str, self.findings)))
 
 
+class NotInFile(ApmatrixError):
+    """A name was given that the file does not have, or has several times."""
+
+
 def dotted(path: Path) -> str:
     """A path for people: ``lpar[0].guest[1].adapters``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from apmatrix.arch import CardType, Functions, Mask, Matrix
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
-from apmatrix.config.findings import Finding
+from apmatrix.config.findings import Finding, NotInFile
 from apmatrix.config.values import Number, Writes
 
 Name = Annotated[
@@ -140,6 +140,20 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
         """All guests at all depths with their names from the LPAR down, a host before its guests."""
         for lpar in self.lpars:
             yield from _below((lpar.name,), lpar.guests)
+
+    def find_guest(self, name: str) -> tuple[tuple[str, ...], GuestFile]:
+        """The guest that ``guest1`` or, where that is not one only, ``kvm1/guest1`` means, and all its names.
+
+        Raises NotInFile.
+        """
+        parts = tuple(name.split("/"))
+        found = [(names, guest) for names, guest in self.guests() if names[-len(parts) :] == parts]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join("/".join(names) for names, _ in found or self.guests()) or "none"
+        if found:
+            raise NotInFile(f"{self.path}: there are several guests {name}: say which, one of {known}")
+        raise NotInFile(f"{self.path}: there is no guest {name}: the guests are {known}")
 
 
 def _below(above: tuple[str, ...], guests: tuple[GuestFile, ...]) -> Iterator[tuple[tuple[str, ...], GuestFile]]:

@@ -1,0 +1,94 @@
+"""``apmatrix demo``: everything on the machine of a file, shown and checked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
+from apmatrix.cli.show import print_matrix
+from apmatrix.emulation import Emulation, look
+from apmatrix.emulation.demo import Check, Report, tour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Silent(Report):
+    """Shows nothing; the checks are printed at the end, as JSON."""
+
+    def on_section(self, title: str) -> None:
+        """Nothing to show."""
+
+    def on_check(self, check: Check) -> None:
+        """Nothing to show."""
+
+    def line(self, text: str) -> None:
+        """Nothing to show."""
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Nothing to show."""
+
+
+class Printed(Report):
+    """Prints as it goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = console()
+
+    def on_section(self, title: str) -> None:
+        """A heading."""
+        self.out.print(Text(f"\n{title}\n", "bold"))
+
+    def on_check(self, check: Check) -> None:
+        """The verdict first."""
+        verdict = Text("ok    ", "green") if check.passed else Text("FAILED ", "red")
+        self.out.print(verdict + Text(check.text), soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        """As it is."""
+        self.out.print(Text(text), soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """In columns, without lines."""
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+        self.out.print()
+
+
+@click.command()
+@file_argument
+@json_option
+@click.pass_context
+def demo(ctx: click.Context, file: str, as_json: bool) -> None:
+    """Bring up the machine of FILE in this process and show what it does; check everything that is shown.
+
+    No root, no kernel module and no card is needed. You see the matrix, each guest's view, RSA requests through every
+    queue with their results checked, an intruder's attempts, hot unplug and hot plug under load, and what is refused
+    and why. The exit code is 1 if a check fails or if the machine refuses something in FILE.
+
+    \b
+      apmatrix demo examples/three-guests.toml
+      apmatrix demo examples/nested.toml
+    """
+    machine = read_file(file)
+    started = time.monotonic()
+    report: Report = Silent() if as_json else Printed()
+    with Emulation.start(machine) as emulation:
+        if not as_json:
+            print_matrix(look(emulation))
+        tour(emulation, report)
+        refused = [str(refusal) for refusal in emulation.refusals]
+    report.line(f"{time.monotonic() - started:.1f} seconds")
+    if as_json:
+        checks = [{"section": check.section, "text": check.text, "passed": check.passed} for check in report.checks]
+        print_json({"checks": checks, "failed": len(report.failed), "refused": refused})
+    ctx.exit(REFUSED if report.failed or refused else FINE)

@@ -1,0 +1,54 @@
+"""``apmatrix``: the command group."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import click
+
+from apmatrix.cli.output import SentenceGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMMANDS = {
+    "demo": "apmatrix.cli.demo",
+    "explain": "apmatrix.cli.explain",
+    "show": "apmatrix.cli.show",
+}
+"""Where each command is; a module is imported when its command is used."""
+
+
+class Commands(SentenceGroup):
+    """The commands of :data:`COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> Iterable[str]:  # type: ignore[override]
+        """Their names."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="apmatrix", message="%(prog)s %(version)s")
+def main() -> None:
+    """AP virtualization for IBM Z as software: emulate it, administer it.
+
+    FILE describes a machine with its adapters, LPARs, hosts and guests; see docs/file.md and examples/.
+
+    \b
+      apmatrix demo examples/three-guests.toml
+      apmatrix show examples/three-guests.toml
+      apmatrix explain examples/three-guests.toml guest2 05.0004
+
+    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input.
+    """

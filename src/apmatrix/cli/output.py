@@ -1,0 +1,56 @@
+"""What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.config import ConfigError, NotInFile, Severity, load
+
+if TYPE_CHECKING:
+    from apmatrix.config import MachineFile
+
+FINE, REFUSED, UNREADABLE = 0, 1, 2
+"""Exit codes: done; findings or something refused; usage, or input that cannot be read."""
+
+file_argument = click.argument("file", type=click.Path())
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+
+def console() -> Console:
+    """Where people read: colours only on a terminal."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def print_json(facts: Any) -> None:
+    """Print plain data as JSON, for programs."""
+    click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+
+
+def read_file(path: str) -> MachineFile:
+    """The file, with what is refused as findings; ConfigError if it cannot be understood."""
+    return load(path, allow_refused=True)
+
+
+def exit_code(error: ApmatrixError) -> int:
+    """2 for input that cannot be understood, 1 for what was refused."""
+    if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
+        return UNREADABLE
+    return UNREADABLE if isinstance(error, NotInFile) else REFUSED
+
+
+class SentenceGroup(click.Group):
+    """A command group in which every intended error becomes a sentence on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ApmatrixError as error:
+            click.echo(f"apmatrix: {error}", err=True)
+            sys.exit(exit_code(error))

@@ -1,0 +1,196 @@
+"""From a file to a running machine, the way an administrator would do it: through sysfs and KVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.cards import AdapterState
+from apmatrix.emulation.administrator import Administrator, Refusal
+from apmatrix.linux import LinuxSystem
+from apmatrix.machine import ActivationProfile, Cpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.cards import Clock
+    from apmatrix.config import GuestFile, HostSettings, LparFile, MachineFile
+    from apmatrix.linux import Vm
+
+MATRIX = "devices/vfio_ap/matrix"
+"""The device below which mdevs live."""
+
+MDEV_TYPE = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
+
+
+@dataclass
+class System:
+    """A running Linux: an LPAR's or a guest's. ``names`` lead to it from the LPAR down."""
+
+    names: tuple[str, ...]
+    linux: LinuxSystem
+    admin: Administrator
+    guests: list[Guest] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """``kvm1/guest1``."""
+        return "/".join(self.names)
+
+
+@dataclass
+class Guest:
+    """A guest of the file: its mdev at ``host``, and its VM and its Linux while it runs.
+
+    ``refusal`` is what its host had against it; then it has no mdev.
+    """
+
+    names: tuple[str, ...]
+    file: GuestFile
+    host: System
+    refusal: Refusal | None = None
+    vm: Vm | None = None
+    system: System | None = None
+
+    @property
+    def name(self) -> str:
+        """``kvm1/guest1``."""
+        return "/".join(self.names)
+
+    @property
+    def uuid(self) -> str:
+        """The name of its mdev."""
+        return str(self.file.uuid)
+
+    @property
+    def mdev(self) -> str:
+        """The path of its mdev, below /sys."""
+        return f"{MATRIX}/{self.uuid}"
+
+
+class Emulation:
+    """A machine with all its systems; a context manager that ends them."""
+
+    def __init__(self, file: MachineFile, machine: Cpc) -> None:
+        self.file = file
+        self.machine = machine
+        self.lpars: list[System] = []
+        self.refusals: list[Refusal] = []
+
+    @classmethod
+    def start(cls, file: MachineFile, *, clock: Clock | None = None) -> Self:
+        """Bring up everything that the file describes.
+
+        What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
+        is not activated, a guest whose assignment is refused is not started.
+        """
+        settings = file.machine
+        machine = Cpc(
+            settings.name or "machine",
+            clock=clock,
+            facilities=settings.facilities,
+            features=settings.features,
+            max_adapter=settings.max_adapter,
+            max_domain=settings.max_domain,
+        )
+        emulation = cls(file, machine)
+        for entry in file.adapters:
+            for number in entry.numbers:
+                machine.add_adapter(
+                    number,
+                    entry.type,
+                    functions=entry.functions,
+                    depth=entry.depth,
+                    state=AdapterState(entry.state),
+                )
+        for lpar in file.lpars:
+            emulation._start_lpar(lpar)
+        return emulation
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop all guests, the innermost first, and the machine."""
+        for guest in reversed(tuple(self.guests())):
+            if guest.vm is not None:
+                guest.vm.stop()
+                guest.vm = guest.system = None
+        self.machine.close()
+
+    def systems(self) -> Iterator[System]:
+        """All running systems, a host before its guests."""
+        for lpar in self.lpars:
+            yield lpar
+            yield from (guest.system for guest in _guests(lpar) if guest.system is not None)
+
+    def guests(self) -> Iterator[Guest]:
+        """All guests whose host runs, a host before its guests."""
+        for lpar in self.lpars:
+            yield from _guests(lpar)
+
+    def _start_lpar(self, lpar: LparFile) -> None:
+        try:
+            level = self.machine.add_lpar(ActivationProfile(lpar.name, lpar.profile)).level
+        except ApmatrixError as error:
+            self.refusals.append(Refusal.of(lpar.name, "activate the profile", error))
+            return
+        linux = LinuxSystem(self.machine, level, name=lpar.name, vfio_ap=lpar.host.vfio_ap, policy=lpar.host.policy)
+        system = System((lpar.name,), linux, Administrator(lpar.name, linux))
+        self.lpars.append(system)
+        self._set_up(system, lpar.host, lpar.guests)
+
+    def _set_up(self, system: System, host: HostSettings, guests: tuple[GuestFile, ...]) -> None:
+        """Do at one host what the file says: masks first, then mdevs and guests."""
+        for attribute, writes in (("apmask", host.apmask), ("aqmask", host.aqmask)):
+            for text in writes:
+                system.admin.write(f"bus/ap/{attribute}", text)
+        self.refusals += system.admin.refusals
+        for file in guests:
+            guest = Guest((*system.names, file.name), file, system)
+            system.guests.append(guest)
+            guest.refusal = define(guest)
+            if guest.refusal:
+                self.refusals.append(guest.refusal)
+            elif file.start:
+                self._start_guest(guest)
+
+    def _start_guest(self, guest: Guest) -> None:
+        host = guest.file.host
+        guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
+        guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+        linux = guest.vm.linux
+        guest.system = System(guest.names, linux, Administrator(guest.name, linux))
+        self._set_up(guest.system, host, guest.file.guests)
+
+
+def define(guest: Guest) -> Refusal | None:
+    """Create a guest's mdev and assign what the file says.
+
+    At the first refusal the mdev is removed again, as mdevctl does, so that it holds nothing back; returns it.
+    """
+    admin = guest.host.admin
+    if refusal := admin.write(f"{MDEV_TYPE}/create", guest.uuid):
+        return refusal
+    file = guest.file
+    for attribute, numbers in (
+        ("assign_adapter", file.adapters),
+        ("assign_domain", file.domains),
+        ("assign_control_domain", file.control_domains),
+    ):
+        for number in numbers:
+            if refusal := admin.write(f"{guest.mdev}/{attribute}", str(number)):
+                admin.write(f"{guest.mdev}/remove", "1")
+                return refusal
+    return None
+
+
+def _guests(system: System) -> Iterator[Guest]:
+    for guest in system.guests:
+        yield guest
+        if guest.system is not None:
+            yield from _guests(guest.system)

@@ -1,0 +1,183 @@
+"""Part three: a guest whose kernel was taken over tries to get at what is not its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import (
+    FULL_MATRIX,
+    Apqn,
+    FunctionCode,
+    Instruction,
+    Mode,
+    Opcode,
+    ProgramCheck,
+    QueueStatus,
+    Registers,
+    ResponseCode,
+)
+from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
+from apmatrix.cards.messages import Cprbx, MessageType, ReplyHeader, RequestHeader, message_type
+from apmatrix.emulation.administrator import described
+from apmatrix.emulation.demo.traffic import whole_system_works
+from apmatrix.emulation.programs import Program
+from apmatrix.machine import FlatMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.emulation.demo.report import Report
+    from apmatrix.emulation.rsa import RsaKey
+    from apmatrix.machine import Cpc, Level
+
+STORAGE = 1 << 16
+PATIENCE = 10.0
+"""Seconds to wait for a card's reply."""
+
+
+class Cpu:
+    """A CPU at a level that executes any AP instruction that it is told to."""
+
+    def __init__(self, machine: Cpc, level: Level) -> None:
+        self.machine = machine
+        self.level = level
+        self.memory = FlatMemory(STORAGE)
+
+    def run(self, opcode: Opcode, *registers: int, problem_state: bool = False) -> Registers:
+        """Execute with GR0, GR1 … as given, R1 = 4 and R2 = 6; the registers afterwards. Raises ProgramCheck."""
+        state = Registers([*registers, *[0] * (16 - len(registers))], problem_state)
+        self.machine.execute(self.level, Instruction(opcode, 4, 6), state, self.memory)
+        return state
+
+    def pqap(self, function: FunctionCode, apqn: Apqn) -> QueueStatus:
+        """A function on a queue."""
+        control = PqapControl(function_code=function, adapter=apqn.adapter, domain=apqn.domain)
+        return _status(self.run(Opcode.PQAP, control.value))
+
+    def nqap(self, apqn: Apqn, message: bytes) -> QueueStatus:
+        """Put a message on a queue."""
+        self.memory.write(0, message)
+        control = NqapControl(last_part=True, adapter=apqn.adapter, domain=apqn.domain)
+        return _status(self.run(Opcode.NQAP, control.value, 0, 0, 0, 0, 1, 0, len(message)))
+
+    def dqap(self, apqn: Apqn) -> tuple[QueueStatus, bytes]:
+        """Take a reply from a queue."""
+        control = DqapControl(any_reply=True, adapter=apqn.adapter, domain=apqn.domain)
+        state = self.run(Opcode.DQAP, control.value, 0, 0, 0, 0, 0, 0, STORAGE)
+        return _status(state), self.memory.read(0, STORAGE - state.gr[7])
+
+
+def _status(registers: Registers) -> QueueStatus:
+    return QueueStatus(registers.gr[1] & 0xFFFF_FFFF)
+
+
+def intrude(emulation: Emulation, key: RsaKey, report: Report) -> None:
+    """Have every guest try what it must not be able to; check what the machine answers."""
+    report.section("An intruder in a guest")
+    guests = [guest.system for guest in emulation.guests() if guest.system is not None]
+    for system in guests:
+        _foreign_queues(emulation, system, report)
+    if guests:
+        _bare_instructions(emulation.machine, guests[0], report)
+    for system in guests:
+        _foreign_domains(emulation.machine, system, report)
+        if system.linux.level.depth > 2:
+            _forged_control_block(system, report)
+    if guests:
+        works = all(whole_system_works(system, key) for system in guests)
+        report.check("all guests' queues compute as before", passed=works)
+
+
+def _foreign_queues(emulation: Emulation, system: System, report: Report) -> None:
+    """Every function of every instruction on every queue of the LPAR that is another's."""
+    level = system.linux.level
+    cpu = Cpu(emulation.machine, level)
+    profile = next(lpar.linux.level.matrix for lpar in emulation.lpars if lpar.names[0] == system.names[0])
+    foreign = [apqn for apqn in profile.apqns() if apqn not in level.effective]
+    answers = {answer for apqn in foreign for answer in _all_functions(cpu, apqn)}
+    example = f", such as {foreign[-1]}" if foreign else ""
+    report.check(
+        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {len(foreign)} queues of others{example}: "
+        f"response code {_codes(answers)}",
+        passed=answers <= {ResponseCode.NOT_AVAILABLE},
+    )
+
+
+def _all_functions(cpu: Cpu, apqn: Apqn) -> Iterator[ResponseCode]:
+    for function in (FunctionCode.TAPQ, FunctionCode.RAPQ, FunctionCode.ZAPQ):
+        yield cpu.pqap(function, apqn).response_code
+    yield cpu.nqap(apqn, bytes(400)).response_code
+    yield cpu.dqap(apqn)[0].response_code
+
+
+def _codes(answers: set[ResponseCode]) -> str:
+    return ", ".join(map(described, sorted(answers))) or "none"
+
+
+def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:
+    """Instructions that end with a program check."""
+    cpu = Cpu(machine, system.linux.level)
+    tapq = PqapControl(function_code=FunctionCode.TAPQ)
+    attempts = (
+        ("PQAP in the problem state", 0x0002, tapq, True),
+        ("PQAP with a reserved bit of GR0", 0x0006, tapq.replace(must_be_zero=1), False),
+        ("PQAP with function code 06", 0x0006, PqapControl(function_code=6), False),
+        ("PQAP(BAPQ) outside of secure execution", 0x0006, PqapControl(function_code=FunctionCode.BAPQ), False),
+    )
+    for what, expected, control, problem_state in attempts:
+        try:
+            cpu.run(Opcode.PQAP, control.value, problem_state=problem_state)
+            answer, passed = "executed", False
+        except ProgramCheck as check:
+            answer, passed = str(check), check.code == expected
+        report.check(f"{system.name}: {what}: {answer}", passed=passed)
+
+
+def _foreign_domains(machine: Cpc, system: System, report: Report) -> None:
+    """Messages for domains that the guest may not use or control, through a queue that it has."""
+    program = Program(system)
+    apqn = next((apqn for apqn in program.queues() if program.mode(apqn) is Mode.CCA), None)
+    if apqn is None:
+        return
+    level = system.linux.level
+    cpu = Cpu(machine, level)
+    other = next(domain for domain in range(256) if domain not in level.effective.adm and domain != apqn.domain)
+    for what, function_id in (("a request for domain", b"T2"), ("an administrative command for domain", b"T5")):
+        answer, refused = _send_for(cpu, apqn, other, function_id)
+        report.check(f"{system.name}: {what} {other:#04x} through {apqn}: {answer}", passed=refused)
+
+
+def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[str, bool]:
+    """Send a CPRB for ``domain``; what the machine answered, and whether that is a refusal."""
+    control = Cprbx(length=220, version=2, function_id=function_id, request_parameters=6, domain=domain)
+    header = RequestHeader(
+        message_type=MessageType.COPROCESSOR_REQUEST, offset1=88, agent=b"CA", function_code=b"FQ", to_card1=226
+    )
+    status = cpu.nqap(apqn, bytes(header) + bytes(control) + b"FQ\0\2\0\2")
+    if not status.ok:
+        code = status.response_code
+        return f"NQAP answers {code:02x}", code is ResponseCode.INVALID_DOMAIN
+    queue = cpu.machine.find_queue(cpu.level, apqn)
+    if queue is not None:
+        queue.wait(PATIENCE)
+    status, reply = cpu.dqap(apqn)
+    if not status.ok or message_type(reply) != MessageType.COPROCESSOR_REPLY:
+        return f"DQAP answers {status.response_code:02x}", False
+    code_in_reply = ReplyHeader.parse(reply).reply_code
+    return f"the card answers reply code {code_in_reply:02x}", code_in_reply == 0x8A
+
+
+def _forged_control_block(system: System, report: Report) -> None:
+    """The KVM of a guest gives its own guest all there is."""
+    level = system.linux.level
+    honest, before = level.matrix, level.effective
+    assert level.parent is not None
+    level.set_matrix(FULL_MATRIX)
+    forged = level.effective
+    level.set_matrix(honest)
+    report.check(
+        f"{'/'.join(system.names[:-1])} writes all ones into the control block of {system.names[-1]}: it has "
+        f"{len(forged)} queues, those of its host",
+        passed=forged <= level.parent.effective and level.effective == before,
+    )

@@ -1,0 +1,141 @@
+"""Part four: adapters or domains leave a running guest and come back, while its programs work on."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import Apqn, Mode, ResponseCode
+from apmatrix.emulation.demo.traffic import verdict
+from apmatrix.emulation.look import assigned_matrix
+from apmatrix.emulation.programs import TIMEOUT, Program
+from apmatrix.emulation.rsa import RsaRequest
+
+if TYPE_CHECKING:
+    from apmatrix.emulation.bringup import Emulation, Guest, System
+    from apmatrix.emulation.demo.report import Report
+    from apmatrix.emulation.rsa import RsaKey
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is unplugged: an adapter or a domain of ``top``'s mdev; ``user`` runs the programs."""
+
+    top: Guest
+    user: System
+    kind: str
+    number: int
+    leaving: Apqn
+    staying: Apqn
+
+
+def plug(emulation: Emulation, key: RsaKey, report: Report) -> None:
+    """Unplug and plug again, with programs sending all the time; check what they got."""
+    report.section("Hot unplug and hot plug while requests run")
+    plan = _plan(emulation)
+    if plan is None:
+        report.line("No guest has two queues that could be separated: nothing to do here.")
+        return
+    below = "" if plan.user.names == plan.top.names else f", whose guest {plan.user.name} uses it"
+    what = f"{plan.kind} {plan.number:#04x}"
+    with _Stream(plan.user, plan.leaving, key) as leaving, _Stream(plan.user, plan.staying, key) as staying:
+        steady = staying.goes_on() and leaving.goes_on()
+        report.check(f"{plan.user.name} works on {plan.leaving} and {plan.staying}", passed=steady)
+        _unplug(emulation, plan, f"{what} from {plan.top.name}{below}", report)
+        steady = staying.goes_on()
+        report.check(f"{plan.staying} works on, undisturbed", passed=steady and not staying.troubles)
+        _plug(plan, f"{what} into {plan.top.name}", report)
+        report.check(f"{plan.leaving} works again", passed=leaving.goes_on())
+    report.check(
+        f"{staying.right} results of {plan.staying} and {leaving.right} of {plan.leaving} were right, none was "
+        f"wrong; {len(leaving.troubles)} requests ended while {plan.leaving} was away",
+        passed=not staying.troubles and not any("wrong" in trouble for trouble in leaving.troubles),
+    )
+
+
+def _plan(emulation: Emulation) -> _Plan | None:
+    """The deepest guest with two queues that differ in the adapter or the domain."""
+    running = [guest for guest in emulation.guests() if guest.system is not None]
+    for guest in sorted(running, key=lambda guest: -len(guest.names)):
+        assert guest.system is not None
+        program = Program(guest.system)
+        queues = [apqn for apqn in program.queues() if program.mode(apqn) is not Mode.EP11]
+        top = next(other for other in running if other.names == guest.names[:2])
+        for axis, kind in ((0, "adapter"), (1, "domain")):
+            others = [apqn for apqn in queues if apqn[axis] != queues[0][axis]]
+            if others:
+                return _Plan(top, guest.system, kind, others[-1][axis], others[-1], queues[0])
+    return None
+
+
+def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> None:
+    path = f"{plan.top.mdev}/unassign_{plan.kind}"
+    refusal = plan.top.host.admin.write(path, str(plan.number))
+    report.line(f"unplug {what}: echo {plan.number} > {path}")
+    status, _ = emulation.machine.tapq(plan.user.linux.level, plan.leaving)
+    gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(plan.top)
+    report.check(
+        f"{plan.leaving} is gone at once: TAPQ answers {status.response_code:02x} in {plan.user.name}",
+        passed=refusal is None and gone,
+    )
+
+
+def _plug(plan: _Plan, what: str, report: Report) -> None:
+    path = f"{plan.top.mdev}/assign_{plan.kind}"
+    refusal = plan.top.host.admin.write(path, str(plan.number))
+    report.line(f"plug {what}: echo {plan.number} > {path}")
+    _scan_below(plan.top.host)
+    back = plan.leaving in Program(plan.user).queues()
+    report.check(f"{plan.user.name} found {plan.leaving} again", passed=refusal is None and back)
+
+
+def _scan_below(system: System) -> None:
+    """Let every guest look at once, instead of at its next regular scan."""
+    for guest in system.guests:
+        if guest.system is not None:
+            guest.system.admin.write("bus/ap/scans", "1")
+            _scan_below(guest.system)
+
+
+class _Stream:
+    """A program that sends CRT requests through one queue, one after the other, until it is told to stop."""
+
+    def __init__(self, system: System, apqn: Apqn, key: RsaKey) -> None:
+        self._program = Program(system)
+        self._apqn = apqn
+        self._key = key
+        self._changed = threading.Condition()
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name=f"stream-{apqn}", daemon=True)
+        self.right = 0
+        self.troubles: list[str] = []
+
+    def __enter__(self) -> _Stream:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def goes_on(self) -> bool:
+        """Wait for two more right results; False if they do not come."""
+        with self._changed:
+            wanted = self.right + 2
+            return self._changed.wait_for(lambda: self.right >= wanted, TIMEOUT)
+
+    def _run(self) -> None:
+        while not self._stop:
+            request = RsaRequest(self._key, secrets.randbelow(self._key.n), crt=True)
+            trouble = verdict(self._program, self._apqn, request)
+            with self._changed:
+                if trouble:
+                    self.troubles.append(trouble)
+                    self._changed.wait(0.01)  # as a program does that tries again later
+                else:
+                    self.right += 1
+                self._changed.notify_all()

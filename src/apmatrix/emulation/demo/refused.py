@@ -1,0 +1,140 @@
+"""Part five: what a host refuses its administrator, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ApmatrixError, Mask
+from apmatrix.emulation.administrator import Administrator, Refusal
+from apmatrix.emulation.bringup import MATRIX, MDEV_TYPE
+from apmatrix.emulation.look import GUEST_DRIVER, HOST_DRIVER, assigned_matrix, look, queue_drivers
+from apmatrix.machine import ActivationProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.arch import Apqn
+    from apmatrix.emulation.bringup import Emulation, Guest, System
+    from apmatrix.emulation.demo.report import Report
+
+SCRATCH = "00000000-0000-4000-8000-00000000dead"
+"""An mdev that is made to be refused things, and removed again."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A write that must be refused; ``before`` are writes that make it possible."""
+
+    what: str
+    path: str
+    text: str
+    error: str
+    before: tuple[tuple[str, str], ...] = ()
+
+
+def try_what_is_refused(emulation: Emulation, report: Report) -> int:
+    """Try what hosts refuse and explain each answer; returns the number of refusals."""
+    report.section("What is refused, and why")
+    for refusal in emulation.refusals:
+        report.line(f"from the file: {refusal}")
+    host = max(emulation.lpars, key=lambda system: len(system.guests), default=None)
+    refusals = len(emulation.refusals)
+    if host is None:
+        return refusals
+    before = look(emulation)
+    admin = Administrator(host.name, host.linux)
+    usable = host.linux.sysfs.list(MATRIX) if host.guests else []
+    if usable:
+        refusals += sum(_try(admin, attempt, report) for attempt in _attempts(host))
+    refusals += _second_profile(emulation, host, report)
+    report.check("nothing changed by all that", passed=look(emulation) == before)
+    return refusals
+
+
+def _try(admin: Administrator, attempt: Attempt, report: Report) -> bool:
+    """Make one attempt on a scratch mdev; True if it was refused as it must be."""
+    admin.write(f"{MDEV_TYPE}/create", SCRATCH)
+    for path, text in attempt.before:
+        admin.write(path, text)
+    refusal = admin.write(attempt.path, attempt.text)
+    admin.write(f"{MATRIX}/{SCRATCH}/remove", "1")
+    answer = refusal.error if refusal else "no error"
+    report.check(f"{attempt.what}: echo {attempt.text} > {attempt.path}: {answer}", passed=answer == attempt.error)
+    if refusal:
+        report.line(f"    {refusal.reason}")
+    return answer == attempt.error
+
+
+def _attempts(host: System) -> Iterator[Attempt]:
+    """What can be tried at this host, with the errno that Linux gives (host.md section 7)."""
+    mdev = f"{MATRIX}/{SCRATCH}"
+    adapter = f"{mdev}/assign_adapter"
+    highest = int(host.admin.read("bus/ap/ap_max_adapter_id"))
+    yield from _taken(host, mdev)
+    yield from _host_owned(host, mdev)
+    yield Attempt("an adapter that cannot exist", adapter, str(highest + 1), "ENODEV")
+    yield Attempt("a number that is none", adapter, "five", "EINVAL")
+    yield Attempt("a number of 2^64", adapter, str(1 << 64), "ERANGE")
+    yield Attempt("a mask bit that cannot exist", "bus/ap/apmask", "+256", "EINVAL")
+    yield Attempt("an mdev with a name in use", f"{MDEV_TYPE}/create", SCRATCH, "EEXIST")
+    yield Attempt("an mdev whose name is no UUID", f"{MDEV_TYPE}/create", "guest1", "EINVAL")
+
+
+def _taken(host: System, mdev: str) -> Iterator[Attempt]:
+    """A queue of a guest: for another mdev, for the host, for another driver."""
+    found = next(_assigned_queues(host), None)
+    if found is None:
+        return
+    guest, apqn = found
+    yield Attempt(
+        f"{apqn}, which {guest.file.name} has, for another mdev",
+        f"{mdev}/assign_domain",
+        str(apqn.domain),
+        "EADDRINUSE",
+        ((f"{mdev}/assign_adapter", str(apqn.adapter)),),
+    )
+    for attribute, number in (("apmask", apqn.adapter), ("aqmask", apqn.domain)):
+        path = f"bus/ap/{attribute}"
+        if number not in Mask.parse_hex(host.admin.read(path)):
+            yield Attempt(f"{apqn} back to the host", path, f"+{number}", "EBUSY")
+    override = f"bus/ap/devices/{apqn}/driver_override"
+    yield Attempt("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
+    if queue_drivers(host).get(apqn) == GUEST_DRIVER:
+        yield Attempt("a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY")
+        unbind = f"bus/ap/drivers/{HOST_DRIVER}/unbind"
+        yield Attempt("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
+
+
+def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
+    drivers = queue_drivers(host)
+    return ((guest, apqn) for guest in host.guests for apqn in assigned_matrix(guest).apqns() if apqn in drivers)
+
+
+def _host_owned(host: System, mdev: str) -> Iterator[Attempt]:
+    """A queue that the masks give to the host."""
+    apmask, aqmask = (Mask.parse_hex(host.admin.read(f"bus/ap/{name}")) for name in ("apmask", "aqmask"))
+    limit = int(host.admin.read("bus/ap/ap_max_adapter_id"))
+    adapters = apmask & Mask.up_to(limit)
+    if adapters and aqmask:
+        yield Attempt(
+            "a queue of the host's own drivers for an mdev",
+            f"{mdev}/assign_domain",
+            str(next(iter(aqmask))),
+            "EADDRNOTAVAIL",
+            ((f"{mdev}/assign_adapter", str(next(iter(adapters)))),),
+        )
+
+
+def _second_profile(emulation: Emulation, host: System, report: Report) -> bool:
+    """Activate another LPAR with the same queues."""
+    profile = ActivationProfile("intruder", host.linux.level.matrix)
+    try:
+        emulation.machine.add_lpar(profile)
+    except ApmatrixError as error:
+        report.check("a second LPAR with the same queues: refused", passed=True)
+        report.line(f"    {Refusal.of('intruder', 'activate', error).reason}")
+        return True
+    emulation.machine.remove_lpar(profile.name)
+    report.check("a second LPAR with the same queues: not refused", passed=not len(profile.matrix))
+    return False

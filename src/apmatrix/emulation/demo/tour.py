@@ -1,0 +1,37 @@
+"""The whole demonstration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.emulation.demo.intruder import intrude
+from apmatrix.emulation.demo.plugging import plug
+from apmatrix.emulation.demo.refused import try_what_is_refused
+from apmatrix.emulation.demo.traffic import send_through_all
+from apmatrix.emulation.demo.views import show_views
+from apmatrix.emulation.rsa import RsaKey
+
+if TYPE_CHECKING:
+    from apmatrix.emulation.bringup import Emulation
+    from apmatrix.emulation.demo.report import Report
+
+KEY_BITS = 2048
+
+
+def tour(emulation: Emulation, report: Report) -> None:
+    """Show and check a machine that was brought up; the report has the verdicts."""
+    key = RsaKey.generate(KEY_BITS)
+    show_views(emulation, report)
+    results = send_through_all(emulation, key, report)
+    intrude(emulation, key, report)
+    plug(emulation, key, report)
+    refusals = try_what_is_refused(emulation, report)
+    report.section("Done and checked")
+    running = sum(guest.vm is not None for guest in emulation.guests())
+    report.line(
+        f"{len(emulation.lpars)} LPARs, {running} running guests, {len(emulation.machine.adapters)} adapters; "
+        f"{results} RSA results compared with pow(); {refusals} refusals explained"
+    )
+    report.line(f"{len(report.checks)} checks, {len(report.failed)} failed")
+    for check in report.failed:
+        report.line(f"  failed: {check.section}: {check.text}")

@@ -1,0 +1,34 @@
+"""Part one: what each system sees of the cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.emulation import lszcrypt
+from apmatrix.emulation.look import queue_drivers
+
+if TYPE_CHECKING:
+    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.emulation.demo.report import Report
+
+MANY = 12
+"""Lines above which a view is told in a sentence."""
+
+
+def show_views(emulation: Emulation, report: Report) -> None:
+    """Show what lszcrypt prints in each guest, and check that it is what the guest's level has."""
+    report.section("What each guest sees (lszcrypt -V)")
+    for guest in emulation.guests():
+        if guest.system is not None:
+            _show(emulation, guest.system, report)
+
+
+def _show(emulation: Emulation, system: System, report: Report) -> None:
+    rows = [row.cells() for row in lszcrypt.rows(system.admin)]
+    if len(rows) <= MANY:
+        report.line(f"{system.name}:")
+        report.table(lszcrypt.COLUMNS, rows)
+    found = set(queue_drivers(system))
+    matrix = system.linux.level.effective
+    given = {apqn for apqn in matrix.apqns() if apqn.adapter in emulation.machine.adapters}
+    report.check(f"{system.name} sees its {len(given)} queues and no other", passed=found == given)

@@ -25,6 +25,11 @@ class Functions(Layout, width=32):
     restricted = flag(9)  # R
     bind_state = bits(16, 17)
 
+    @property
+    def modes(self) -> Functions:
+        """The mode bits alone."""
+        return Functions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+
     def letters(self) -> str:
         """The FUNCTIONS column of ``lszcrypt -V``, for example ``S--D--NHF-``."""
         return "".join(

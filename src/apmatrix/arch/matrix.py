@@ -89,6 +89,11 @@ class Matrix:
         """The APQNs that are in both, as a matrix without control domains."""
         return Matrix(self.apm & other.apm, self.aqm & other.aqm)
 
+    def queues_beyond(self, other: Matrix) -> Iterator[Apqn]:
+        """The APQNs that are here and not in ``other``; the cost is their number, not the matrices' size."""
+        yield from Matrix(self.apm - other.apm, self.aqm).apqns()
+        yield from Matrix(self.apm & other.apm, self.aqm - other.aqm).apqns()
+
     def describe(self) -> str:
         """For people: ``adapters 5-6, usage domains 4,171, control domains none``."""
         named = (("adapters", self.apm), ("usage domains", self.aqm), ("control domains", self.adm))

@@ -23,9 +23,10 @@ from apmatrix.arch import (
     QueueInfo,
     QueueStatus,
     Registers,
+    ResponseCode,
 )
 from apmatrix.arch.info import FEATURES
-from apmatrix.arch.status import NOT_AVAILABLE
+from apmatrix.arch.status import NOT_AVAILABLE, queue_status
 from apmatrix.cards import Adapter, Clock, Delivery, RealClock, Request
 from apmatrix.machine import execute as register_level
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
@@ -45,6 +46,7 @@ DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 """Facilities of a machine whose file names none. Without 65 (AQIC) Linux polls for its replies."""
 
 UNKNOWN = QueueInfo(0)
+CONFIGURED_OFF = queue_status(ResponseCode.DECONFIGURED, empty=True)
 
 
 class Cpc:
@@ -125,6 +127,20 @@ class Cpc:
                 raise ApmatrixError(f"there is no adapter {number} in {self.name}: it has {known}")
             self.adapters[number].set_state(state)
 
+    def configure(self, level: Level, number: int, *, on: bool) -> bool:
+        """SCLP: configure an adapter on or off for an LPAR; False for a guest, which has no such service.
+
+        The other LPARs keep it. Requests and replies of this LPAR are dropped.
+        """
+        if level.parent is not None or number not in level.matrix.apm:
+            return False
+        bit = Mask.of(number)
+        with self.lock:
+            level.configured_off = level.configured_off - bit if on else level.configured_off | bit
+            if not on:
+                self._zeroize(Matrix(bit, level.matrix.aqm))
+        return True
+
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
         """Activate an LPAR; raises ProfileError if its queues are another's, or the name is taken."""
         with self.lock:
@@ -176,37 +192,37 @@ class Cpc:
 
     # the AP functions
 
-    def find_queue(self, level: Level, apqn: Apqn) -> Queue | None:
-        """The queue if it is in the level's effective matrix and its adapter is plugged."""
-        if apqn not in level.effective:
-            return None
+    def find_queue(self, level: Level, apqn: Apqn) -> Queue | QueueStatus:
+        """The queue, or the status that says why the level cannot use it: 01, or 03 if configured off by SCLP."""
         adapter = self.adapters.get(apqn.adapter)
-        return adapter.queue(apqn.domain) if adapter else None
+        if adapter is None or apqn not in level.effective:
+            return NOT_AVAILABLE
+        if apqn.adapter in level.root.configured_off:
+            return CONFIGURED_OFF
+        return adapter.queue(apqn.domain)
 
     def tapq(self, level: Level, apqn: Apqn) -> tuple[QueueStatus, QueueInfo]:
         """Test a queue: its status and the adapter's information word, all zero where there is no queue."""
         queue = self.find_queue(level, apqn)
-        if queue is None:
-            return NOT_AVAILABLE, UNKNOWN
-        status = queue.test()
-        if status.value & 0x00FF0000 == NOT_AVAILABLE.value:
+        status = queue if isinstance(queue, QueueStatus) else queue.test()
+        if status.response_code == ResponseCode.NOT_AVAILABLE and not status.async_error:
             return status, UNKNOWN
         return status, self.adapters[apqn.adapter].info(self.max_domain)
 
     def rapq(self, level: Level, apqn: Apqn) -> QueueStatus:
         """Reset a queue: requests and replies are dropped, interruptions disabled."""
         queue = self.find_queue(level, apqn)
-        return NOT_AVAILABLE if queue is None else queue.reset(zeroize=False)
+        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=False)
 
     def zapq(self, level: Level, apqn: Apqn) -> QueueStatus:
         """Reset a queue and zeroize what it holds for its owner; master keys stay (hardware.md 6.2)."""
         queue = self.find_queue(level, apqn)
-        return NOT_AVAILABLE if queue is None else queue.reset(zeroize=True)
+        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=True)
 
     def aqic(self, level: Level, apqn: Apqn, indication: Indication | None) -> QueueStatus:
         """Enable (with an indication) or disable (None) the interruptions of a queue."""
         queue = self.find_queue(level, apqn)
-        return NOT_AVAILABLE if queue is None else queue.set_interruption(indication)
+        return queue if isinstance(queue, QueueStatus) else queue.set_interruption(indication)
 
     def qci(self, level: Level) -> Configuration:
         """The level's own view: features, limits and effective masks."""
@@ -216,11 +232,11 @@ class Cpc:
     def qact(self, level: Level, apqn: Apqn, mode: Functions, highest: int) -> tuple[QueueStatus, int]:
         """The type up to ``highest`` that a queue's adapter is compatible with in ``mode``; 0 if none."""
         queue = self.find_queue(level, apqn)
-        if queue is None:
-            return NOT_AVAILABLE, 0
+        if isinstance(queue, QueueStatus):
+            return queue, 0
         status = queue.test()
         adapter = self.adapters[apqn.adapter]
-        same_mode = bool(adapter.functions.value & mode.value & 0x1C000000)
+        same_mode = bool(adapter.functions.modes.value & mode.modes.value)
         known = adapter.hardware_type if adapter.hardware_type <= highest else adapter.compatible_type
         return status, known if known and same_mode and status.ok else 0
 
@@ -228,19 +244,16 @@ class Cpc:
         self, level: Level, apqn: Apqn, message_id: int, message: bytes, *, special: bool = False
     ) -> QueueStatus:
         """Put a request message on a queue; the reply carries ``message_id``, a number of 64 bits."""
-        matrix = level.effective
-        if apqn not in matrix:
-            return NOT_AVAILABLE
-        adapter = self.adapters.get(apqn.adapter)
-        if adapter is None:
-            return NOT_AVAILABLE
+        queue = self.find_queue(level, apqn)
+        if isinstance(queue, QueueStatus):
+            return queue
         rc8a = "RC8A" in self.features
-        return adapter.queue(apqn.domain).enqueue(Request(message_id, message, special, matrix.adm, rc8a))
+        return queue.enqueue(Request(message_id, message, special, level.effective.adm, rc8a))
 
     def dqap(self, level: Level, apqn: Apqn, length: int, position: int = 0) -> Delivery:
         """Take the next reply, or ``length`` bytes of it from ``position`` on (hardware.md 1.6)."""
         queue = self.find_queue(level, apqn)
-        return Delivery(NOT_AVAILABLE) if queue is None else queue.dequeue(length, position)
+        return Delivery(queue) if isinstance(queue, QueueStatus) else queue.dequeue(length, position)
 
     def execute(self, level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.

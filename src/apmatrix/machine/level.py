@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from apmatrix.arch import EMPTY_MATRIX, ControlBlock, CrycbFormat, Facility, Matrix
+from apmatrix.arch import EMPTY_MATRIX, NO_BITS, ControlBlock, CrycbFormat, Facility, Matrix
 from apmatrix.machine.errors import ValidityInterception
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Level:
 
     ``interpret`` is the control block's APIE switch: without it every AP instruction of the level is intercepted.
     ``interrupt`` is called with the ISC when an adapter interruption becomes pending for the level.
+    ``configured_off`` are the adapters that SCLP configured off for this LPAR.
     The masks may be changed at any time; the next instruction sees them.
     """
 
@@ -54,6 +55,7 @@ class Level:
         self.hypervisor: Hypervisor | None = None
         self.interrupt: Callable[[int], None] | None = None
         self.children: list[Level] = []
+        self.configured_off = NO_BITS
         self._block = ControlBlock()
         self._matrix = EMPTY_MATRIX
         if parent:
@@ -63,6 +65,11 @@ class Level:
     def depth(self) -> int:
         """1 for an LPAR, 2 for its guests, 3 for theirs."""
         return 1 if self.parent is None else self.parent.depth + 1
+
+    @property
+    def root(self) -> Level:
+        """The LPAR that the level is in."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def block(self) -> ControlBlock:

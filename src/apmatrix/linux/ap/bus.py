@@ -1,0 +1,259 @@
+"""The AP bus: masks, ownership, binding (host.md section 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from apmatrix.arch import ALL_BITS, Apqn, Configuration, Facility, Mask
+from apmatrix.cards import Indication
+from apmatrix.linux import masks
+from apmatrix.linux.ap.attributes import AP_BUS
+from apmatrix.linux.ap.completion import Completion
+from apmatrix.linux.ap.poller import Poller
+from apmatrix.linux.ap.queue import ApQueue
+from apmatrix.linux.ap.scan import Scanner
+from apmatrix.linux.core import Bus, Device, Driver, KObject, Mutex, Task
+from apmatrix.linux.errors import BadValue, NoDevice
+
+if TYPE_CHECKING:
+    from apmatrix.linux.ap.card import ApCard
+    from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.linux.system import LinuxSystem
+
+POLL_TIMEOUT = 250_000
+"""Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
+
+DEFAULT_CONFIG_TIME = 30
+MAX_ADAPTER, MAX_DOMAIN = 63, 15  # without APXA (BUS-4)
+
+
+class ApBusDriver(Driver[Any]):
+    """Base of the AP drivers; ``DEFAULT`` marks those of the host itself (BUS-43)."""
+
+    __slots__ = ()
+
+    DEFAULT: ClassVar[bool] = True
+
+    def in_use(self, adapters: Mask, domains: Mask) -> None:
+        """The default drivers never refuse."""
+
+    def on_config_changed(self, new: Configuration, old: Configuration) -> None:
+        """Nothing to do."""
+
+    def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
+        """Nothing to do."""
+
+
+def is_default(driver: Driver[Any]) -> bool:
+    """True for the host's own drivers."""
+    return isinstance(driver, ApBusDriver) and driver.DEFAULT
+
+
+class _ApIndication(Indication):
+    """All queues of a system share one indicator byte and one interrupt handler (hardware.md 1.8)."""
+
+    __slots__ = ("_bus",)
+
+    def __init__(self, bus: ApBus) -> None:
+        self._bus = bus
+
+    def post(self) -> None:
+        """Look at the queues."""
+        with self._bus.kernel:
+            self._bus.poller.poll()
+
+
+class ApBus(Bus):
+    """The AP bus of a Linux system.
+
+    ``info`` is the configuration fetched at the last scan; ``active`` holds the queues that a driver is bound
+    to (BUS-46).
+    """
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Bus.GROUPS, AP_BUS)
+
+    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
+        super().__init__(system.sysfs, system.uevents, "ap")
+        self.kernel = system.kernel
+        self.machine = system.machine
+        self.level = system.level
+        self.log = system.log
+        self.policy = system.policy
+        self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
+        self.apmask = masks.full(apmask)
+        self.aqmask = masks.full(aqmask)
+        self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
+        self.override_count = 0
+        self.root = KObject(system.sysfs, "devices", "ap")
+        system.sysfs.root.below("devices").entries["ap"] = self.root
+        self.info = Configuration()
+        self.qci_supported = False
+        self.cards: dict[int, ApCard] = {}
+        self.queues: dict[Apqn, ApQueue] = {}
+        self.active: dict[Apqn, ApQueue] = {}
+        self.default_domain = -1
+        self.config_time = DEFAULT_CONFIG_TIME
+        self.poll_timeout = POLL_TIMEOUT
+        self.poll_thread = False
+        self.stopped = False
+        self.indication: Indication | None = None
+        self.poller = Poller(self)
+        self.completion = Completion(self)
+        self.scanner = Scanner(self)
+        self._fetch_limits()
+
+    def _fetch_limits(self) -> None:
+        """BUS-4: the limits are fixed when the bus starts."""
+        self.qci_supported = Facility.QCI in self.level.facilities
+        info = self.fetch_info()
+        apxa = info.apxa
+        self.max_adapter = info.highest_adapter if apxa and info.highest_adapter else MAX_ADAPTER
+        self.max_domain = info.highest_domain if apxa and info.highest_domain else MAX_DOMAIN
+        if Facility.AQIC in self.level.facilities:
+            self.indication = _ApIndication(self)
+        self.info = info
+
+    def fetch_info(self) -> Configuration:
+        """The level's configuration now; all zero without QCI."""
+        return self.machine.qci(self.level) if self.qci_supported else Configuration()
+
+    def ap_drivers(self) -> list[ApBusDriver]:
+        """The registered drivers."""
+        return [driver for driver in self.drivers.values() if isinstance(driver, ApBusDriver)]
+
+    @property
+    def root_path(self) -> str:
+        """The path of the bus's root device."""
+        return self.root.path
+
+    def uevent_root(self, *variables: tuple[str, str]) -> None:
+        """A change event of the bus's root device (BUS-80)."""
+        self.uevents.emit("change", f"/{self.root_path}", "ap", variables)
+
+    def usage_domain(self, domain: int) -> bool:
+        """True if the domain may be used; without QCI every one up to the maximum."""
+        return domain <= self.max_domain and (not self.qci_supported or domain in self.info.aqm)
+
+    # ownership (BUS-20, BUS-66)
+
+    def reserved(self, apqn: Apqn) -> bool:
+        """True if the masks give the APQN to the host's own drivers."""
+        return apqn.adapter in self.apmask and apqn.domain in self.aqmask
+
+    def owned_by_default(self, apqn: Apqn) -> bool:
+        """True if an mdev must not have the APQN, because a host driver has it or the masks say so (BUS-66)."""
+        queue = self.active.get(apqn)
+        if queue is not None and queue.override and queue.driver is not None:
+            return is_default(queue.driver)
+        return self.reserved(apqn)
+
+    # binding (BUS-42 to BUS-46)
+
+    def bind(self, driver: Driver[Any], device: Device) -> None:
+        """The bus's probe: ownership first, then the driver's own (BUS-42)."""
+        if not isinstance(device, ApQueue):
+            self.completion.arm()
+            super().bind(driver, device)
+            return
+        if device.override:
+            if device.override != driver.name:
+                raise NoDevice(f"{device.name} is reserved for the driver {device.override}", apqns=(device.apqn,))
+        elif self.reserved(device.apqn) != is_default(driver):
+            owner = "the host's drivers" if self.reserved(device.apqn) else "other drivers"
+            raise NoDevice(
+                f"apmask and aqmask give {device.name} to {owner}, {driver.name} cannot have it", apqns=(device.apqn,)
+            )
+        self.completion.arm()
+        self.active[device.apqn] = device
+        try:
+            super().bind(driver, device)
+        except BaseException:
+            del self.active[device.apqn]
+            raise
+        self.completion.bound += 1
+
+    def release(self, device: Device) -> None:
+        """Detach: requests end, the driver gives up, the queue is zeroized (BUS-44)."""
+        if not isinstance(device, ApQueue) or device.driver is None:
+            super().release(device)
+            return
+        device.shut_down()
+        super().release(device)
+        device.hand_back()
+        del self.active[device.apqn]
+        self.completion.bound -= 1
+
+    def add_driver(self, driver: Driver[Any]) -> None:
+        """Register a driver; the bindings may be complete then (BUS-81)."""
+        super().add_driver(driver)
+        self.completion.check()
+
+    def unbind_by_hand(self, driver: Driver[Any], name: str) -> None:
+        """Unbind unless the policy minds: Linux itself does not (MTX-92)."""
+        device = driver.devices.get(name)
+        if isinstance(device, ApQueue):
+            self.policy.check_unbind(device)
+        super().unbind_by_hand(driver, name)
+
+    def revise_bindings(self) -> None:
+        """After a mask change: let every queue go to where it belongs now (BUS-40, BUS-41)."""
+        for queue in tuple(self.queues.values()):
+            if self.queues.get(queue.apqn) is not queue:
+                continue
+            driver = queue.driver
+            if queue.override:
+                settled = driver is not None and driver.name == queue.override
+            else:
+                # A queue without a driver counts as the host's, as recorded on a real kernel.
+                settled = self.reserved(queue.apqn) == (driver is None or is_default(driver))
+            if not settled:
+                self.release(queue)
+                self.attach(queue)
+
+    # masks (BUS-33)
+
+    def write_mask(self, name: str, text: str, task: Task) -> None:
+        """A write to apmask or aqmask; ``name`` says to which."""
+        self.attribute_mutex.acquire(task)
+        try:
+            current: Mask = getattr(self, name)
+            if self.override_count > 0:
+                raise BadValue(
+                    f"{name} cannot be changed while queues have a driver_override",
+                    apqns=[queue.apqn for queue in self.queues.values() if queue.override],
+                    remedy="write an empty line to the driver_override of each",
+                )
+            self.policy.check_mask_text(name, text)
+            new = masks.parse(text, current)
+            if new == current:
+                return
+            self._commit_masks(**{name: new})
+        finally:
+            self.attribute_mutex.release()
+        self.revise_bindings()
+        self.uevent_root((name.upper(), f"{new}\n"))
+
+    def _commit_masks(self, **new: Mask) -> None:
+        """Check that nobody holds what the host would get, then store."""
+        for name, mask in new.items():
+            added = mask - cast("Mask", getattr(self, name))
+            if added:
+                adapters, domains = (added, ALL_BITS) if name == "apmask" else (ALL_BITS, added)
+                for driver in self.ap_drivers():
+                    driver.in_use(adapters, domains)
+        self.policy.check_masks(new.get("apmask", self.apmask), new.get("aqmask", self.aqmask))
+        for name, mask in new.items():
+            setattr(self, name, mask)
+        self.masks_in_use = not (self.apmask == ALL_BITS and self.aqmask == ALL_BITS)
+
+    # cards
+
+    def configure_adapter(self, number: int, *, on: bool) -> bool:
+        """SCLP's (de)configuration; False where there is no SCLP for it: in a guest."""
+        return self.machine.configure(self.level, number, on=on)
+
+    def stop(self) -> None:
+        """The system shuts down."""
+        self.stopped = True
+        self.scanner.stop()
+        self.poller.stop()

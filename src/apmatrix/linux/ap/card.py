@@ -1,0 +1,159 @@
+"""Card devices: ``/sys/devices/ap/cardAA`` (host.md 2.1)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar
+
+from apmatrix.linux import numbers
+from apmatrix.linux.core import AttributeGroup, Device, Written
+from apmatrix.linux.errors import BadValue, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.arch import QueueInfo
+    from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.ap.queue import ApQueue
+    from apmatrix.linux.core.attributes import AnyGroup
+
+CARD: AttributeGroup[ApCard] = AttributeGroup()
+
+
+@CARD.show()
+def hwtype(card: ApCard) -> str:
+    """The type that the card is driven as."""
+    return f"{card.hardware_type}\n"
+
+
+@CARD.show()
+def raw_hwtype(card: ApCard) -> str:
+    """The type that the hardware reports."""
+    return f"{card.info.hardware_type}\n"
+
+
+@CARD.show()
+def depth(card: ApCard) -> str:
+    """The depth of the card's queues."""
+    return f"{card.depth}\n"
+
+
+@CARD.show()
+def ap_functions(card: ApCard) -> str:
+    """The facility bits."""
+    return f"0x{card.info.functions.value:08X}\n"
+
+
+@CARD.show()
+def request_count(card: ApCard) -> str:
+    """Requests since the last clearing."""
+    return f"{card.total}\n"
+
+
+@CARD.store("request_count")
+def clear_request_count(card: ApCard, _value: Written) -> None:
+    """Any content zeroes the counters of the card and its bound queues."""
+    card.total = 0
+    for queue in card.bound_queues():
+        queue.total = 0
+
+
+@CARD.show()
+def requestq_count(card: ApCard) -> str:
+    """Requests that wait for the card."""
+    return f"{sum(len(queue.requests) for queue in card.bound_queues())}\n"
+
+
+@CARD.show()
+def pendingq_count(card: ApCard) -> str:
+    """Requests that the card has."""
+    return f"{sum(len(queue.pending) for queue in card.bound_queues())}\n"
+
+
+@CARD.show()
+def modalias(card: ApCard) -> str:
+    """What modprobe looks for."""
+    return f"ap:t{card.hardware_type:02X}\n"
+
+
+@CARD.show()
+def config(card: ApCard) -> str:
+    """1 if the adapter is configured."""
+    return f"{card.config:d}\n"
+
+
+@CARD.store("config")
+def set_config(card: ApCard, value: Written) -> None:
+    """Configure the adapter on or off through SCLP (DEV-1)."""
+    wanted = numbers.scanned(value.text)
+    if wanted not in (0, 1):
+        raise BadValue(f"{wanted} is neither 0 nor 1")
+    if wanted != card.config and not card.bus.configure_adapter(card.number, on=bool(wanted)):
+        raise Failed(f"adapter {card.number:02x} cannot be configured from here", number=errno.EOPNOTSUPP)
+    card.set_config(bool(wanted))
+
+
+@CARD.show()
+def chkstop(card: ApCard) -> str:
+    """1 if the adapter is checkstopped."""
+    return f"{card.chkstop:d}\n"
+
+
+@CARD.show()
+def max_msg_size(card: ApCard) -> str:
+    """The longest message in bytes."""
+    return f"{card.max_message_size}\n"
+
+
+class ApCard(Device):
+    """An adapter that the system has queues of."""
+
+    __slots__ = ("chkstop", "config", "hardware_type", "info", "load", "number", "online", "queues", "total")
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, CARD)
+    KIND = "ap_card"
+
+    bus: ApBus
+
+    def __init__(self, bus: ApBus, number: int, hardware_type: int, info: QueueInfo) -> None:
+        super().__init__(bus, "devices/ap", f"card{number:02x}")
+        self.number = number
+        self.hardware_type = hardware_type
+        self.info = info
+        self.config = True
+        self.chkstop = False
+        self.online = True
+        self.load = 0
+        self.total = 0
+        self.queues: dict[int, ApQueue] = {}
+
+    @property
+    def depth(self) -> int:
+        """The depth of the queues."""
+        return self.info.depth
+
+    @property
+    def max_message_size(self) -> int:
+        """The longest message in bytes."""
+        return self.info.max_message_size
+
+    def bound_queues(self) -> tuple[ApQueue, ...]:
+        """The card's queues that have a driver."""
+        return tuple(queue for queue in self.queues.values() if queue.driver)
+
+    def mode_env(self) -> Iterable[tuple[str, str]]:
+        """The card's mode, for uevents of it and its queues."""
+        functions = self.info.functions
+        named = (("accel", functions.accelerator), ("cca", functions.coprocessor), ("ep11", functions.ep11))
+        return tuple(("MODE", mode) for mode, present in named if present)[:1]
+
+    def own_env(self) -> Iterable[tuple[str, str]]:
+        """Type, alias and mode (BUS-80)."""
+        yield "DEV_TYPE", f"{self.hardware_type:04X}"
+        yield "MODALIAS", f"ap:t{self.hardware_type:02X}"
+        yield from self.mode_env()
+
+    def set_config(self, on: bool) -> None:
+        """Note the configuration state and tell user space."""
+        self.config = on
+        self.uevent("change", (("CONFIG", f"{on:d}"),))

@@ -1,0 +1,152 @@
+"""The host's own drivers of cards and queues: cex4card and cex4queue (DEV-2, DEV-3, DEV-11, DEV-12)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from apmatrix.arch import Mode
+from apmatrix.linux import numbers
+from apmatrix.linux.ap.bus import ApBusDriver
+from apmatrix.linux.ap.card import ApCard
+from apmatrix.linux.ap.queue import ApQueue
+from apmatrix.linux.core import AttributeGroup, Device, Written
+from apmatrix.linux.errors import BadValue, NoDevice
+
+if TYPE_CHECKING:
+    from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.core.attributes import AnyGroup
+
+OLDEST_GENERATION_TYPE = 6  # CEX4 is hardware type 10
+
+
+def mode_of(card: ApCard) -> Mode | None:
+    """The card's mode: the first of accelerator, CCA, EP11 in the facility bits."""
+    functions = card.info.functions
+    if functions.accelerator:
+        return Mode.ACCELERATOR
+    if functions.coprocessor:
+        return Mode.CCA
+    return Mode.EP11 if functions.ep11 else None
+
+
+def _switch(value: Written) -> bool:
+    wanted = numbers.scanned(value.text)
+    if wanted not in (0, 1):
+        raise BadValue(f"{wanted} is neither 0 nor 1")
+    return bool(wanted)
+
+
+CARD_DRIVER: AttributeGroup[ApCard] = AttributeGroup()
+
+
+@CARD_DRIVER.show("type")
+def card_type(card: ApCard) -> str:
+    """``CEX8C`` and the like."""
+    mode = mode_of(card)
+    return f"CEX{card.hardware_type - OLDEST_GENERATION_TYPE}{mode.value if mode else ''}\n"
+
+
+@CARD_DRIVER.show("online")
+def card_online(card: ApCard) -> str:
+    """1 if configured, not checkstopped and set online."""
+    return f"{card.config and not card.chkstop and card.online:d}\n"
+
+
+@CARD_DRIVER.store("online")
+def set_card_online(card: ApCard, value: Written) -> None:
+    """Set the card and all its bound queues online or offline (DEV-3)."""
+    wanted = _switch(value)
+    if wanted and (not card.config or card.chkstop):
+        raise NoDevice(f"{card.name} is deconfigured or checkstopped", remedy="configure it first")
+    card.online = wanted
+    card.uevent("change", (("ONLINE", f"{wanted:d}"),))
+    for queue in card.bound_queues():
+        if isinstance(queue.driver, Cex4QueueDriver) and queue.online != wanted:
+            set_queue_online(queue, wanted)
+
+
+@CARD_DRIVER.show("load")
+def card_load(card: ApCard) -> str:
+    """The relative cost of what the card is doing."""
+    return f"{card.load}\n"
+
+
+QUEUE_DRIVER: AttributeGroup[ApQueue] = AttributeGroup()
+
+
+def set_queue_online(queue: ApQueue, online: bool) -> None:
+    """Switch a queue, and tell user space."""
+    queue.online = online
+    queue.uevent("change", (("ONLINE", f"{online:d}"),))
+    if not online:
+        queue.flush(errno.EAGAIN)
+
+
+@QUEUE_DRIVER.show("online")
+def queue_online(queue: ApQueue) -> str:
+    """1 if configured, not checkstopped and set online."""
+    return f"{queue.config and not queue.chkstop and queue.online:d}\n"
+
+
+@QUEUE_DRIVER.store("online")
+def store_queue_online(queue: ApQueue, value: Written) -> None:
+    """DEV-12."""
+    wanted = _switch(value)
+    card = queue.card
+    if wanted and (not queue.config or queue.chkstop or not card.config or card.chkstop):
+        raise NoDevice(f"{queue.name} is deconfigured or checkstopped", remedy="configure the card first")
+    if wanted and not card.online:
+        raise BadValue(f"{card.name} is offline", remedy="set the card online first")
+    set_queue_online(queue, wanted)
+
+
+@QUEUE_DRIVER.show("load")
+def queue_load(queue: ApQueue) -> str:
+    """The relative cost of what the queue is doing."""
+    return f"{queue.load}\n"
+
+
+class Cex4CardDriver(ApBusDriver):
+    """Takes every card that has a mode."""
+
+    __slots__ = ()
+
+    DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CARD_DRIVER,)
+    MODULE = "zcrypt_cex4"
+
+    def __init__(self, bus: ApBus) -> None:
+        super().__init__(bus, "cex4card")
+
+    def matches(self, device: Device) -> bool:
+        """Cards only."""
+        return isinstance(device, ApCard)
+
+    def probe(self, device: Any) -> None:
+        """A card without a mode has no use."""
+        if mode_of(device) is None:
+            raise NoDevice(f"{device.name} is neither accelerator nor CCA nor EP11 coprocessor")
+        device.online = True
+
+
+class Cex4QueueDriver(ApBusDriver):
+    """Takes the queues that the masks leave to the host."""
+
+    __slots__ = ()
+
+    DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = (QUEUE_DRIVER,)
+    MODULE = "zcrypt_cex4"
+
+    def __init__(self, bus: ApBus) -> None:
+        super().__init__(bus, "cex4queue")
+
+    def matches(self, device: Device) -> bool:
+        """Queues only."""
+        return isinstance(device, ApQueue)
+
+    def probe(self, device: Any) -> None:
+        """New queues are online, and are reset."""
+        if mode_of(device.card) is None:
+            raise NoDevice(f"{device.name} is neither accelerator nor CCA nor EP11 coprocessor")
+        device.online = True
+        device.start()

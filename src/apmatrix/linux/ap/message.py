@@ -1,0 +1,37 @@
+"""A request on its way through a queue device."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_numbers = itertools.count(1)
+
+
+class ApMessage:
+    """A request message and what becomes of it.
+
+    ``rc`` is None while it is on its way, then 0 with the ``reply``, or a negative errno. ``done`` is called
+    once, under the system's lock.
+    """
+
+    __slots__ = ("done", "message", "message_id", "rc", "reply", "special")
+
+    def __init__(
+        self, message: bytes, done: Callable[[ApMessage], None], *, special: bool = False, task_id: int = 1
+    ) -> None:
+        self.message_id = (task_id & 0xFFFF_FFFF) << 32 | next(_numbers) & 0xFFFF_FFFF
+        self.message = message
+        self.special = special
+        self.done = done
+        self.rc: int | None = None
+        self.reply = b""
+
+    def finish(self, rc: int, reply: bytes = b"") -> None:
+        """End the request."""
+        self.rc = rc
+        self.reply = reply
+        self.done(self)

@@ -1,0 +1,295 @@
+"""Queue devices: ``/sys/devices/ap/cardAA/AA.DDDD`` (host.md 2.2)."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from apmatrix.arch import Apqn, ResponseCode
+from apmatrix.linux.ap import states
+from apmatrix.linux.ap.states import DeviceState, State
+from apmatrix.linux.core import AttributeGroup, Device, Written
+from apmatrix.linux.errors import BadValue, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.cards import Timer
+    from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.ap.card import ApCard
+    from apmatrix.linux.ap.message import ApMessage
+    from apmatrix.linux.core.attributes import AnyGroup
+
+QUEUE: AttributeGroup[ApQueue] = AttributeGroup()
+
+LONGEST_OVERRIDE = 4095
+
+
+@QUEUE.show()
+def request_count(queue: ApQueue) -> str:
+    """Requests since the last clearing."""
+    return f"{queue.total}\n" if queue.device_state > DeviceState.UNINITIATED else "-\n"
+
+
+@QUEUE.store("request_count")
+def clear_request_count(queue: ApQueue, _value: Written) -> None:
+    """Any content zeroes the counter."""
+    queue.total = 0
+
+
+@QUEUE.show()
+def requestq_count(queue: ApQueue) -> str:
+    """Requests that wait for the card."""
+    return f"{len(queue.requests)}\n"
+
+
+@QUEUE.show()
+def pendingq_count(queue: ApQueue) -> str:
+    """Requests that the card has."""
+    return f"{len(queue.pending)}\n"
+
+
+@QUEUE.show()
+def reset(queue: ApQueue) -> str:
+    """Where the reset timer is."""
+    if queue.state in (State.RESET_START, State.RESET_WAIT):
+        return "Reset in progress.\n"
+    if queue.state in (State.WORKING, State.QUEUE_FULL):
+        return "Reset Timer armed.\n"
+    return "No Reset Timer set.\n"
+
+
+@QUEUE.store("reset")
+def request_reset(queue: ApQueue, _value: Written) -> None:
+    """Flush the requests and restart; on a queue that is not operating no instruction is issued (BUS-77)."""
+    queue.flush(errno.EAGAIN)
+    queue.state = State.RESET_START
+    queue.kick()
+
+
+@QUEUE.show()
+def interrupt(queue: ApQueue) -> str:
+    """From a live TAPQ."""
+    if queue.state is State.SETIRQ_WAIT:
+        return "Enable Interrupt pending.\n"
+    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    return "Interrupts enabled.\n" if status.interrupts_enabled else "Interrupts disabled.\n"
+
+
+@QUEUE.show()
+def config(queue: ApQueue) -> str:
+    """1 if the adapter was configured at the last scan."""
+    return f"{queue.config:d}\n"
+
+
+@QUEUE.show()
+def chkstop(queue: ApQueue) -> str:
+    """1 if the adapter was checkstopped at the last scan."""
+    return f"{queue.chkstop:d}\n"
+
+
+@QUEUE.show()
+def ap_functions(queue: ApQueue) -> str:
+    """From a live TAPQ; EIO if that gives no information."""
+    status, info = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    if status.response_code > ResponseCode.BUSY and not status.async_error:
+        raise Failed(f"TAPQ of {queue.apqn} ended with response code {status.response_code:02x}", number=errno.EIO)
+    if status.response_code == ResponseCode.NOT_AVAILABLE:
+        return "0x00000000\n"
+    return f"0x{info.functions.value:08X}\n"
+
+
+@QUEUE.show()
+def driver_override(queue: ApQueue) -> str:
+    """The name that the queue's driver must have."""
+    with queue.bus.attribute_mutex:
+        return f"{queue.override or ''}\n"
+
+
+@QUEUE.store("driver_override")
+def set_driver_override(queue: ApQueue, value: Written) -> None:
+    """BUS-60: refused while masks are in use; nothing is re-bound."""
+    bus = queue.bus
+    bus.attribute_mutex.acquire(value.task)
+    try:
+        if bus.masks_in_use:
+            raise BadValue(
+                f"{queue.apqn} cannot have a driver_override while apmask or aqmask are in use",
+                apqns=(queue.apqn,),
+                remedy="set both masks to all ones first",
+            )
+        if len(value.raw) >= LONGEST_OVERRIDE:
+            raise BadValue(f"a driver_override of {len(value.raw)} bytes is too long")
+        name = value.line
+        bus.policy.check_override(queue, name or None)
+        bus.override_count += bool(name) - bool(queue.override)
+        queue.override = name or None
+    finally:
+        bus.attribute_mutex.release()
+
+
+class ApQueue(Device):
+    """A queue of an adapter in one of the system's usage domains.
+
+    ``online`` and ``load`` are the host driver's. ``total`` counts requests.
+    ``requests`` wait to be sent, ``pending`` are in the card, by message id.
+    """
+
+    __slots__ = (
+        "apqn",
+        "card",
+        "chkstop",
+        "config",
+        "device_state",
+        "last_error",
+        "load",
+        "online",
+        "outstanding",
+        "pending",
+        "requests",
+        "state",
+        "timeout",
+        "total",
+    )
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, QUEUE)
+    KIND = "ap_queue"
+
+    _NOTHING: ClassVar[deque[ApMessage]] = deque(maxlen=0)
+
+    bus: ApBus
+
+    def __init__(self, bus: ApBus, card: ApCard, apqn: Apqn) -> None:
+        super().__init__(bus, card.path, str(apqn))
+        self.card = card
+        self.apqn = apqn
+        self.config = True
+        self.chkstop = False
+        self.device_state = DeviceState.UNINITIATED
+        self.state = State.RESET_START
+        self.last_error: ResponseCode | None = None
+        self.online = True
+        self.load = 0
+        self.total = 0
+        self.outstanding = 0
+        self.requests: deque[ApMessage] = self._NOTHING
+        self.pending: dict[int, ApMessage] = {}
+        self.timeout: Timer | None = None
+
+    @property
+    def usable(self) -> bool:
+        """True if requests can be sent through this queue now."""
+        return self.config and not self.chkstop and self.device_state is DeviceState.OPERATING
+
+    def own_env(self) -> Iterable[tuple[str, str]]:
+        """The mode of the card."""
+        return self.card.mode_env()
+
+    # requests
+
+    def send(self, message: ApMessage) -> None:
+        """Send a request; it ends at once with ENODEV if the queue is not operating."""
+        if self.device_state is not DeviceState.OPERATING:
+            message.finish(-errno.ENODEV)
+            return
+        if self.requests is self._NOTHING:
+            self.requests = deque()
+        self.requests.append(message)
+        self.total += 1
+        self.card.total += 1
+        self.kick()
+
+    def cancel(self, message: ApMessage) -> None:
+        """Forget a request: its reply will be ignored."""
+        if message in self.requests:
+            self.requests.remove(message)
+        self.pending.pop(message.message_id, None)
+
+    def receive(self, message_id: int, reply: bytes | None) -> None:
+        """A reply came; None for one that was too long. One with an unknown id is ignored."""
+        message = self.pending.pop(message_id, None)
+        if not self.pending:
+            self.disarm_timeout()
+        if message is not None:
+            message.finish(0 if reply is not None else -errno.EMSGSIZE, reply or b"")
+
+    def requeue_pending(self) -> None:
+        """The card lost what it had: send it again."""
+        for message in reversed(tuple(self.pending.values())):
+            self.requests.appendleft(message)
+        self.pending.clear()
+        self.outstanding = 0
+        self.disarm_timeout()
+
+    def flush(self, number: int) -> None:
+        """End all requests with an errno."""
+        messages = (*self.pending.values(), *self.requests)
+        self.pending.clear()
+        self.requests.clear()
+        self.outstanding = 0
+        self.disarm_timeout()
+        for message in messages:
+            message.finish(-number)
+
+    # life
+
+    def kick(self) -> None:
+        """Run the state machine now, and later as it wishes."""
+        self.bus.poller.attend(self, states.run(self))
+
+    def start(self) -> None:
+        """Put the queue into operation, beginning with a reset."""
+        self.device_state = DeviceState.OPERATING
+        self.state = State.RESET_START
+        self.kick()
+
+    def shut_down(self) -> None:
+        """Stop using the queue before its driver goes (BUS-44)."""
+        self.flush(errno.EAGAIN)
+        self.device_state = DeviceState.SHUTDOWN
+        self.bus.poller.forget(self)
+
+    def hand_back(self) -> None:
+        """Zeroize the queue after its driver went (BUS-44)."""
+        self.bus.machine.zapq(self.bus.level, self.apqn)
+        self.device_state = DeviceState.UNINITIATED
+
+    def lose(self, code: ResponseCode) -> None:
+        """The adapter went off: no more requests until it is back (BUS-76)."""
+        if self.device_state > DeviceState.UNINITIATED:
+            self.flush(errno.EAGAIN)
+            self.device_state = DeviceState.ERROR
+            self.last_error = code
+            self.bus.poller.forget(self)
+
+    def regain(self) -> None:
+        """The adapter is back (BUS-76)."""
+        if self.device_state > DeviceState.UNINITIATED:
+            self.start()
+
+    def enable_interrupts(self) -> bool:
+        """Ask for interruptions, if the system uses them; True if they will come."""
+        indication = self.bus.indication
+        if indication is None:
+            return False
+        code = self.bus.machine.aqic(self.bus.level, self.apqn, indication).response_code
+        return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
+
+    def arm_timeout(self) -> None:
+        """Reset the queue if nothing comes back in time."""
+        self.disarm_timeout()
+        self.timeout = self.bus.machine.clock.call_later(states.REQUEST_TIMEOUT, partial(self._timed_out, self.total))
+
+    def disarm_timeout(self) -> None:
+        """No request is out any more."""
+        if self.timeout is not None:
+            self.timeout.cancel()
+            self.timeout = None
+
+    def _timed_out(self, total: int) -> None:
+        with self.bus.kernel:
+            if self.pending and self.total == total:
+                self.state = State.RESET_START
+                self.kick()

@@ -1,0 +1,261 @@
+"""The bus scan: find out what the configuration has now, and make the devices fit (host.md 1.7)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import Apqn, Functions, QueueInfo, QueueStatus, ResponseCode
+from apmatrix.linux.ap.card import ApCard
+from apmatrix.linux.ap.queue import ApQueue
+from apmatrix.linux.ap.states import DeviceState
+from apmatrix.linux.core import ChangeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.cards import Timer
+    from apmatrix.linux.ap.bus import ApBus
+
+_INFORMATIVE = frozenset(
+    (
+        ResponseCode.NORMAL,
+        ResponseCode.RESET_IN_PROGRESS,
+        ResponseCode.DECONFIGURED,
+        ResponseCode.CHECKSTOPPED,
+        ResponseCode.BUSY,
+    )
+)
+OLDEST_TYPE, NEWEST_TYPE = 10, 14
+
+
+def informative(status: QueueStatus) -> bool:
+    """True if TAPQ says that there is a queue (BUS-75)."""
+    return status.response_code in _INFORMATIVE or status.async_error
+
+
+class Scanner:
+    """Scans a bus, on request and every ``config_time`` seconds. ``count`` is the number of finished scans."""
+
+    def __init__(self, bus: ApBus) -> None:
+        self._bus = bus
+        self.count = 0
+        self._thread: int | None = None
+        self._timer: Timer | None = None
+
+    # when
+
+    def scan(self) -> None:
+        """Scan now. A second requester takes the result of the scan that runs (BUS-70)."""
+        me = threading.get_ident()
+        if self._thread == me:
+            return
+        if self._thread is not None:
+            running = self.count
+            self._bus.kernel.wait_until(lambda: self.count != running or self._thread is None)
+            return
+        self._thread = me
+        try:
+            self._scan()
+        finally:
+            self._thread = None
+            self._bus.kernel.wake()
+
+    def arm(self) -> None:
+        """Let the next scan come ``config_time`` seconds from now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        clock = self._bus.machine.clock
+        self._timer = clock.call_later(self._bus.config_time, lambda: clock.spawn(self._periodic))
+
+    def request(self) -> None:
+        """Scan soon: a machine event told that the configuration changed."""
+        self._bus.machine.clock.spawn(self._periodic)
+
+    def _periodic(self) -> None:
+        with self._bus.kernel:
+            if not self._bus.stopped:
+                self.scan()
+
+    def stop(self) -> None:
+        """No more scans."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # what (BUS-71)
+
+    def _scan(self) -> None:
+        bus = self._bus
+        old, new = bus.info, bus.fetch_info()
+        changed = bus.qci_supported and new != old
+        bus.info = new
+        if new.apm - old.apm or new.aqm - old.aqm:
+            bus.completion.arm()
+        if changed:
+            for driver in bus.ap_drivers():
+                driver.on_config_changed(new, old)
+        if bus.default_domain < 0:
+            bus.default_domain = self._choose_domain()
+        for number in range(bus.max_adapter + 1):
+            self._scan_adapter(number)
+        if changed:
+            for driver in bus.ap_drivers():
+                driver.on_scan_complete(new, old)
+        self.count += 1
+        if self.count == 1:
+            bus.uevent_root(("INITSCAN", "done"))
+        bus.completion.check()
+        bus.entry_changed(ChangeKind.NOTIFY, "scans")
+        self.arm()
+
+    def _test(self, apqn: Apqn) -> tuple[QueueStatus, QueueInfo]:
+        return self._bus.machine.tapq(self._bus.level, apqn)
+
+    def _usage_domains(self) -> Iterator[int]:
+        bus = self._bus
+        if not bus.qci_supported:
+            return iter(range(bus.max_domain + 1))
+        return (domain for domain in bus.info.aqm if domain <= bus.max_domain)
+
+    def _choose_domain(self) -> int:
+        """BUS-73: the first usable domain of the host's."""
+        bus = self._bus
+        for domain in self._usage_domains():
+            if domain in bus.aqmask:
+                for adapter in bus.apmask:
+                    if adapter <= bus.max_adapter and self._test(Apqn(adapter, domain))[0].ok:
+                        return domain
+        return -1
+
+    def _scan_adapter(self, number: int) -> None:
+        """BUS-74: a card is judged by its first queue that answers."""
+        bus = self._bus
+        card = bus.cards.get(number)
+        if bus.qci_supported and number not in bus.info.apm:
+            if card:
+                self.remove_card(card)
+            return
+        found = self._probe_adapter(number)
+        if found is None or found[1].hardware_type == 0:
+            if card:
+                self.remove_card(card)
+            return
+        apqn, info, status = found
+        if card and self._differs(card.info, info):
+            self.remove_card(card)
+            card = None
+        config = status.response_code != ResponseCode.DECONFIGURED
+        chkstop = status.response_code == ResponseCode.CHECKSTOPPED
+        if card:
+            card.chkstop = chkstop
+            if card.config != config:
+                card.set_config(config)
+        else:
+            hardware_type = self._compatible_type(apqn, info)
+            if hardware_type is None:
+                return
+            card = self._new_card(number, hardware_type, info, config=config, chkstop=chkstop)
+        self._scan_domains(card)
+
+    def _probe_adapter(self, number: int) -> tuple[Apqn, QueueInfo, QueueStatus] | None:
+        for domain in self._usage_domains():
+            apqn = Apqn(number, domain)
+            status, info = self._test(apqn)
+            if informative(status):
+                return apqn, info, status
+        return None
+
+    @staticmethod
+    def _differs(old: QueueInfo, new: QueueInfo) -> bool:
+        return old.hardware_type != new.hardware_type or _facilities(old) != _facilities(new)
+
+    def _compatible_type(self, apqn: Apqn, info: QueueInfo) -> int | None:
+        """The type to drive a card as: none for old ones, QACT's answer for unknown newer ones."""
+        raw = info.hardware_type
+        if OLDEST_TYPE <= raw <= NEWEST_TYPE:
+            return raw
+        if raw < OLDEST_TYPE or not self._bus.info.qact:
+            return None
+        status, found = self._bus.machine.qact(self._bus.level, apqn, info.functions, NEWEST_TYPE)
+        return found if status.ok and OLDEST_TYPE <= found <= NEWEST_TYPE else None
+
+    def _new_card(self, number: int, hardware_type: int, info: QueueInfo, *, config: bool, chkstop: bool) -> ApCard:
+        bus = self._bus
+        card = ApCard(bus, number, hardware_type, info)
+        card.config, card.chkstop = config, chkstop
+        bus.cards[number] = card
+        bus.add_device(card, bus.root)
+        return card
+
+    def remove_card(self, card: ApCard) -> None:
+        """Take a card and its queues away."""
+        for queue in tuple(card.queues.values()):
+            self.remove_queue(queue)
+        del self._bus.cards[card.number]
+        self._bus.remove_device(card, self._bus.root)
+
+    def remove_queue(self, queue: ApQueue) -> None:
+        """Take a queue away. Its driver_override goes with it; the bus's count of overrides stays (BUS-63)."""
+        bus = self._bus
+        del bus.queues[queue.apqn]
+        del queue.card.queues[queue.apqn.domain]
+        bus.remove_device(queue, queue.card)
+        if queue.override and bus.policy.forgets_overrides:
+            bus.override_count -= 1
+
+    def _scan_domains(self, card: ApCard) -> None:
+        """BUS-76."""
+        bus = self._bus
+        for domain in tuple(card.queues):
+            if not bus.usage_domain(domain):
+                self.remove_queue(card.queues[domain])
+        for domain in self._usage_domains():
+            apqn = Apqn(card.number, domain)
+            status, info = self._test(apqn)
+            queue = card.queues.get(domain)
+            if not informative(status):
+                if queue:
+                    self.remove_queue(queue)
+            elif not info.value:
+                continue
+            elif queue is None:
+                self._new_queue(card, apqn, status)
+            else:
+                self._update_queue(queue, status)
+
+    def _new_queue(self, card: ApCard, apqn: Apqn, status: QueueStatus) -> None:
+        bus = self._bus
+        queue = ApQueue(bus, card, apqn)
+        queue.config = status.response_code != ResponseCode.DECONFIGURED
+        queue.chkstop = status.response_code == ResponseCode.CHECKSTOPPED
+        bus.queues[apqn] = queue
+        card.queues[apqn.domain] = queue
+        bus.add_device(queue, card)
+        if queue.config and not queue.chkstop and bus.policy.resets_new_queue(queue):
+            queue.start()
+
+    def _update_queue(self, queue: ApQueue, status: QueueStatus) -> None:
+        """The first difference that applies; one per scan."""
+        config = status.response_code != ResponseCode.DECONFIGURED
+        chkstop = status.response_code == ResponseCode.CHECKSTOPPED
+        if chkstop != queue.chkstop:
+            queue.chkstop = chkstop
+            if chkstop:
+                queue.lose(ResponseCode.CHECKSTOPPED)
+            else:
+                queue.regain()
+        elif config != queue.config:
+            queue.config = config
+            if config:
+                queue.regain()
+            else:
+                queue.lose(ResponseCode.DECONFIGURED)
+            queue.uevent("change", (("CONFIG", f"{config:d}"),))
+        elif config and queue.device_state is DeviceState.ERROR:
+            queue.start()
+
+
+def _facilities(info: QueueInfo) -> int:
+    """The facility bits without those that may differ between the queues of a card (hardware.md 2.1)."""
+    functions: Functions = info.functions
+    return functions.value & 0xFFFF0000

@@ -1,0 +1,189 @@
+"""The state machine of a queue device: reset, interrupts, sending and receiving (hardware.md 1.7).
+
+Each function runs one state: it executes an AP instruction, moves the queue to the state that the answer asks
+for, and tells when to look again.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ResponseCode
+
+if TYPE_CHECKING:
+    from apmatrix.cards import Delivery
+    from apmatrix.linux.ap.queue import ApQueue
+
+LOW_TIMEOUT = 0.04
+"""Seconds until Linux looks again at a queue that is in reset."""
+
+REQUEST_TIMEOUT = 900.0
+"""Seconds after which a request without an answer makes Linux reset the queue."""
+
+
+class DeviceState(IntEnum):
+    """How far a queue device is; ordered."""
+
+    UNINITIATED = 0
+    OPERATING = 1
+    SHUTDOWN = 2
+    ERROR = 3
+
+
+class State(Enum):
+    """States of the machine."""
+
+    RESET_START = "reset start"
+    RESET_WAIT = "reset wait"
+    SETIRQ_WAIT = "interrupt wait"
+    IDLE = "idle"
+    WORKING = "working"
+    QUEUE_FULL = "full"
+
+
+class Wait(IntEnum):
+    """When to run the machine again."""
+
+    AGAIN = 0
+    HIGH = 1  # after the bus's poll timeout, or the interrupt if there is one
+    LOW = 2
+    NONE = 3
+
+
+def step(queue: ApQueue) -> Wait:
+    """Run the queue's present state once."""
+    if queue.device_state is not DeviceState.OPERATING:
+        return Wait.NONE
+    return _STATES[queue.state](queue)
+
+
+def run(queue: ApQueue) -> Wait:
+    """Run until there is something to wait for."""
+    wait = step(queue)
+    while wait is Wait.AGAIN:
+        wait = step(queue)
+    return wait
+
+
+def fail(queue: ApQueue, code: ResponseCode) -> Wait:
+    """Put the queue into the error state until the next scan."""
+    queue.device_state = DeviceState.ERROR
+    queue.last_error = code
+    queue.bus.log.warning(f"ap: queue {queue.apqn} is not usable, response code {code:02x}")
+    queue.flush(errno.EAGAIN)
+    return Wait.NONE
+
+
+def _ready(queue: ApQueue) -> Wait:
+    queue.state = State.WORKING if queue.outstanding else State.IDLE
+    return Wait.AGAIN
+
+
+def _reset(queue: ApQueue) -> Wait:
+    code = queue.bus.machine.rapq(queue.bus.level, queue.apqn).response_code
+    if code not in (ResponseCode.NORMAL, ResponseCode.RESET_IN_PROGRESS):
+        return fail(queue, code)
+    queue.state = State.RESET_WAIT
+    queue.requeue_pending()
+    return Wait.LOW
+
+
+def _reset_wait(queue: ApQueue) -> Wait:
+    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    if status.ok:
+        if queue.enable_interrupts():
+            queue.state = State.SETIRQ_WAIT
+            return Wait.AGAIN
+        return _ready(queue)
+    if status.response_code in (ResponseCode.BUSY, ResponseCode.RESET_IN_PROGRESS):
+        return Wait.LOW
+    return fail(queue, status.response_code)
+
+
+def _setirq_wait(queue: ApQueue) -> Wait:
+    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    if not status.ok:
+        return fail(queue, status.response_code)
+    return _ready(queue) if status.interrupts_enabled else Wait.LOW
+
+
+def _write(queue: ApQueue) -> Wait:
+    if not queue.requests:
+        return Wait.HIGH if queue.outstanding else Wait.NONE
+    request = queue.requests[0]
+    bus = queue.bus
+    status = bus.machine.nqap(bus.level, queue.apqn, request.message_id, request.message, special=request.special)
+    code = status.response_code
+    if code == ResponseCode.NORMAL:
+        queue.requests.popleft()
+        queue.pending[request.message_id] = request
+        queue.outstanding += 1
+        queue.arm_timeout()
+        full = status.queue_full or queue.outstanding > queue.card.depth
+        queue.state = State.QUEUE_FULL if full else State.WORKING
+        return Wait.AGAIN if queue.requests and not full else Wait.HIGH
+    if code == ResponseCode.QUEUE_FULL:
+        queue.state = State.QUEUE_FULL
+        return Wait.HIGH
+    if code == ResponseCode.RESET_IN_PROGRESS:
+        queue.state = State.RESET_WAIT
+        return Wait.LOW
+    if code in (ResponseCode.MESSAGE_TOO_BIG, ResponseCode.FACILITY_NOT_INSTALLED, ResponseCode.INVALID_DOMAIN):
+        queue.requests.popleft()
+        request.finish(-errno.EINVAL)
+        return Wait.AGAIN
+    return fail(queue, code)
+
+
+def _read(queue: ApQueue) -> Wait:
+    bus = queue.bus
+    delivery = bus.machine.dqap(bus.level, queue.apqn, queue.card.max_message_size)
+    if delivery.status is None:
+        return _truncated(queue, delivery)
+    code = delivery.status.response_code
+    if code == ResponseCode.NORMAL:
+        queue.outstanding = max(0, queue.outstanding - 1)
+        queue.receive(delivery.message_id, delivery.data)
+        if delivery.status.empty and queue.outstanding:
+            queue.requeue_pending()
+        queue.state = State.WORKING if queue.outstanding else State.IDLE
+        return Wait.AGAIN
+    if code == ResponseCode.NO_PENDING_REPLY:
+        if delivery.status.empty and queue.outstanding:
+            queue.requeue_pending()
+            queue.state = State.IDLE
+            return Wait.AGAIN
+        return Wait.HIGH
+    return fail(queue, code)
+
+
+def _truncated(queue: ApQueue, delivery: Delivery) -> Wait:
+    """The reply is longer than the longest message: fetch it all, and end the request with EMSGSIZE."""
+    bus = queue.bus
+    while delivery.status is None:
+        delivery = bus.machine.dqap(bus.level, queue.apqn, queue.card.max_message_size, delivery.position)
+    queue.outstanding = max(0, queue.outstanding - 1)
+    queue.receive(delivery.message_id, None)
+    queue.state = State.WORKING if queue.outstanding else State.IDLE
+    return Wait.AGAIN
+
+
+def _read_write(queue: ApQueue) -> Wait:
+    reading = _read(queue)
+    if queue.device_state is not DeviceState.OPERATING:
+        return Wait.NONE
+    if reading is Wait.AGAIN or not queue.requests:
+        return reading
+    return min(reading, _write(queue))
+
+
+_STATES = {
+    State.RESET_START: _reset,
+    State.RESET_WAIT: _reset_wait,
+    State.SETIRQ_WAIT: _setirq_wait,
+    State.IDLE: _write,
+    State.WORKING: _read_write,
+    State.QUEUE_FULL: _read,
+}

@@ -1,0 +1,181 @@
+"""VFIO device files of mdevs (host.md section 5)."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import EMPTY_MATRIX
+from apmatrix.linux.errors import BadValue, Failed
+from apmatrix.linux.kvm.vm import EventFd
+
+if TYPE_CHECKING:
+    from apmatrix.linux.kvm.vm import Vm
+    from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+
+DEVICE_FLAGS = 0x21
+"""VFIO_DEVICE_FLAGS_AP | VFIO_DEVICE_FLAGS_RESET."""
+
+REQUEST_IRQ, CONFIG_IRQ = 0, 1
+IRQS = 2
+
+INFO_SIZE, IRQ_INFO_SIZE, SET_IRQS_SIZE = 16, 16, 20
+
+DATA_NONE, DATA_BOOL, DATA_EVENTFD = 0x01, 0x02, 0x04
+ACTION_MASK, ACTION_UNMASK, ACTION_TRIGGER = 0x08, 0x10, 0x20
+_KNOWN_FLAGS = 0x3F
+
+DEVICE_FEATURE = 0x3B75
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """VFIO_DEVICE_GET_INFO."""
+
+    flags: int = DEVICE_FLAGS
+    regions: int = 0
+    irqs: int = IRQS
+
+
+@dataclass(frozen=True, slots=True)
+class IrqInfo:
+    """VFIO_DEVICE_GET_IRQ_INFO."""
+
+    index: int
+    count: int = 1
+    flags: int = 1
+
+
+class BadPointer:
+    """Stands for a user address that cannot be read or written."""
+
+
+BAD_POINTER = BadPointer()
+
+
+def _fault() -> Failed:
+    return Failed("the address is not the caller's", number=errno.EFAULT)
+
+
+class VfioFile:
+    """An open file of an mdev. ``first`` is True for the one that opened the device; others only share it."""
+
+    def __init__(self, mdev: MatrixMdev, vm: Vm, *, first: bool) -> None:
+        self.mdev = mdev
+        self.vm = vm
+        self.first = first
+        self.closed = False
+
+    def get_info(self, argsz: int | BadPointer = INFO_SIZE) -> DeviceInfo:
+        """VFIO-10: EINVAL for a short structure, EFAULT for a bad pointer."""
+        if isinstance(argsz, BadPointer):
+            raise _fault()
+        if argsz < INFO_SIZE:
+            raise BadValue(f"argsz {argsz} is less than {INFO_SIZE}")
+        return DeviceInfo()
+
+    def get_irq_info(self, index: int, argsz: int | BadPointer = IRQ_INFO_SIZE) -> IrqInfo:
+        """VFIO-12."""
+        if isinstance(argsz, BadPointer):
+            raise _fault()
+        if argsz < IRQ_INFO_SIZE or not 0 <= index < IRQS:
+            raise BadValue(f"argsz {argsz}, index {index}: at least {IRQ_INFO_SIZE}, below {IRQS}")
+        return IrqInfo(index)
+
+    def set_irqs(
+        self,
+        index: int,
+        fd: EventFd | int | BadPointer | object,
+        *,
+        flags: int = DATA_EVENTFD | ACTION_TRIGGER,
+        start: int = 0,
+        count: int = 1,
+        argsz: int | BadPointer = SET_IRQS_SIZE + 4,
+    ) -> None:
+        """VFIO-13. ``fd`` is the event: an EventFd, -1 to remove, a number that is not open, another object."""
+        if isinstance(argsz, BadPointer):
+            raise _fault()
+        if argsz < SET_IRQS_SIZE or not 0 <= index < IRQS or start != 0 or count > 1 or flags & ~_KNOWN_FLAGS:
+            raise BadValue(f"argsz {argsz}, index {index}, start {start}, count {count}, flags {flags:#x}")
+        if flags != DATA_EVENTFD | ACTION_TRIGGER:
+            raise BadValue("only an eventfd that is triggered can be set")
+        if count and argsz < SET_IRQS_SIZE + 4:
+            raise BadValue("the eventfd is missing behind the structure")
+        if isinstance(fd, BadPointer):
+            raise _fault()
+        event = self._event(fd)
+        with self.vm.host.kernel, self.mdev.module.mdevs_lock:
+            if index == REQUEST_IRQ:
+                self.mdev.request_event = event
+            else:
+                self.mdev.config_event = event
+
+    @staticmethod
+    def _event(fd: object) -> EventFd | None:
+        if isinstance(fd, EventFd):
+            return fd
+        if not isinstance(fd, int):
+            raise BadValue("the file is no eventfd")
+        if fd == -1:
+            return None
+        if fd < 0:
+            raise BadValue(f"{fd} is no file descriptor")
+        raise Failed(f"file descriptor {fd} is not open", number=errno.EBADF)
+
+    def listen(self, request: EventFd | None = None, config: EventFd | None = None) -> None:
+        """Set both events; None removes."""
+        self.set_irqs(REQUEST_IRQ, -1 if request is None else request)
+        self.set_irqs(CONFIG_IRQ, -1 if config is None else config)
+
+    def reset(self) -> None:
+        """VFIO_DEVICE_RESET: zeroize the linked queues; EIO if one did not end well (MTX-71)."""
+        mdev = self.mdev
+        with self.vm.host.kernel, mdev.module.guests_lock, mdev.module.mdevs_lock:
+            if not mdev.module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn)):
+                raise Failed(f"not every queue of mdev {mdev.name} could be reset", number=errno.EIO)
+
+    def ioctl(self, number: int) -> None:
+        """Any other ioctl (VFIO-14)."""
+        if number == DEVICE_FEATURE:
+            raise Failed("there are no device features", number=errno.ENOTTY)
+        raise Failed(f"ioctl {number:#x} is not supported", number=errno.EOPNOTSUPP)
+
+    def get_region_info(self, index: int) -> None:
+        """There are no regions."""
+        raise BadValue(f"there is no region {index}")
+
+    def read(self, _length: int) -> bytes:
+        """Not offered."""
+        raise BadValue("the device cannot be read")
+
+    def write(self, _data: bytes) -> int:
+        """Not offered."""
+        raise BadValue("the device cannot be written")
+
+    def mmap(self, _length: int) -> None:
+        """Not offered."""
+        raise BadValue("the device cannot be mapped")
+
+    def close(self) -> None:
+        """Close the file; the last close takes the AP resources from the guest (VFIO-4). Harmless twice."""
+        if self.closed:
+            return
+        self.closed = True
+        mdev = self.mdev
+        with self.vm.host.kernel:
+            self.vm.files.remove(self)
+            mdev.opens -= 1
+            if mdev.opens == 0:
+                self._release()
+            self.vm.host.kernel.wake()
+
+    def _release(self) -> None:
+        mdev = self.mdev
+        module = mdev.module
+        with module.guests_lock, module.mdevs_lock:
+            self.vm.set_masks(EMPTY_MATRIX)
+            module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
+            mdev.vm = None
+            if module.system.policy.forgets_event_fds:
+                mdev.request_event = mdev.config_event = None

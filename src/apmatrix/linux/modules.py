@@ -1,0 +1,77 @@
+"""``/sys/module``: which modules are loaded, and their parameters (BUS-2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from apmatrix.linux.core import AttributeGroup, ChangeKind, FixedDirectory, KObject
+
+if TYPE_CHECKING:
+    from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.linux.system import LinuxSystem
+
+PARAMETERS: AttributeGroup[ApParameters] = AttributeGroup()
+
+
+@PARAMETERS.show("domain")
+def domain(parameters: ApParameters) -> str:
+    """The default domain in force."""
+    return f"{parameters.system.ap.default_domain}\n"
+
+
+@PARAMETERS.show("apmask")
+def apmask(parameters: ApParameters) -> str:
+    """As given at boot."""
+    return f"{parameters.apmask or '(null)'}\n"
+
+
+@PARAMETERS.show("aqmask")
+def aqmask(parameters: ApParameters) -> str:
+    """As given at boot."""
+    return f"{parameters.aqmask or '(null)'}\n"
+
+
+@PARAMETERS.show("poll_thread")
+def poll_thread(_parameters: ApParameters) -> str:
+    """Whether the poll thread was wanted at boot."""
+    return "0\n"
+
+
+@PARAMETERS.show("useirq")
+def useirq(_parameters: ApParameters) -> str:
+    """Whether interrupts were wanted at boot."""
+    return "1\n"
+
+
+class ApParameters(KObject):
+    """``/sys/module/ap/parameters``."""
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (PARAMETERS,)
+
+    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
+        super().__init__(system.sysfs, "module/ap", "parameters")
+        self.system = system
+        self.apmask = apmask
+        self.aqmask = aqmask
+
+
+class Modules:
+    """The loaded modules."""
+
+    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
+        self._sysfs = system.sysfs
+        self._directory = system.sysfs.root.below("module")
+        self.add("ap", "zcrypt", "zcrypt_cex4")
+        self._directory.below("ap").entries["parameters"] = ApParameters(system, apmask, aqmask)
+
+    def add(self, *names: str) -> None:
+        """Modules are loaded."""
+        for name in names:
+            self._directory.entries[name] = FixedDirectory()
+            self._sysfs.changed(ChangeKind.ADDED, "module", name)
+
+    def remove(self, *names: str) -> None:
+        """Modules are unloaded."""
+        for name in names:
+            del self._directory.entries[name]
+            self._sysfs.changed(ChangeKind.REMOVED, "module", name)

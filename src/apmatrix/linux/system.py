@@ -1,0 +1,94 @@
+"""A Linux system at a level: an LPAR's, or a guest's at any depth. They are all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.linux.ap.bus import ApBus
+from apmatrix.linux.ap.cex4 import Cex4CardDriver, Cex4QueueDriver
+from apmatrix.linux.core import Kernel, KernelLog, Sysfs, UeventStream
+from apmatrix.linux.kvm import Kvm, Vm
+from apmatrix.linux.modules import Modules
+from apmatrix.linux.policy import LinuxPolicy
+from apmatrix.linux.protective import ProtectivePolicy
+from apmatrix.linux.vfio_ap import VfioAp
+
+if TYPE_CHECKING:
+    from apmatrix.machine import Cpc, Level
+
+POLICIES: dict[str, type[LinuxPolicy]] = {"linux": LinuxPolicy, "protective": ProtectivePolicy}
+
+
+class LinuxSystem:
+    """Linux 7.2 with AP bus, zcrypt, vfio_ap and KVM, running at ``level`` of ``machine``.
+
+    ``apmask`` and ``aqmask`` are the boot parameters of the ap module, ``vfio_ap`` loads that module, ``policy`` is
+    ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the first scan is
+    done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says.
+    """
+
+    def __init__(
+        self,
+        machine: Cpc,
+        level: Level,
+        *,
+        name: str | None = None,
+        apmask: str | None = None,
+        aqmask: str | None = None,
+        vfio_ap: bool = True,
+        policy: str = "linux",
+    ) -> None:
+        if policy not in POLICIES:
+            raise ApmatrixError(f"there is no policy {policy!r}: choose {' or '.join(POLICIES)}")
+        self.machine = machine
+        self.level = level
+        self.name = name or level.name
+        self.kernel = Kernel(machine.clock)
+        self.log = KernelLog(machine.clock.now)
+        self.uevents = UeventStream()
+        self.sysfs = Sysfs(self.kernel)
+        self.policy = POLICIES[policy](self)
+        self.kvm = Kvm(self)
+        self.vfio_ap: VfioAp | None = None
+        with self.kernel:
+            self.modules = Modules(self, apmask, aqmask)
+            self.ap = ApBus(self, apmask, aqmask)
+            self.ap.add_driver(Cex4CardDriver(self.ap))
+            self.ap.add_driver(Cex4QueueDriver(self.ap))
+            self.ap.scanner.scan()
+            if vfio_ap:
+                self.load_vfio_ap()
+
+    def load_vfio_ap(self) -> None:
+        """``modprobe vfio_ap``; nothing happens if it is loaded."""
+        with self.kernel:
+            if self.vfio_ap is None:
+                self.modules.add("mdev", "vfio_ap")
+                self.vfio_ap = VfioAp(self)
+
+    def unload_vfio_ap(self) -> None:
+        """``rmmod vfio_ap``; Refused (EAGAIN) while a guest has an mdev (MTX-93)."""
+        with self.kernel:
+            if self.vfio_ap is not None:
+                self.vfio_ap.unload()
+                self.vfio_ap = None
+                self.modules.remove("vfio_ap", "mdev")
+
+    def boot_guest(self, vm: Vm) -> LinuxSystem:
+        """Boot the Linux in a VM."""
+        return LinuxSystem(self.machine, vm.level, name=vm.name, **vm.boot_options)
+
+    def shut_down(self) -> None:
+        """End the system: its VMs, its timers. What the level holds is the machine's matter."""
+        self.kvm.stop()
+        with self.kernel:
+            self.ap.stop()
+
+    def scan(self) -> None:
+        """Scan the AP bus now, as a write to ``scans`` does."""
+        with self.kernel:
+            self.ap.scanner.scan()
+
+    def __repr__(self) -> str:
+        return f"LinuxSystem({self.name!r}, level {self.level.depth})"

@@ -1,0 +1,119 @@
+"""The attributes that vfio_ap gives to its mdevs and its mdev type (host.md 3.2 to 3.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.linux.core import AttributeGroup, Written
+from apmatrix.linux.vfio_ap import text
+
+if TYPE_CHECKING:
+    from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.module import MatrixDevice, MdevType
+
+ASSIGNMENT: AttributeGroup[MatrixMdev] = AttributeGroup()
+
+
+@ASSIGNMENT.store()
+def assign_adapter(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-20."""
+    mdev.module.assignment.assign(mdev, "apm", value.text)
+
+
+@ASSIGNMENT.store()
+def assign_domain(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-25."""
+    mdev.module.assignment.assign(mdev, "aqm", value.text)
+
+
+@ASSIGNMENT.store()
+def assign_control_domain(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-35."""
+    mdev.module.assignment.assign_control_domain(mdev, value.text)
+
+
+@ASSIGNMENT.store()
+def unassign_adapter(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-30."""
+    mdev.module.assignment.unassign(mdev, "apm", value.text)
+
+
+@ASSIGNMENT.store()
+def unassign_domain(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-30."""
+    mdev.module.assignment.unassign(mdev, "aqm", value.text)
+
+
+@ASSIGNMENT.store()
+def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-36."""
+    mdev.module.assignment.unassign_control_domain(mdev, value.text)
+
+
+@ASSIGNMENT.show()
+def matrix(mdev: MatrixMdev) -> str:
+    """What is assigned."""
+    with mdev.module.mdevs_lock:
+        return text.matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
+
+
+@ASSIGNMENT.show()
+def guest_matrix(mdev: MatrixMdev) -> str:
+    """What the guest has or would get."""
+    with mdev.module.mdevs_lock:
+        return text.matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
+
+
+@ASSIGNMENT.show()
+def control_domains(mdev: MatrixMdev) -> str:
+    """The assigned control domains."""
+    with mdev.module.mdevs_lock:
+        return text.domain_lines(mdev.matrix.adm)
+
+
+@ASSIGNMENT.show()
+def ap_config(mdev: MatrixMdev) -> str:
+    """All three masks, assigned; no lock is taken."""
+    return text.config_text(mdev.matrix)
+
+
+@ASSIGNMENT.store("ap_config")
+def set_ap_config(mdev: MatrixMdev, value: Written) -> None:
+    """MTX-46 to MTX-49."""
+    mdev.module.assignment.configure(mdev, value.text)
+
+
+MDEV_TYPE: AttributeGroup[MdevType] = AttributeGroup()
+
+
+@MDEV_TYPE.show()
+def name(_kind: MdevType) -> str:
+    """The type's name for people."""
+    return "VFIO AP Passthrough Device\n"
+
+
+@MDEV_TYPE.show()
+def device_api(_kind: MdevType) -> str:
+    """The type's name for programs."""
+    return "vfio-ap\n"
+
+
+@MDEV_TYPE.show()
+def available_instances(kind: MdevType) -> str:
+    """How many more mdevs there may be."""
+    return f"{kind.module.lifecycle.available}\n"
+
+
+@MDEV_TYPE.store()
+def create(kind: MdevType, value: Written) -> None:
+    """MTX-11."""
+    kind.module.lifecycle.create(value.raw)
+
+
+MATRIX_DEVICE: AttributeGroup[MatrixDevice] = AttributeGroup()
+
+
+@MATRIX_DEVICE.show()
+def features(_device: MatrixDevice) -> str:
+    """MTX-2."""
+    return "guest_matrix hotplug ap_config\n"

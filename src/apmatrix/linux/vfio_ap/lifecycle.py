@@ -1,0 +1,172 @@
+"""How mdevs come and go (host.md 3.2)."""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import EMPTY_MATRIX
+from apmatrix.linux import numbers
+from apmatrix.linux.core import ChangeKind, Link, Task, Written
+from apmatrix.linux.errors import BadValue, Exists, Failed, NoDevice, Refused
+from apmatrix.linux.vfio_ap.iommu import IommuGroups
+from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.linux.vfio_ap.module import VfioAp
+
+MOST_MDEVS = 65536
+REQUEST_INTERVAL = 10.0
+"""Seconds between two requests to a guest to give its device back (VFIO-20)."""
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_LENGTH = 36
+
+
+class Lifecycle:
+    """Creates and removes mdevs. ``mdevs`` holds all that exist, oldest first, also those being removed."""
+
+    def __init__(self, module: VfioAp) -> None:
+        self._module = module
+        self._system = module.system
+        self._sequence = 0
+        self.mdevs: dict[str, MatrixMdev] = {}
+        self.groups = IommuGroups(module.system.sysfs)
+
+    @property
+    def available(self) -> int:
+        """How many more mdevs there may be."""
+        return MOST_MDEVS - len(self.mdevs)
+
+    def find(self, uuid: str) -> MatrixMdev:
+        """The mdev of that UUID; NoDevice if there is none, or it is being removed."""
+        mdev = self.mdevs.get(uuid.lower())
+        if mdev is None or mdev.removing:
+            raise NoDevice(f"there is no mdev {uuid}")
+        return mdev
+
+    # creation
+
+    def create(self, raw: bytes) -> MatrixMdev:
+        """A write to ``create`` (MTX-11)."""
+        uuid = raw[:UUID_LENGTH].decode("latin-1")
+        if len(raw) not in (UUID_LENGTH, UUID_LENGTH + 1) or not _UUID.fullmatch(uuid):
+            raise BadValue(f"{raw!r} is not a UUID", remedy="write 36 characters as uuidgen makes them")
+        name = uuid.lower()
+        if name in self.mdevs:
+            raise Exists(f"mdev {name} exists already", holder=name, remedy="choose another UUID")
+        if not self.available:
+            raise Failed(f"there are {MOST_MDEVS} mdevs already", number=errno.EUSERS)
+        return self._create(name)
+
+    def _create(self, name: str) -> MatrixMdev:
+        module = self._module
+        self._sequence += 1
+        mdev = MatrixMdev(module, name, self._sequence, self.groups.add(name, f"{module.matrix_device.path}/{name}"))
+        with module.mdevs_lock:
+            self.mdevs[name] = mdev
+        module.mdev_bus.add_device(mdev, module.matrix_device)
+        module.type_devices.add_child(name, Link(mdev.path))
+        return mdev
+
+    # removal
+
+    def remove_by_write(self, mdev: MatrixMdev, value: Written) -> None:
+        """A write to ``remove``: 0 does nothing, any other number removes (MTX-12)."""
+        try:
+            wanted = numbers.strict(value.text)
+        except Refused as refused:
+            raise BadValue(str(refused)) from refused
+        if wanted:
+            self.remove(mdev, value.task)
+
+    def remove(self, mdev: MatrixMdev, task: Task | None = None) -> None:
+        """Remove an mdev; while a guest has it, ask for it and wait."""
+        if mdev.removing:
+            raise Failed(f"mdev {mdev.name} is being removed already", number=errno.EAGAIN)
+        self._hide(mdev)
+        self._await_release(mdev, task or Task())
+        self._destroy(mdev)
+
+    def _hide(self, mdev: MatrixMdev) -> None:
+        """The attributes go first: nobody can reach the mdev any more."""
+        module = self._module
+        gone = [name for name in mdev.names() if name != "iommu_group"]
+        mdev.removing = True
+        for name in gone:
+            mdev.entry_changed(ChangeKind.REMOVED, name)
+        module.type_devices.remove_child(mdev.name)
+        del module.mdev_bus.devices[mdev.name]
+        if module.system.sysfs.watched:
+            module.system.sysfs.changed(ChangeKind.REMOVED, f"{module.mdev_bus.path}/devices", mdev.name)
+
+    def _await_release(self, mdev: MatrixMdev, task: Task) -> None:
+        """VFIO-20: call for the device at once and every ten seconds; a signal only changes what is logged."""
+        kernel = self._system.kernel
+        count = 0
+        interruptible = True
+        while mdev.opens:
+            self._request(mdev, count)
+            count += 1
+            kernel.wait_until(_until_closed(mdev, task if interruptible else None), REQUEST_INTERVAL)
+            if mdev.opens and task.signalled and interruptible:
+                interruptible = False
+                self._system.log.warning(
+                    f'{mdev.log_prefix()}Device is currently in use, task "{task.comm}" ({task.pid}) blocked '
+                    f"until device is released"
+                )
+
+    def _request(self, mdev: MatrixMdev, count: int) -> None:
+        """Take the guest's masks away and ask the VMM to close the device."""
+        module = self._module
+        with module.guests_lock, module.mdevs_lock:
+            if mdev.vm is not None:
+                mdev.vm.set_masks(EMPTY_MATRIX)
+                if mdev.config_event:
+                    mdev.config_event.signal()
+            if mdev.request_event:
+                if count % 10 == 0:
+                    self._system.log.info(f"{mdev.log_prefix()}Relaying device request to user (#{count})")
+                mdev.request_event.signal()
+            elif count == 0:
+                self._system.log.info(
+                    f"{mdev.log_prefix()}No device request registered, blocked until released by user"
+                )
+
+    def _destroy(self, mdev: MatrixMdev) -> None:
+        """MTX-13: queues are reset and forget the mdev; the assignment is gone."""
+        module = self._module
+        with module.guests_lock, module.mdevs_lock:
+            module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
+            for queue in mdev.queues.values():
+                queue.mdev = None
+            mdev.queues.clear()
+            module.set_matrix(mdev, EMPTY_MATRIX)
+            del self.mdevs[mdev.name]
+        self.groups.remove(mdev.group)
+        driver = mdev.driver
+        if driver is not None:
+            mdev.driver = None
+            driver.devices.pop(mdev.name, None)
+            mdev.uevent("unbind")
+        mdev.alive = False
+        mdev.uevent("remove")
+        module.matrix_device.remove_child(mdev.name)
+
+    def check_idle(self) -> None:
+        """Refused (EAGAIN) while a guest has an mdev (MTX-93)."""
+        for mdev in self.mdevs.values():
+            if mdev.opens:
+                raise Failed(
+                    f"vfio_ap is in use: a guest has mdev {mdev.name}",
+                    holder=mdev.name,
+                    remedy="stop the guest first",
+                    number=errno.EAGAIN,
+                )
+
+
+def _until_closed(mdev: MatrixMdev, task: Task | None) -> Callable[[], bool]:
+    return lambda: not mdev.opens or (task is not None and task.signalled)

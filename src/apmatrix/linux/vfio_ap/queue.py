@@ -1,0 +1,48 @@
+"""What vfio_ap keeps for each queue that is bound to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import QueueStatus, ResponseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from apmatrix.arch import Apqn
+    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+
+PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
+"""Codes of the last reset with which a queue may be given to a guest (MTX-51)."""
+
+
+@dataclass(slots=True, eq=False)
+class VfioQueue:
+    """A queue bound to vfio_ap.
+
+    ``mdev`` is the mdev that it is linked to, ``reset_code`` how its last reset ended, ``interrupt`` what the guest
+    registered with AQIC.
+    """
+
+    apqn: Apqn
+    mdev: MatrixMdev | None = None
+    reset_code: ResponseCode = ResponseCode.NORMAL
+    interrupt: Hashable | None = None
+
+    @property
+    def passable(self) -> bool:
+        """True if the queue may be given to a guest."""
+        return self.reset_code in PASSABLE
+
+    def release_interrupt(self) -> None:
+        """Forget the guest's indicator and interruption subclass (MTX-72)."""
+        self.interrupt = None
+
+    def log_waiting(self, system: LinuxSystem, status: QueueStatus) -> None:
+        """Tell that a reset takes long."""
+        system.log.info(
+            f"vfio_ap: waiting for reset of queue {self.apqn} "
+            f"({status.response_code:#x}, {status.empty:d}, {status.interrupts_enabled:d})"
+        )

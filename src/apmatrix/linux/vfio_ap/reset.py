@@ -1,0 +1,79 @@
+"""Resetting queues for guests (MTX-70 to MTX-72)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ResponseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.vfio_ap.queue import VfioQueue
+
+INTERVAL = 0.02
+"""Seconds between two looks at a queue in reset."""
+
+_AT_ONCE = (ResponseCode.NOT_AVAILABLE, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED)
+_AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY, ResponseCode.STATE_CHANGE_IN_PROGRESS)
+_GONE_WRONG = (ResponseCode.SECRET_NOT_UNIQUE, ResponseCode.ASSOCIATION_FAILED)
+
+
+def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
+    """Zeroize queues and wait until all are done; False if a ZAPQ ended otherwise than well (MTX-71).
+
+    The caller's mutexes stay locked meanwhile, so a queue that is stuck stops all of vfio_ap.
+    """
+    group = tuple(queues)
+    waiting = [queue for queue in group if _begin(system, queue)]
+    start = system.machine.clock.now()
+    while waiting:
+        waiting = [queue for queue in waiting if not _finished(system, queue)]
+        if not waiting:
+            break
+        waited = system.machine.clock.now() - start
+        patience = system.policy.reset_patience
+        if patience is not None and waited >= patience:
+            for queue in waiting:
+                system.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
+                queue.reset_code = ResponseCode.RESET_IN_PROGRESS
+            break
+        system.kernel.wait_until(lambda: False, INTERVAL)
+    return all(queue.reset_code == ResponseCode.NORMAL for queue in group)
+
+
+def _begin(system: LinuxSystem, queue: VfioQueue) -> bool:
+    """ZAPQ once; True if the queue has to be waited for."""
+    code = system.machine.zapq(system.level, queue.apqn).response_code
+    queue.reset_code = code
+    if code == ResponseCode.NORMAL or code in _AGAIN:
+        return True
+    if code in _AT_ONCE:
+        queue.release_interrupt()
+    else:
+        system.log.warning(f"vfio_ap: PQAP/ZAPQ for {queue.apqn} failed with invalid rc={code}")
+    return False
+
+
+def _finished(system: LinuxSystem, queue: VfioQueue) -> bool:
+    """One look at a queue in reset."""
+    if queue.reset_code in _AGAIN:
+        return not _begin(system, queue)
+    status, _ = system.machine.tapq(system.level, queue.apqn)
+    code = status.response_code
+    if code in (
+        ResponseCode.NORMAL,
+        ResponseCode.DECONFIGURED,
+        ResponseCode.CHECKSTOPPED,
+        ResponseCode.NOT_AVAILABLE,
+    ):
+        queue.release_interrupt()
+        return True
+    if code in (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY):
+        queue.log_waiting(system, status)
+        return False
+    if code in _GONE_WRONG:
+        return not _begin(system, queue)
+    system.log.warning(f"vfio_ap: PQAP/TAPQ for {queue.apqn} failed with invalid rc={code}")
+    return True

@@ -76,8 +76,8 @@ class Assignment:
             if not bit <= present:
                 return
             gone = replace(mdev.matrix, **{which: bit})
-            self.unplug(mdev, which, gone)
             self._module.set_matrix(mdev, replace(mdev.matrix, **{which: present - bit}))
+            self.unplug(mdev, which, gone)
             if self._system.policy.refilters_on_unassign:
                 self._module.refilter(mdev)
 

@@ -1,0 +1,44 @@
+"""The machine on which the transcripts of tests/data/oracle were recorded."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from apmatrix.arch import CardType, Facility, Functions, Mask, Matrix
+from apmatrix.cards import Inline, ManualClock
+from apmatrix.linux import LinuxSystem
+from apmatrix.machine import ActivationProfile, Cpc
+
+DESCRIPTION = Path(__file__).parents[1] / "data" / "oracle" / "machine.toml"
+
+
+def recorded_system() -> LinuxSystem:
+    """That machine's Linux, freshly booted."""
+    description = tomllib.loads(DESCRIPTION.read_text())
+    machine = _machine(description["machine"])
+    for entry in description["adapter"]:
+        for number in Mask.parse_ids(str(entry.get("ids", entry.get("id")))):
+            adapter = machine.add_adapter(
+                number,
+                CardType.parse(entry["type"]),
+                functions=Functions(entry["functions"]),
+                depth=entry["depth"],
+            )
+            adapter.workers = Inline()
+    [lpar] = description["lpar"]
+    matrix = Matrix(*(Mask.parse_ids(lpar[key]) for key in ("adapters", "usage_domains", "control_domains")))
+    level = machine.add_lpar(ActivationProfile(lpar["name"], matrix)).level
+    return LinuxSystem(machine, level, name=lpar["name"], vfio_ap=lpar["host"]["vfio_ap"])
+
+
+def _machine(entry: dict[str, Any]) -> Cpc:
+    return Cpc(
+        entry["name"],
+        clock=ManualClock(),
+        facilities=(Facility.QCI, Facility.APFT, Facility.MSA3),
+        features=entry["features"],
+        max_adapter=entry["max_adapter"],
+        max_domain=entry["max_domain"],
+    )

@@ -1,0 +1,297 @@
+"""Vectors V114 to V119, V159, V160 and V163: the VFIO device, resets (host.md 8.9, 8.11)."""
+
+import errno
+
+import pytest
+
+from apmatrix.arch import Apqn, Mask, Matrix, ResponseCode
+from apmatrix.cards import AdapterState, Function
+from apmatrix.linux import EventFd, Refused
+from apmatrix.linux.kvm import BAD_POINTER
+from apmatrix.linux.kvm.vfio import ACTION_MASK, ACTION_TRIGGER, DATA_BOOL, DATA_EVENTFD, DATA_NONE, DEVICE_FEATURE
+from support.host import TYPE, U1, U2, Guest
+
+Code = ResponseCode
+REQUEST, CONFIG = 0, 1
+
+
+def refused(number, action, *arguments, **options):
+    """The action must be refused with this errno."""
+    with pytest.raises(Refused) as caught:
+        action(*arguments, **options)
+    assert errno.errorcode[caught.value.errno] == errno.errorcode[number]
+
+
+@pytest.fixture
+def file(hx):
+    """The device file of guest 1."""
+    return hx.mdevs[0].start().file
+
+
+def test_V114_no_device_without_a_vm(hx):
+    refused(errno.EINVAL, hx.host.system.kvm.open, U1, None)
+    assert hx.host.status("05.0004") == "assigned\n"
+
+
+def test_V114_one_device_for_a_vm(hx):
+    guest = hx.mdevs[0].start()
+    refused(errno.EPERM, guest.vm.open, U2)
+    assert hx.host.status("05.0047") == "assigned\n"
+    assert guest.level.matrix.apm == Mask.of(5, 6)
+
+
+def test_V114_one_vm_for_a_device(hx):
+    hx.mdevs[0].start()
+    refused(errno.EBUSY, hx.host.system.kvm.create_vm("other").open, U1)
+
+
+def test_V115_device_info(file):
+    refused(errno.EINVAL, file.get_info, 15)
+    info = file.get_info(16)
+    assert (info.flags, info.regions, info.irqs) == (0x21, 0, 2)
+
+
+def test_V116_irq_info(file):
+    for index in (REQUEST, CONFIG):
+        info = file.get_irq_info(index)
+        assert (info.index, info.count, info.flags) == (index, 1, 1)
+    refused(errno.EINVAL, file.get_irq_info, 2)
+    refused(errno.EINVAL, file.get_irq_info, 0, argsz=15)
+
+
+@pytest.mark.parametrize("index", [REQUEST, CONFIG])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": 1},
+        {"count": 2},
+        {"flags": DATA_BOOL | ACTION_TRIGGER},
+        {"flags": DATA_NONE | ACTION_TRIGGER},
+        {"flags": DATA_EVENTFD | ACTION_MASK},
+        {"flags": DATA_EVENTFD | ACTION_TRIGGER | 0x40},
+        {"argsz": 19},
+        {"argsz": 23},
+        {"fd": -2},
+    ],
+    ids=[f"V117-{index}" for index in range(9)],
+)
+def test_irqs_that_are_refused(hx, index, options):
+    guest = hx.mdevs[0].start()
+    refused(errno.EINVAL, guest.file.set_irqs, index, **{"fd": EventFd(), **options})
+    assert hx.mdevs[0].write("unassign_domain", "4") == "ok"
+    assert guest.changes == 1  # the events are as they were
+
+
+def test_V117_there_are_two_irqs(file):
+    refused(errno.EINVAL, file.set_irqs, 2, EventFd())
+
+
+def test_V118_a_reset_with_a_deconfigured_queue(hx):
+    guest = hx.mdevs[0].start()
+    machine = hx.host.machine
+    for queue in ("05.0004", "05.00ab"):
+        assert machine.nqap(guest.level, Apqn.parse(queue), 1, b"request").ok
+    hx.host.set_state(6, AdapterState.DECONFIGURED)
+    hx.host.witness.seen.clear()
+    refused(errno.EIO, guest.file.reset)
+    assert {"05.0004", "05.00ab"} <= hx.host.witness.zeroized()
+    for queue in ("05.0004", "05.00ab"):
+        assert machine.tapq(guest.level, Apqn.parse(queue))[0].empty
+    hx.host.set_state(6, AdapterState.ONLINE)
+    guest.file.reset()
+
+
+def test_V119_closing_the_device(hx):
+    mdev, guest = hx.mdevs[0], hx.mdevs[0].start()
+    matrix = mdev.matrix
+    assert hx.host.machine.nqap(guest.level, Apqn(5, 4), 1, b"secret").ok
+    hx.host.witness.seen.clear()
+    guest.file.close()
+    assert guest.level.matrix == Matrix()
+    assert not any(bytes(guest.level.block))
+    assert hx.host.witness.zeroized() == {"05.0004", "05.00ab", "06.0004", "06.00ab"}
+    assert hx.host.machine.tapq(hx.host.lpar.level, Apqn(5, 4))[0].empty
+    assert (mdev.matrix, mdev.guest_matrix) == (matrix, matrix)
+    assert hx.host.status("05.0004") == "assigned\n"
+
+
+def test_V119_another_vm_may_follow(hx):
+    hx.mdevs[0].start().stop()
+    again = Guest(hx.host, U1)
+    assert len(again.level.matrix) == 4
+    assert hx.host.status("05.0004") == "in use\n"
+
+
+# V159: resets that do not end at once
+
+
+@pytest.fixture
+def resetting(mdev):
+    mdev.assigned((5, 6), (4,))
+    guest = mdev.start()
+    mdev.host.clock.automatic = True
+    mdev.host.witness.seen.clear()
+    mdev.host.log()
+    return mdev, guest
+
+
+def test_V159_the_reset_is_repeated_until_it_is_accepted(resetting):
+    mdev, guest = resetting
+    codes = [Code.STATE_CHANGE_IN_PROGRESS, Code.RESET_IN_PROGRESS, Code.BUSY]
+    mdev.host.answer(Function.ZAPQ, codes, "05.0004")
+    guest.file.reset()
+    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 4
+    assert mdev.host.witness.count(Function.ZAPQ, "06.0004") == 1
+
+
+def test_V159_an_unexpected_code_is_reported(resetting):
+    mdev, guest = resetting
+    mdev.host.answer(Function.ZAPQ, [Code.INVALID_DOMAIN], "05.0004")
+    refused(errno.EIO, guest.file.reset)
+    [line] = mdev.host.log()
+    assert "PQAP/ZAPQ for 05.0004 failed with invalid rc=" in line
+    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
+
+
+def test_V159_a_queue_that_is_not_available_is_filtered(resetting):
+    mdev, guest = resetting
+    mdev.host.answer(Function.ZAPQ, [Code.NOT_AVAILABLE], "05.0004")
+    refused(errno.EIO, guest.file.reset)
+    assert mdev.guest_matrix == "05.0004|06.0004"
+    assert mdev.write("ap_config", mdev.read("ap_config")) == "ok"
+    assert mdev.guest_matrix == "06.0004"
+    guest.file.reset()
+    assert mdev.write("ap_config", mdev.read("ap_config")) == "ok"
+    assert mdev.guest_matrix == "05.0004|06.0004"
+
+
+def test_MTX_70_a_running_reset_is_waited_for(resetting):
+    mdev, guest = resetting
+    mdev.host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS, Code.BUSY, Code.RESET_IN_PROGRESS], "05.0004")
+    start = mdev.host.clock.now()
+    guest.file.reset()
+    assert mdev.host.clock.now() - start >= 3 * 0.02
+    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
+
+
+@pytest.fixture
+def stuck(hx):
+    """V160: 05.0004 does not come out of its reset while adapter 5 is unassigned."""
+    host = hx.host
+    assert host.apmask("-7") == "ok"
+    hx.guest = hx.mdevs[0].start()
+    release = host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS], "05.0004", forever=True)
+    blocked = [host.background(lambda: hx.mdevs[0].write("unassign_adapter", "5"))]
+
+    def end():
+        release()
+        host.clock.automatic = True
+        host.clock.advance(0.02)
+        return [each.finish() for each in blocked]
+
+    hx.blocked, hx.end = blocked, end
+    yield hx
+    end()
+
+
+def test_V160_the_guest_has_lost_the_adapter_already(stuck):
+    assert stuck.blocked[0].blocked
+    assert stuck.guest.level.matrix == Matrix(Mask.of(6), Mask.of(4, 0xAB))
+    assert stuck.end() == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("action", "result"),
+    [
+        (lambda hx: hx.mdevs[0].guest_matrix, "06.0004|06.00ab"),
+        (lambda hx: hx.mdevs[1].matrix, "05.0047|05.00ff"),
+        (lambda hx: hx.mdevs[1].control_domains, ""),
+        (lambda hx: hx.host.status("06.00ff"), "assigned\n"),
+        (lambda hx: hx.mdevs[1].write("assign_control_domain", "4"), "ok"),
+        (lambda hx: hx.mdevs[1].write("unassign_domain", "0xff"), "ok"),
+        (lambda hx: hx.mdevs[1].write("assign_adapter", "9"), "ok"),
+        (lambda hx: hx.host.write(f"{TYPE}/create", "9" * 8 + U1[8:]), "ok"),
+        (lambda hx: hx.host.apmask("+7"), "ok"),
+    ],
+    ids=[f"V160-{index}" for index in range(9)],
+)
+def test_all_of_vfio_ap_waits(stuck, action, result):
+    stuck.blocked.append(stuck.host.background(lambda: action(stuck)))
+    assert all(each.blocked for each in stuck.blocked)
+    assert stuck.end() == ["ok", result]
+
+
+def test_V160_reads_of_a_mask_that_is_being_written(stuck):
+    host = stuck.host
+    stuck.blocked.append(host.background(lambda: host.apmask("+7")))
+    stuck.blocked.append(host.background(lambda: host.bus("apmask")))
+    assert all(each.blocked for each in stuck.blocked)
+    assert stuck.end()[1:] == ["ok", "0xf9" + "f" * 62 + "\n"]
+
+
+def test_V160_what_goes_on(stuck):
+    assert stuck.mdevs[0].read("ap_config").startswith("0x02")
+    assert stuck.host.read(f"{TYPE}/available_instances") == "65533\n"
+    assert stuck.host.bus("bindings") == "8/8 (complete)\n"
+    assert stuck.host.apmask("-9") == "ok"
+    assert stuck.blocked[0].blocked
+
+
+# V163: what a VMM may do wrong
+
+
+def test_V163_bad_pointers(file):
+    refused(errno.EFAULT, file.get_info, BAD_POINTER)
+    refused(errno.EFAULT, file.get_irq_info, 0, argsz=BAD_POINTER)
+    refused(errno.EFAULT, file.set_irqs, 0, EventFd(), argsz=BAD_POINTER)
+    refused(errno.EFAULT, file.set_irqs, 0, BAD_POINTER)
+
+
+def test_V163_event_fds(hx):
+    guest = hx.mdevs[0].start()
+    event = EventFd()
+    guest.file.set_irqs(CONFIG, event, count=0)
+    assert hx.mdevs[0].write("unassign_domain", "4") == "ok"
+    guest.file.set_irqs(CONFIG, -1)
+    assert hx.mdevs[0].write("assign_domain", "4") == "ok"
+    assert (event.count, guest.changes) == (1, 0)
+    refused(errno.EBADF, guest.file.set_irqs, CONFIG, 77)
+    refused(errno.EINVAL, guest.file.set_irqs, CONFIG, object())
+
+
+def test_V163_what_is_not_offered(file):
+    refused(errno.ENOTTY, file.ioctl, DEVICE_FEATURE)
+    refused(errno.EOPNOTSUPP, file.ioctl, 0x3B99)
+    refused(errno.EINVAL, file.read, 4)
+    refused(errno.EINVAL, file.write, b"data")
+    refused(errno.EINVAL, file.mmap, 4096)
+
+
+def test_V163_a_second_device_file_does_not_count(hx):
+    guest = hx.mdevs[0].start()
+    second = guest.vm.open(U1)
+    assert second.get_info().irqs == 2
+    second.close()
+    assert len(guest.level.matrix) == 4
+    assert hx.host.status("05.0004") == "in use\n"
+
+
+def test_V163_the_module_is_in_use(hx):
+    guest = hx.mdevs[0].start()
+    refused(errno.EAGAIN, hx.host.system.unload_vfio_ap)
+    assert len(guest.level.matrix) == 4
+    guest.stop()
+    hx.host.system.unload_vfio_ap()
+    assert hx.host.drivers() == dict.fromkeys(hx.host.queues(), "-")
+    assert hx.host.read(f"{TYPE}/available_instances") == "ENOENT"
+    hx.host.system.load_vfio_ap()
+    assert len(hx.host.on("vfio_ap")) == 8
+    assert hx.host.read(f"{TYPE}/available_instances") == "65536\n"
+
+
+def test_VFIO_4_the_event_fds_stay(hx):
+    first = hx.mdevs[0].start()
+    first.file.close()
+    before = first.changes
+    first.vm.open(U1)
+    assert first.changes == before + 1

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from apmatrix.arch import ALL_BITS
+
 if TYPE_CHECKING:
-    from apmatrix.arch import Apqn, Mask, Matrix
+    from collections.abc import Sequence
+
+    from apmatrix.arch import Apqn, Configuration, Mask, Matrix
     from apmatrix.linux.ap.queue import ApQueue
     from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.queue import VfioQueue
 
 
 class LinuxPolicy:
@@ -20,11 +25,14 @@ class LinuxPolicy:
 
     name: ClassVar[str] = "linux"
 
+    explains: ClassVar[bool] = False
+    """Attributes beyond the kernel's own tell what is otherwise hidden."""
+
     forgets_overrides: ClassVar[bool] = False
     """The count of driver_overrides shrinks when an overridden queue disappears (against BUS-63)."""
 
-    refilters_on_unassign: ClassVar[bool] = False
-    """An adapter that can be used again after an unassignment returns by itself (against MTX-31)."""
+    refilters: ClassVar[bool] = False
+    """An adapter that can be used again returns to its guest by itself (against MTX-31, CFG-2)."""
 
     atomic_configuration: ClassVar[bool] = False
     """A running guest sees an ap_config write as one change (against MTX-48)."""
@@ -38,9 +46,6 @@ class LinuxPolicy:
     forgets_event_fds: ClassVar[bool] = False
     """Event fds go when the device is closed (against VFIO-4)."""
 
-    keeps_guest_cut_off: ClassVar[bool] = False
-    """Masks stay empty while a removal waits for the guest (against VFIO-20)."""
-
     hides_filtered_queues: ClassVar[bool] = False
     """AQIC of a filtered queue is refused (against KVM-33)."""
 
@@ -53,6 +58,8 @@ class LinuxPolicy:
     def __init__(self, system: LinuxSystem) -> None:
         self.system = system
 
+    # the bus
+
     def check_unbind(self, queue: ApQueue) -> None:
         """Before an unbind by hand."""
 
@@ -62,13 +69,24 @@ class LinuxPolicy:
     def check_mask_text(self, name: str, text: str) -> None:
         """Before a mask write is parsed."""
 
-    def check_masks(self, apmask: Mask, aqmask: Mask) -> None:
-        """Before new masks are stored."""
+    def considered(self, other_mask: Mask) -> Mask:
+        """Which bits of the other mask count when somebody may hold what a mask write gives to the host (BUS-34)."""
+        del other_mask
+        return ALL_BITS
 
     def resets_new_queue(self, queue: ApQueue) -> bool:
         """Whether the bus starts its own reset on a new queue, whatever driver got it (BUS-77)."""
         del queue
         return True
+
+    def scanned(self) -> None:
+        """At the end of every scan."""
+
+    # vfio_ap
+
+    def host_matrix(self, info: Configuration) -> Matrix:
+        """What the host can give to guests (MTX-3)."""
+        return info.matrix
 
     def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
         """Before a valid new matrix is given to an mdev."""
@@ -76,14 +94,20 @@ class LinuxPolicy:
     def check_ap_config_text(self, text: str) -> None:
         """Before an ap_config write is parsed."""
 
+    def check_remove(self, mdev: MatrixMdev) -> None:
+        """Before an mdev is removed."""
+
     def check_open(self, mdev: MatrixMdev, limits: Matrix) -> None:
         """Before a VM whose control block has room for ``limits`` gets an mdev."""
 
-    def host_queues_refused(self, mdev: MatrixMdev, apqns: tuple[Apqn, ...]) -> None:
+    def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
         """After an assignment was refused because the APQNs are the host's."""
 
     def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
         """After a filter left adapters out, each with its reason."""
 
-    def shares_control_domains(self, mdev: MatrixMdev, domains: Mask) -> None:
+    def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
         """After control domains were assigned."""
+
+    def reset_ended(self, queue: VfioQueue) -> None:
+        """After a queue was reset for a guest, well or not."""

@@ -1,13 +1,194 @@
-"""The policy ``protective``: nothing is lost without a word."""
+"""The policy ``protective``: nothing is lost without a word (host.md section 11, what of it fits one host).
+
+Every refusal names the queues, their holder and the remedy, in the error and in the kernel log.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import errno
+import re
+from typing import TYPE_CHECKING, ClassVar
 
+from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix, ResponseCode
+from apmatrix.linux.errors import BadValue, Failed, InUse
 from apmatrix.linux.policy import LinuxPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apmatrix.arch import Apqn, Configuration
+    from apmatrix.linux.ap.queue import ApQueue
+    from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.queue import VfioQueue
+
+PATIENCE = 10.0
+"""Seconds after which a reset is given up."""
+
+_FULL_MASK = "0x[0-9a-f]{64}"
+_FULL_CONFIG = re.compile(f"{_FULL_MASK},{_FULL_MASK},{_FULL_MASK}\n?")
+_FULL_ABSOLUTE = re.compile(f"{_FULL_MASK}\n?")
+
+_GOOD_ENDS = (ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED)
 
 
 class ProtectivePolicy(LinuxPolicy):
-    """What a better system would decide."""
+    """Refuses what Linux would let happen silently, and mends what it would leave."""
 
     name: ClassVar[str] = "protective"
+    explains: ClassVar[bool] = True
+    forgets_overrides: ClassVar[bool] = True
+    refilters: ClassVar[bool] = True
+    atomic_configuration: ClassVar[bool] = True
+    blames_everyone: ClassVar[bool] = True
+    longest_matrix: ClassVar[int | None] = None
+    forgets_event_fds: ClassVar[bool] = True
+    hides_filtered_queues: ClassVar[bool] = True
+    truthful_status: ClassVar[bool] = True
+    reset_patience: ClassVar[float | None] = PATIENCE
+
+    def _refuse(self, refusal: InUse) -> InUse:
+        self.system.log.warning(f"ap: {refusal}")
+        return refusal
+
+    def _holder(self, apqn: Apqn) -> MatrixMdev | None:
+        module = self.system.vfio_ap
+        return module.owners.get(apqn) if module else None
+
+    # the bus
+
+    def check_unbind(self, queue: ApQueue) -> None:
+        """A queue that an mdev holds stays bound to vfio_ap (limitation 1)."""
+        holder = self._holder(queue.apqn)
+        if holder is not None and queue.driver is not None and queue.driver.name == "vfio_ap":
+            raise self._refuse(
+                InUse(
+                    f"queue {queue.apqn} cannot be unbound from vfio_ap: mdev {holder.name} has it",
+                    apqns=(queue.apqn,),
+                    holder=holder.name,
+                    remedy="unassign its adapter or domain there first",
+                )
+            )
+
+    def check_override(self, queue: ApQueue, driver: str | None) -> None:
+        """A queue that an mdev holds cannot be promised to another driver (limitation 1)."""
+        holder = self._holder(queue.apqn)
+        if holder is not None and driver != "vfio_ap":
+            raise self._refuse(
+                InUse(
+                    f"queue {queue.apqn} cannot be given to {driver or 'the host'}: mdev {holder.name} has it",
+                    apqns=(queue.apqn,),
+                    holder=holder.name,
+                    remedy="unassign its adapter or domain there first",
+                )
+            )
+
+    def check_mask_text(self, name: str, text: str) -> None:
+        """An absolute mask must be complete: no empty lines, no decimal numbers taken for digits (limitation 8)."""
+        if text[:1] not in ("+", "-") and not _FULL_ABSOLUTE.fullmatch(text):
+            raise BadValue(
+                f"{text!r} is no full value for {name}",
+                remedy="write 0x and 64 hexadecimal digits, or terms such as +5,-6",
+            )
+
+    def considered(self, other_mask: Mask) -> Mask:
+        """Only queues that would really move count (limitation 6)."""
+        return other_mask
+
+    def resets_new_queue(self, queue: ApQueue) -> bool:
+        """The host keeps its hands off queues that are not its own (limitation 11)."""
+        return queue.driver is not None and queue.driver.name == "cex4queue"
+
+    def scanned(self) -> None:
+        """Try again what failed, and let guests have what became usable (limitations 2, 3)."""
+        module = self.system.vfio_ap
+        if module is None:
+            return
+        with module.guests_lock, module.mdevs_lock:
+            for mdev in module.newest_first():
+                module.reset([queue for queue in mdev.queues.values() if not queue.passable])
+                module.refilter(mdev)
+
+    # vfio_ap
+
+    def host_matrix(self, info: Configuration) -> Matrix:
+        """Without QCI any number may be there; the queues that are bound decide (limitation 11)."""
+        module = self.system.vfio_ap
+        return info.matrix if info.flags or module is None else module.limits()
+
+    def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
+        """A running guest keeps its working adapters (limitation 2)."""
+        module = mdev.module
+        if mdev.vm is None:
+            return
+        reasons = module.obstacles(new)
+        lost = mdev.guest.apm & new.apm & Mask.of(*reasons)
+        if lost:
+            adapter = next(iter(lost))
+            raise self._refuse(
+                InUse(
+                    f"the running guest {mdev.vm.name} of mdev {mdev.name} would lose adapter {adapter}: "
+                    f"{reasons[adapter]}",
+                    holder=mdev.vm.name,
+                    remedy="bind that queue to vfio_ap first, or choose another adapter or domain",
+                )
+            )
+
+    def check_ap_config_text(self, text: str) -> None:
+        """Three full masks (limitation 8)."""
+        if not _FULL_CONFIG.fullmatch(text):
+            raise BadValue(
+                f"{text!r} is no full ap_config",
+                remedy="write three masks of 0x and 64 hexadecimal digits with commas between them",
+            )
+
+    def check_remove(self, mdev: MatrixMdev) -> None:
+        """A guest's mdev is not removed under it (limitation 11)."""
+        if mdev.vm is not None:
+            raise self._refuse(
+                InUse(
+                    f"mdev {mdev.name} cannot be removed: guest {mdev.vm.name} has it",
+                    apqns=mdev.guest.apqns(),
+                    holder=mdev.vm.name,
+                    remedy="detach it from the guest first",
+                )
+            )
+
+    def check_open(self, mdev: MatrixMdev, limits: Matrix) -> None:
+        """A control block that has no room for the mdev is not filled with a part of it (limitation 11)."""
+        beyond = mdev.matrix - limits
+        if beyond != EMPTY_MATRIX:
+            raise Failed(
+                f"the VM's control block has no room for {beyond.describe()} of mdev {mdev.name}",
+                remedy="give the VM a CPU model with facility 76, or unassign them",
+                number=errno.EINVAL,
+            )
+
+    def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
+        """Say which queues are the host's (limitation 5)."""
+        for apqn in apqns:
+            self.system.log.warning(
+                f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: reserved for host drivers"
+            )
+
+    def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
+        """Say why a guest does not get an adapter (limitation 5)."""
+        for adapter, reason in reasons.items():
+            if adapter in mdev.guest.apm or mdev.reasons.get(adapter) != reason:
+                self.system.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {reason}")
+
+    def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
+        """Say who else controls the same domain (limitation 12)."""
+        for other in mdev.module.newest_first():
+            shared = other.matrix.adm & domains
+            if other is not mdev and shared:
+                self.system.log.info(
+                    f"{mdev.log_prefix()}control domain {shared.ranges()} is controlled by mdev {other.name} too"
+                )
+
+    def reset_ended(self, queue: VfioQueue) -> None:
+        """Say what nobody else tells: a reset for a guest failed (limitation 9)."""
+        if queue.reset_code not in _GOOD_ENDS:
+            self.system.log.error(
+                f"vfio_ap: queue {queue.apqn} could not be reset (response code {queue.reset_code:02x}): "
+                f"no guest gets it until a later scan succeeds"
+            )

@@ -95,6 +95,29 @@ def set_aqmask(bus: ApBus, value: Written) -> None:
     bus.write_mask("aqmask", value.text, value.task)
 
 
+def _explains(bus: ApBus) -> bool:
+    return bus.policy.explains
+
+
+@AP_BUS.show("masks", when=_explains)
+def both_masks(bus: ApBus) -> str:
+    """Both masks, as they can be written together. Only with the policy ``protective``."""
+    with bus.attribute_mutex:
+        return f"apmask={bus.apmask} aqmask={bus.aqmask}\n"
+
+
+@AP_BUS.store("masks")
+def set_both_masks(bus: ApBus, value: Written) -> None:
+    """``apmask=-5,-6 aqmask=-4``: in one step, or not at all."""
+    texts = {}
+    for word in value.text.split():
+        name, equals, text = word.partition("=")
+        if name not in ("apmask", "aqmask") or not equals or name in texts:
+            raise BadValue(f"{word!r} is neither apmask=… nor aqmask=…", remedy="write apmask=-5,-6 aqmask=-4")
+        texts[name] = text
+    bus.write_masks(texts, value.task)
+
+
 @AP_BUS.show()
 def config_time(bus: ApBus) -> str:
     """Seconds between two scans."""

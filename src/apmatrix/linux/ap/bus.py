@@ -217,12 +217,7 @@ class ApBus(Bus):
         self.attribute_mutex.acquire(task)
         try:
             current: Mask = getattr(self, name)
-            if self.override_count > 0:
-                raise BadValue(
-                    f"{name} cannot be changed while queues have a driver_override",
-                    apqns=[queue.apqn for queue in self.queues.values() if queue.override],
-                    remedy="write an empty line to the driver_override of each",
-                )
+            self._check_no_override(name)
             self.policy.check_mask_text(name, text)
             new = masks.parse(text, current)
             if new == current:
@@ -238,13 +233,43 @@ class ApBus(Bus):
         for name, mask in new.items():
             added = mask - cast("Mask", getattr(self, name))
             if added:
-                adapters, domains = (added, ALL_BITS) if name == "apmask" else (ALL_BITS, added)
+                adapters, domains = self._questioned(name, added, new)
                 for driver in self.ap_drivers():
                     driver.in_use(adapters, domains)
-        self.policy.check_masks(new.get("apmask", self.apmask), new.get("aqmask", self.aqmask))
         for name, mask in new.items():
             setattr(self, name, mask)
         self.masks_in_use = not (self.apmask == ALL_BITS and self.aqmask == ALL_BITS)
+
+    def _questioned(self, name: str, added: Mask, new: dict[str, Mask]) -> tuple[Mask, Mask]:
+        """Adapters and domains that nobody may hold if ``added`` joins a mask."""
+        if name == "apmask":
+            return added, self.policy.considered(new.get("aqmask", self.aqmask))
+        return self.policy.considered(new.get("apmask", self.apmask)), added
+
+    def write_masks(self, texts: dict[str, str], task: Task) -> None:
+        """A write to ``masks``: both masks in one step, or neither (policy protective)."""
+        self.attribute_mutex.acquire(task)
+        try:
+            self._check_no_override("the masks")
+            for name, text in texts.items():
+                self.policy.check_mask_text(name, text)
+            new = {name: masks.parse(text, getattr(self, name)) for name, text in texts.items()}
+            new = {name: mask for name, mask in new.items() if mask != getattr(self, name)}
+            self._commit_masks(**new)
+        finally:
+            self.attribute_mutex.release()
+        if new:
+            self.revise_bindings()
+            self.uevent_root(*((name.upper(), f"{mask}\n") for name, mask in new.items()))
+
+    def _check_no_override(self, what: str) -> None:
+        """BUS-61."""
+        if self.override_count > 0:
+            raise BadValue(
+                f"{what} cannot be changed while queues have a driver_override",
+                apqns=[queue.apqn for queue in self.queues.values() if queue.override],
+                remedy="write an empty line to the driver_override of each",
+            )
 
     # cards
 

@@ -101,6 +101,7 @@ class Scanner:
         if changed:
             for driver in bus.ap_drivers():
                 driver.on_scan_complete(new, old)
+        bus.policy.scanned()
         self.count += 1
         if self.count == 1:
             bus.uevent_root(("INITSCAN", "done"))

@@ -78,7 +78,7 @@ class Assignment:
             gone = replace(mdev.matrix, **{which: bit})
             self._module.set_matrix(mdev, replace(mdev.matrix, **{which: present - bit}))
             self.unplug(mdev, which, gone)
-            if self._system.policy.refilters_on_unassign:
+            if self._system.policy.refilters:
                 self._module.refilter(mdev)
 
     def unplug(self, mdev: MatrixMdev, which: Which, gone: Matrix) -> None:
@@ -133,7 +133,7 @@ class Assignment:
             if bit <= mdev.matrix.adm:
                 return
             mdev.matrix = replace(mdev.matrix, adm=mdev.matrix.adm | bit)
-            self._system.policy.shares_control_domains(mdev, bit)
+            self._system.policy.control_domains_assigned(mdev, bit)
             if self._module.filter_control_domains(mdev):
                 self._module.update_guest(mdev)
 

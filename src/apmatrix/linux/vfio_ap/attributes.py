@@ -71,6 +71,24 @@ def control_domains(mdev: MatrixMdev) -> str:
         return text.domain_lines(mdev.matrix.adm)
 
 
+def _explains(mdev: MatrixMdev) -> bool:
+    return mdev.module.system.policy.explains
+
+
+@ASSIGNMENT.show(when=_explains)
+def guest_control_domains(mdev: MatrixMdev) -> str:
+    """The guest's control domains. Only with the policy ``protective``."""
+    with mdev.module.mdevs_lock:
+        return text.domain_lines(mdev.guest.adm)
+
+
+@ASSIGNMENT.show(when=_explains)
+def filtered(mdev: MatrixMdev) -> str:
+    """The adapters that the guest does not get, and why. Only with the policy ``protective``."""
+    with mdev.module.mdevs_lock:
+        return "".join(f"{adapter:02x} {reason}\n" for adapter, reason in mdev.reasons.items())
+
+
 @ASSIGNMENT.show()
 def ap_config(mdev: MatrixMdev) -> str:
     """All three masks, assigned; no lock is taken."""

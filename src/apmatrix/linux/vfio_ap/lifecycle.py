@@ -87,6 +87,7 @@ class Lifecycle:
         """Remove an mdev; while a guest has it, ask for it and wait."""
         if mdev.removing:
             raise Failed(f"mdev {mdev.name} is being removed already", number=errno.EAGAIN)
+        self._system.policy.check_remove(mdev)
         self._hide(mdev)
         self._await_release(mdev, task or Task())
         self._destroy(mdev)

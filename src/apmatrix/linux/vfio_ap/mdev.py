@@ -30,7 +30,8 @@ class MatrixMdev(Device):
 
     ``matrix`` is what was assigned, ``guest`` what a guest has or would get, ``queues`` those of the assigned
     APQNs that are bound to vfio_ap, ``pending`` what a scan is about to add, ``limits`` the highest numbers that
-    may be assigned, fixed at creation (MTX-4). ``removing`` is set from the moment a removal begins.
+    may be assigned, fixed at creation (MTX-4), ``reasons`` why the last filter left adapters out. ``removing`` is
+    set from the moment a removal begins.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class MatrixMdev(Device):
         "opens",
         "pending",
         "queues",
+        "reasons",
         "removing",
         "request_event",
         "sequence",
@@ -61,6 +63,7 @@ class MatrixMdev(Device):
         self.guest = EMPTY_MATRIX
         self.pending = EMPTY_MATRIX
         self.queues: dict[Apqn, VfioQueue] = {}
+        self.reasons: dict[int, str] = {}
         self.vm: Vm | None = None
         self.opens = 0
         self.removing = False

@@ -187,20 +187,29 @@ class VfioAp:
         Returns whether they changed, and the adapters that the guest had and lost.
         """
         before = mdev.guest
-        adapters = mdev.matrix.apm & self.info.apm
-        domains = mdev.matrix.aqm & self.info.aqm
-        reasons = {adapter: reason for adapter in adapters if (reason := self._reason(mdev, adapter, domains))}
+        possible = mdev.matrix & self.host
+        reasons = self.obstacles(mdev.matrix)
+        self.system.policy.filtered(mdev, reasons)
+        mdev.reasons = reasons
         lost = Mask.of(*reasons)
-        mdev.guest = replace(before, apm=adapters - lost, aqm=domains)
-        if reasons:
-            self.system.policy.filtered(mdev, reasons)
+        mdev.guest = replace(before, apm=possible.apm - lost, aqm=possible.aqm)
         return mdev.guest != before, lost & before.apm
 
-    @staticmethod
-    def _reason(mdev: MatrixMdev, adapter: int, domains: Mask) -> str | None:
-        """Why a guest cannot have an adapter; None if it can."""
+    @property
+    def host(self) -> Matrix:
+        """What the host has to give."""
+        return self.system.policy.host_matrix(self.info)
+
+    def obstacles(self, matrix: Matrix) -> dict[int, str]:
+        """The adapters of ``matrix`` that a guest with it could not have, each with the reason."""
+        possible = matrix & self.host
+        found = ((adapter, self._obstacle(adapter, possible.aqm)) for adapter in possible.apm)
+        return {adapter: reason for adapter, reason in found if reason}
+
+    def _obstacle(self, adapter: int, domains: Mask) -> str | None:
+        """Why a guest cannot have an adapter; None if it can. An assigned queue that is bound is linked, too."""
         for domain in domains:
-            queue = mdev.queues.get(Apqn(adapter, domain))
+            queue = self.queues.get(Apqn(adapter, domain))
             if queue is None:
                 return f"{Apqn(adapter, domain)} is not bound to vfio_ap"
             if not queue.passable:
@@ -209,7 +218,7 @@ class VfioAp:
 
     def filter_control_domains(self, mdev: MatrixMdev) -> bool:
         """Compute the guest's control domains (MTX-52); True if they changed."""
-        domains = mdev.matrix.adm & self.info.adm
+        domains = mdev.matrix.adm & self.host.adm
         changed = domains != mdev.guest.adm
         mdev.guest = replace(mdev.guest, adm=domains)
         return changed
@@ -225,9 +234,7 @@ class VfioAp:
         """MTX-60: the control block first, then the event."""
         if mdev.vm is None:
             return
-        cut_off = mdev.removing and self.system.policy.keeps_guest_cut_off
-        if not cut_off:
-            mdev.vm.set_masks(mdev.guest)
+        mdev.vm.set_masks(mdev.guest)
         if mdev.config_event:
             mdev.config_event.signal()
 

@@ -40,6 +40,8 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
                 queue.reset_code = ResponseCode.RESET_IN_PROGRESS
             break
         system.kernel.wait_until(lambda: False, INTERVAL)
+    for queue in group:
+        system.policy.reset_ended(queue)
     return all(queue.reset_code == ResponseCode.NORMAL for queue in group)
 
 

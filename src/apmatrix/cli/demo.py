@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
 from apmatrix.cli.show import print_matrix
 from apmatrix.emulation import Emulation, look
-from apmatrix.emulation.demo import Check, Report, tour
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-
-class Silent(Report):
-    """Shows nothing; the checks are printed at the end, as JSON."""
-
-    def on_section(self, title: str) -> None:
-        """Nothing to show."""
-
-    def on_check(self, check: Check) -> None:
-        """Nothing to show."""
-
-    def line(self, text: str) -> None:
-        """Nothing to show."""
-
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Nothing to show."""
+from apmatrix.emulation.demo import Report, tour
 
 
 class Printed(Report):
@@ -40,28 +18,22 @@ class Printed(Report):
 
     def __init__(self) -> None:
         super().__init__()
-        self.out = console()
+        self._out = console()
 
-    def on_section(self, title: str) -> None:
+    def section(self, title: str) -> None:
         """A heading."""
-        self.out.print(Text(f"\n{title}\n", "bold"))
+        super().section(title)
+        self._out.print(Text(f"\n{title}\n", "bold"))
 
-    def on_check(self, check: Check) -> None:
+    def check(self, text: str, *, passed: bool) -> None:
         """The verdict first."""
-        verdict = Text("ok    ", "green") if check.passed else Text("FAILED ", "red")
-        self.out.print(verdict + Text(check.text), soft_wrap=True)
+        super().check(text, passed=passed)
+        verdict = Text("ok      ", "green") if passed else Text("FAILED  ", "red")
+        self._out.print(verdict + Text(text), soft_wrap=True)
 
     def line(self, text: str) -> None:
         """As it is."""
-        self.out.print(Text(text), soft_wrap=True)
-
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """In columns, without lines."""
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for row in rows:
-            table.add_row(*row)
-        self.out.print(table)
-        self.out.print()
+        self._out.print(Text(text), soft_wrap=True)
 
 
 @click.command()
@@ -81,7 +53,7 @@ def demo(ctx: click.Context, file: str, as_json: bool) -> None:
     """
     machine = read_file(file)
     started = time.monotonic()
-    report: Report = Silent() if as_json else Printed()
+    report = Report() if as_json else Printed()
     with Emulation.start(machine) as emulation:
         if not as_json:
             print_matrix(look(emulation))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 FINE, REFUSED, UNREADABLE = 0, 1, 2
 """Exit codes: done; findings or something refused; usage, or input that cannot be read."""
 
+PIPE_WIDTH = 120
+"""Columns of tables that go to a file or another program."""
+
 file_argument = click.argument("file", type=click.Path())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
 def console() -> Console:
-    """Where people read: colours only on a terminal."""
-    return Console(highlight=False, soft_wrap=False)
+    """Where people read: colours only on a terminal, whose width counts; elsewhere there is more room."""
+    out = Console(highlight=False)
+    return out if out.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def print_json(facts: Any) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
+from apmatrix.config import counted
 from apmatrix.emulation import Emulation, Holding, look
 
 if TYPE_CHECKING:
@@ -121,19 +122,15 @@ def _print_legend(out: Console, lpar: LparView, codes: dict[str, int] | None) ->
     table = Table(box=None, show_header=False, pad_edge=False)
     if codes is not None:
         for label, number in codes.items():
-            table.add_row(str(number), label, _queues(counts[label]))
+            table.add_row(str(number), label, counted(counts[label], "queue"))
     for holding, (name, meaning, _) in MEANINGS.items():
         number = sum(queue.holding is holding for queue in lpar.queues.values())
         if number:
             table.add_row(
                 "( )" if holding is Holding.ASSIGNED else SYMBOLS[holding] if codes else name,
                 meaning,
-                _queues(number),
+                counted(number, "queue"),
             )
     if table.row_count:
         out.print()
         out.print(table)
-
-
-def _queues(number: int) -> str:
-    return f"{number} queue{'s' * (number != 1)}"

@@ -1,6 +1,6 @@
 """The configuration file: schema, loading, errors with the place. Stands on arch."""
 
-from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, listed
+from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted, listed
 from apmatrix.config.load import load, parse
 from apmatrix.config.schema import (
     AdapterFile,
@@ -22,6 +22,7 @@ __all__ = [
     "MachineSettings",
     "NotInFile",
     "Severity",
+    "counted",
     "listed",
     "load",
     "parse",

@@ -61,6 +61,11 @@ def dotted(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
+def counted(number: int, what: str) -> str:
+    """``1 queue``, ``2 queues``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def listed(apqns: Iterable[Apqn], limit: int = 6) -> str:
     """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``."""
     rest = iter(apqns)

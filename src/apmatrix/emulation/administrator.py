@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from apmatrix.arch import ApmatrixError, ResponseCode
     from apmatrix.linux import LinuxSystem
+
+MATRIX = "devices/vfio_ap/matrix"
+"""The device below which mdevs live, from /sys on."""
+
+MDEV_TYPE = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
 
 
 def described(code: ResponseCode) -> str:
@@ -25,25 +31,21 @@ class Refusal:
     error: str
     reason: str
 
-    @classmethod
-    def of(cls, system: str, action: str, refused: OSError | ApmatrixError) -> Refusal:
-        """Describe an exception; its cause is what the emulated kernel had to say beyond the errno."""
-        if isinstance(refused, OSError):
-            number = refused.errno or 0
-            reason = refused.__cause__ or refused.strerror
-            return cls(system, action, errno.errorcode.get(number, str(number)), str(reason))
-        return cls(system, action, type(refused).__name__, str(refused))
-
     def __str__(self) -> str:
         return f"{self.system}: {self.action}: {self.error}: {self.reason}"
 
 
 class Administrator:
-    """Writes to one Linux system; ``refusals`` has what failed, in order."""
+    """Writes to one Linux system.
+
+    ``refusals`` has what failed, in order. ``mdevs`` has words for UUIDs, such as ``guest1's mdev``, which
+    messages then use instead.
+    """
 
     def __init__(self, name: str, linux: LinuxSystem) -> None:
         self.name = name
         self.linux = linux
+        self.mdevs: dict[str, str] = {}
         self.refusals: list[Refusal] = []
 
     def write(self, path: str, text: str) -> Refusal | None:
@@ -51,7 +53,7 @@ class Administrator:
         try:
             self.linux.sysfs.write(path, f"{text}\n".encode())
         except OSError as error:
-            refusal = Refusal.of(self.name, f"{text} > {path}", error)
+            refusal = Refusal(self.name, self._action(path, text), errno_name(error), self._reason(error))
             self.refusals.append(refusal)
             return refusal
         return None
@@ -59,3 +61,25 @@ class Administrator:
     def read(self, path: str) -> str:
         """What ``cat /sys/path`` prints, without the last newline; OSError as the kernel gives it."""
         return self.linux.sysfs.read(path).decode().removesuffix("\n")
+
+    def _action(self, path: str, text: str) -> str:
+        """``assign_domain 6 for guest2's mdev``; what the shell would be told, for other files."""
+        mdev, _, attribute = path.removeprefix(f"{MATRIX}/").partition("/")
+        if mdev in self.mdevs:
+            return f"{attribute} {text} for {self.mdevs[mdev]}"
+        return f"echo {text} > /sys/{path}"
+
+    def _reason(self, error: OSError) -> str:
+        """What the emulated kernel has to say beyond the errno, with names for UUIDs."""
+        text = str(error.__cause__ or error.strerror)
+        return re.sub(r"mdev ([0-9a-f-]{36})", lambda found: self.mdevs.get(found[1], found[0]), text)
+
+
+def errno_name(error: OSError) -> str:
+    """``EADDRINUSE``."""
+    return errno.errorcode.get(error.errno or 0, f"errno {error.errno}")
+
+
+def machine_refusal(system: str, action: str, error: ApmatrixError) -> Refusal:
+    """What the machine itself refused."""
+    return Refusal(system, action, type(error).__name__, str(error))

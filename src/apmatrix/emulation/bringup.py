@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState
-from apmatrix.emulation.administrator import Administrator, Refusal
+from apmatrix.emulation.administrator import (
+    MATRIX,
+    MDEV_TYPE,
+    Administrator,
+    Refusal,
+    machine_refusal,
+)
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
@@ -17,11 +23,6 @@ if TYPE_CHECKING:
     from apmatrix.cards import Clock
     from apmatrix.config import GuestFile, HostSettings, LparFile, MachineFile
     from apmatrix.linux import Vm
-
-MATRIX = "devices/vfio_ap/matrix"
-"""The device below which mdevs live."""
-
-MDEV_TYPE = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Emulation:
         try:
             level = self.machine.add_lpar(ActivationProfile(lpar.name, lpar.profile)).level
         except ApmatrixError as error:
-            self.refusals.append(Refusal.of(lpar.name, "activate the profile", error))
+            self.refusals.append(machine_refusal(lpar.name, "activation", error))
             return
         linux = LinuxSystem(self.machine, level, name=lpar.name, vfio_ap=lpar.host.vfio_ap, policy=lpar.host.policy)
         system = System((lpar.name,), linux, Administrator(lpar.name, linux))
@@ -174,6 +175,7 @@ def define(guest: Guest) -> Refusal | None:
     At the first refusal the mdev is removed again, as mdevctl does, so that it holds nothing back; returns it.
     """
     admin = guest.host.admin
+    admin.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"
     if refusal := admin.write(f"{MDEV_TYPE}/create", guest.uuid):
         return refusal
     file = guest.file

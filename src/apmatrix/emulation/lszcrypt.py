@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from apmatrix.emulation.administrator import Administrator
 
-COLUMNS = ("CARD.DOM", "TYPE", "MODE", "STATUS", "REQUESTS", "PENDING", "HWTYPE", "QDEPTH", "FUNCTIONS", "DRIVER")
+_LINE = "{:<8} {:<5} {:<11} {:<9} {:>9} {:>8} {:>6} {:>6} {:<10} {}"
+_TITLES = ("CARD.DOM", "TYPE", "MODE", "STATUS", "REQUESTS", "PENDING", "HWTYPE", "QDEPTH", "FUNCTIONS", "DRIVER")
 
 _MODES = {"A": "Accelerator", "C": "CCA-Coproc", "P": "EP11-Coproc"}
 
@@ -32,9 +33,13 @@ class Row:
     functions: str
     driver: str
 
-    def cells(self) -> tuple[str, ...]:
-        """The fields in the order of the columns."""
-        return astuple(self)
+    def __str__(self) -> str:
+        return _LINE.format(*astuple(self))
+
+
+def title() -> str:
+    """The line above the rows."""
+    return _LINE.format(*_TITLES)
 
 
 def rows(admin: Administrator) -> Iterator[Row]:

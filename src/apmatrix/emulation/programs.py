@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -40,12 +41,12 @@ class Program:
         with linux.kernel:
             queue = linux.ap.queues.get(apqn)
             if queue is None:
-                raise NoReply(f"{self.system.name} has no queue {apqn}", 19)
+                raise self._no_queue(apqn)
             queue.send(request)
         if not finished.wait(TIMEOUT):
             with linux.kernel:
                 queue.cancel(request)
-            raise NoReply(f"{apqn} did not answer {self.system.name} within {TIMEOUT:.0f} s", 110)
+            raise NoReply(f"{apqn} did not answer {self.system.name} within {TIMEOUT:.0f} s", errno.ETIMEDOUT)
         if request.rc:
             raise NoReply(f"{apqn} refused {self.system.name} a request: {os.strerror(-request.rc)}", -request.rc)
         return request.reply
@@ -55,8 +56,14 @@ class Program:
         return request.result(self.call(apqn, request.message(self.mode(apqn), apqn.domain)))
 
     def mode(self, apqn: Apqn) -> Mode:
-        """What the card of a queue is, as the system's ``type`` attribute says: ``CEX5C``."""
-        return Mode(self.system.admin.read(f"devices/ap/card{apqn.adapter:02x}/type")[-1])
+        """What the card of a queue is, as its ``type`` attribute says (``CEX5C``); NoReply if it is gone."""
+        try:
+            return Mode(self.system.admin.read(f"devices/ap/card{apqn.adapter:02x}/type")[-1])
+        except FileNotFoundError:
+            raise self._no_queue(apqn) from None
+
+    def _no_queue(self, apqn: Apqn) -> NoReply:
+        return NoReply(f"{self.system.name} has no queue {apqn}", errno.ENODEV)
 
     def queues(self) -> tuple[Apqn, ...]:
         """The queues that the system's own driver has and that are on line."""

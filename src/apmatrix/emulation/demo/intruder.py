@@ -18,6 +18,7 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
 from apmatrix.cards.messages import Cprbx, MessageType, ReplyHeader, RequestHeader, message_type
+from apmatrix.config import counted
 from apmatrix.emulation.administrator import described
 from apmatrix.emulation.demo.traffic import whole_system_works
 from apmatrix.emulation.programs import Program
@@ -98,7 +99,7 @@ def _foreign_queues(emulation: Emulation, system: System, report: Report) -> Non
     answers = {answer for apqn in foreign for answer in _all_functions(cpu, apqn)}
     example = f", such as {foreign[-1]}" if foreign else ""
     report.check(
-        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {len(foreign)} queues of others{example}: "
+        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {counted(len(foreign), 'queue')} of others{example}: "
         f"response code {_codes(answers)}",
         passed=answers <= {ResponseCode.NOT_AVAILABLE},
     )
@@ -158,9 +159,7 @@ def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[st
     if not status.ok:
         code = status.response_code
         return f"NQAP answers {code:02x}", code is ResponseCode.INVALID_DOMAIN
-    queue = cpu.machine.find_queue(cpu.level, apqn)
-    if queue is not None:
-        queue.wait(PATIENCE)
+    cpu.machine.adapters[apqn.adapter].queue(apqn.domain).wait(PATIENCE)
     status, reply = cpu.dqap(apqn)
     if not status.ok or message_type(reply) != MessageType.COPROCESSOR_REPLY:
         return f"DQAP answers {status.response_code:02x}", False
@@ -178,6 +177,6 @@ def _forged_control_block(system: System, report: Report) -> None:
     level.set_matrix(honest)
     report.check(
         f"{'/'.join(system.names[:-1])} writes all ones into the control block of {system.names[-1]}: it has "
-        f"{len(forged)} queues, those of its host",
+        f"{counted(len(forged), 'queue')}, those of its host",
         passed=forged <= level.parent.effective and level.effective == before,
     )

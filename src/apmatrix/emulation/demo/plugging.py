@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Apqn, Mode, ResponseCode
+from apmatrix.config import counted
 from apmatrix.emulation.demo.traffic import verdict
 from apmatrix.emulation.look import assigned_matrix
 from apmatrix.emulation.programs import TIMEOUT, Program
@@ -50,7 +51,7 @@ def plug(emulation: Emulation, key: RsaKey, report: Report) -> None:
         report.check(f"{plan.leaving} works again", passed=leaving.goes_on())
     report.check(
         f"{staying.right} results of {plan.staying} and {leaving.right} of {plan.leaving} were right, none was "
-        f"wrong; {len(leaving.troubles)} requests ended while {plan.leaving} was away",
+        f"wrong; {counted(len(leaving.troubles), 'request')} of {plan.leaving} ended with an error while it was away",
         passed=not staying.troubles and not any("wrong" in trouble for trouble in leaving.troubles),
     )
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mask
-from apmatrix.emulation.administrator import Administrator, Refusal
-from apmatrix.emulation.bringup import MATRIX, MDEV_TYPE
+from apmatrix.emulation.administrator import MATRIX, MDEV_TYPE, Administrator
 from apmatrix.emulation.look import GUEST_DRIVER, HOST_DRIVER, assigned_matrix, look, queue_drivers
 from apmatrix.machine import ActivationProfile
 
@@ -44,6 +43,7 @@ def try_what_is_refused(emulation: Emulation, report: Report) -> int:
         return refusals
     before = look(emulation)
     admin = Administrator(host.name, host.linux)
+    admin.mdevs = {**host.admin.mdevs, SCRATCH: "a new mdev"}
     usable = host.linux.sysfs.list(MATRIX) if host.guests else []
     if usable:
         refusals += sum(_try(admin, attempt, report) for attempt in _attempts(host))
@@ -60,9 +60,9 @@ def _try(admin: Administrator, attempt: Attempt, report: Report) -> bool:
     refusal = admin.write(attempt.path, attempt.text)
     admin.write(f"{MATRIX}/{SCRATCH}/remove", "1")
     answer = refusal.error if refusal else "no error"
-    report.check(f"{attempt.what}: echo {attempt.text} > {attempt.path}: {answer}", passed=answer == attempt.error)
+    report.check(f"{answer:13} {attempt.what}", passed=answer == attempt.error)
     if refusal:
-        report.line(f"    {refusal.reason}")
+        report.line(f"        {refusal.action}: {refusal.reason}")
     return answer == attempt.error
 
 
@@ -132,9 +132,9 @@ def _second_profile(emulation: Emulation, host: System, report: Report) -> bool:
     try:
         emulation.machine.add_lpar(profile)
     except ApmatrixError as error:
-        report.check("a second LPAR with the same queues: refused", passed=True)
-        report.line(f"    {Refusal.of('intruder', 'activate', error).reason}")
+        report.check("refused       a second LPAR with the same queues", passed=True)
+        report.line(f"        {error}")
         return True
     emulation.machine.remove_lpar(profile.name)
-    report.check("a second LPAR with the same queues: not refused", passed=not len(profile.matrix))
+    report.check("no error      a second LPAR with the same queues", passed=not len(profile.matrix))
     return False

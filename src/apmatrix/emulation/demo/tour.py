@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmatrix.config import counted
 from apmatrix.emulation.demo.intruder import intrude
 from apmatrix.emulation.demo.plugging import plug
 from apmatrix.emulation.demo.refused import try_what_is_refused
@@ -29,9 +30,10 @@ def tour(emulation: Emulation, report: Report) -> None:
     report.section("Done and checked")
     running = sum(guest.vm is not None for guest in emulation.guests())
     report.line(
-        f"{len(emulation.lpars)} LPARs, {running} running guests, {len(emulation.machine.adapters)} adapters; "
-        f"{results} RSA results compared with pow(); {refusals} refusals explained"
+        f"{counted(len(emulation.machine.adapters), 'adapter')}, {counted(len(emulation.lpars), 'LPAR')}, "
+        f"{counted(running, 'running guest')}; {counted(results, 'RSA result')} found right with pow(); "
+        f"{counted(refusals, 'refusal')} explained"
     )
-    report.line(f"{len(report.checks)} checks, {len(report.failed)} failed")
     for check in report.failed:
-        report.line(f"  failed: {check.section}: {check.text}")
+        report.line(f"failed: {check.section}: {check.text}")
+    report.line(f"{counted(len(report.checks), 'check')}, {len(report.failed)} failed")

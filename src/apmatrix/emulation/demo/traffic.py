@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mode
+from apmatrix.config import counted
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import RsaRequest
 
@@ -45,8 +46,8 @@ def _send(program: Program, queues: list[Apqn], key: RsaKey, pool: ThreadPoolExe
             report.line(f"{apqn} {request.name}: {trouble}")
     right = verdicts.count("")
     text = (
-        f"{program.system.name}: {len(jobs)} requests (ME and CRT) through {len(queues)} queues, "
-        f"{right} results agree with pow()"
+        f"{program.system.name}: {counted(len(jobs), 'request')} (ME and CRT) through "
+        f"{counted(len(queues), 'queue')}, {counted(right, 'result')} as pow() says"
     )
     report.check(text, passed=right == len(jobs))
     return right

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmatrix.config import counted
 from apmatrix.emulation import lszcrypt
 from apmatrix.emulation.look import queue_drivers
 
@@ -24,11 +25,11 @@ def show_views(emulation: Emulation, report: Report) -> None:
 
 
 def _show(emulation: Emulation, system: System, report: Report) -> None:
-    rows = [row.cells() for row in lszcrypt.rows(system.admin)]
+    rows = list(lszcrypt.rows(system.admin))
     if len(rows) <= MANY:
-        report.line(f"{system.name}:")
-        report.table(lszcrypt.COLUMNS, rows)
+        for text in (f"{system.name}:", lszcrypt.title(), *map(str, rows)):
+            report.line(text)
     found = set(queue_drivers(system))
     matrix = system.linux.level.effective
     given = {apqn for apqn in matrix.apqns() if apqn.adapter in emulation.machine.adapters}
-    report.check(f"{system.name} sees its {len(given)} queues and no other", passed=found == given)
+    report.check(f"{system.name} sees its {counted(len(given), 'queue')} and no other", passed=found == given)

@@ -1,0 +1,168 @@
+"""``apmatrix boot``: a real s390x Linux at a level of the emulated machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.cli.output import FINE, UNREADABLE, file_argument, read_file
+from apmatrix.emulation import Emulation
+from apmatrix.faces.boot import Guest, Hardware, Interactive, LevelProcessor, Software, Way
+
+if TYPE_CHECKING:
+    from apmatrix.machine import Level
+
+POWER_OFF_TIMEOUT = 30.0
+
+
+@click.command()
+@file_argument
+@click.option("--lpar", metavar="NAME", help="Run at this LPAR's level; by default at the first one's.")
+@click.option("--guest", metavar="NAME", help="Run at this guest's level: its name or its mdev's UUID.")
+@click.option("--kernel", metavar="DEB|FILE|SUITE", help="A Debian package, a kernel, or a suite such as trixie.")
+@click.option("--initrd", type=click.Path(path_type=Path), help="A first file system of your own.")
+@click.option("--exec", "command", metavar="COMMAND", help="Run COMMAND in the guest; its exit code is ours.")
+@click.option("--interactive", is_flag=True, help="A shell on the guest's console (default without --exec).")
+@click.option(
+    "--processors", type=click.IntRange(1, 32), default=1, show_default=True, help="Processors of the guest."
+)
+@click.option(
+    "--interception",
+    type=click.Choice([way.value for way in Way]),
+    default=Way.MAILBOX.value,
+    show_default=True,
+    help="How AP instructions reach the machine; the mailbox is faster.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Show what the kernel says while it starts.")
+@click.pass_context
+def boot(
+    ctx: click.Context,
+    *,
+    file: str,
+    lpar: str | None,
+    guest: str | None,
+    kernel: str | None,
+    initrd: Path | None,
+    command: str | None,
+    interactive: bool,
+    processors: int,
+    interception: str,
+    verbose: bool,
+) -> None:
+    """Boot a real s390x Linux at a level of the machine in FILE.
+
+    An unmodified Debian kernel runs in QEMU; the machine executes its AP instructions. Kernel and tools come from
+    Debian and are kept in the user's cache directory.
+
+    \b
+      apmatrix boot examples/three-guests.toml --guest guest1
+      apmatrix boot examples/three-guests.toml --guest guest1 --exec 'lszcrypt -V'
+      apmatrix boot examples/three-guests.toml --lpar kvm1 --kernel trixie --exec lszcrypt
+    """
+    if lpar and guest:
+        raise click.UsageError("give --lpar or --guest, not both")
+    if command is not None and (interactive or initrd):
+        raise click.UsageError("--exec goes neither with --interactive nor with --initrd")
+    software = Software(kernel, initrd, command, None if command is not None else _terminal())
+    with ExitStack() as stack:
+        emulation = stack.enter_context(Emulation.start(read_file(file)))
+        processor = LevelProcessor(emulation.machine, _level(emulation, lpar, guest))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="apmatrix-boot-"))
+        progress = _Progress(stack, verbose=verbose)
+        image, first = software.prepare(Path(directory), progress.step)
+        hardware = Hardware(image, first, processor.kernel_parameters, processors=processors)
+        running = stack.enter_context(
+            Guest(
+                hardware,
+                processor.execute,
+                processor.reset,
+                way=Way(interception),
+                progress=progress.step,
+                text=_write if verbose else _forget,
+            )
+        )
+        ctx.exit(_use(running, progress, software))
+
+
+def _use(guest: Guest, progress: _Progress, software: Software) -> int:
+    """Wait for the guest and do with it what was asked for; the exit code."""
+    if software.initrd is None:
+        release = guest.wait_until_ready()
+        progress.step(f"Linux {release} is up, {guest.service.executed} AP instructions so far")
+    progress.stop()
+    if software.command is None:
+        guest.converse(sys.stdin.fileno(), sys.stdout.fileno())
+        return FINE
+    code = guest.run_command(_write)
+    guest.wait_until_ended(POWER_OFF_TIMEOUT)
+    return code
+
+
+def _level(emulation: Emulation, lpar: str | None, guest: str | None) -> Level:
+    """The level that is meant; ApmatrixError with the names that there are if there is none."""
+    machine = emulation.machine
+    if guest is not None:
+        for each in emulation.guests():
+            if guest in (each.name, each.names[-1], each.uuid):
+                if each.vm is None:
+                    reason = f": {each.refusal}" if each.refusal else " (start = false in the file)"
+                    raise ApmatrixError(f"guest {each.name} is not started{reason}")
+                return each.vm.level
+        known = ", ".join(each.name for each in emulation.guests()) or "none"
+        raise _Unknown(f"there is no guest {guest}: the file has {known}")
+    if not machine.lpars:
+        raise ApmatrixError("no LPAR of this file could be activated: see apmatrix show")
+    name = lpar or next(iter(machine.lpars))
+    if name not in machine.lpars:
+        raise _Unknown(f"there is no LPAR {name}: active are {', '.join(machine.lpars)}")
+    return machine.lpars[name].level
+
+
+class _Unknown(click.ClickException):
+    """A name that the file does not have."""
+
+    exit_code = UNREADABLE
+
+
+class _Progress:
+    """What happens while one waits, on stderr: in place on a terminal, line by line elsewhere."""
+
+    def __init__(self, stack: ExitStack, *, verbose: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        in_place = self._console.is_terminal and not verbose
+        self._status = stack.enter_context(self._console.status("starting")) if in_place else None
+
+    def step(self, what: str) -> None:
+        """Show the next step."""
+        if self._status is not None:
+            self._status.update(what)
+        else:
+            self._console.print(f"apmatrix: {what}", markup=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """The terminal is the guest's from now on."""
+        if self._status is not None:
+            self._status.stop()
+
+
+def _terminal() -> Interactive:
+    size = shutil.get_terminal_size()
+    return Interactive(os.environ.get("TERM", "vt100"), size.lines, size.columns)
+
+
+def _write(text: bytes) -> None:
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+
+
+def _forget(_: bytes) -> None:
+    pass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypedDict
 
 from apmatrix.arch import EMPTY_MATRIX, CrycbFormat, Facility, Matrix
+from apmatrix.linux.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,7 +96,8 @@ class Vm:
         """Attach an mdev the way QEMU does: open, listen to both events, reset."""
         file = self.open(uuid)
         file.listen(request=EventFd(self._unplug_soon), config=EventFd(self._tell_guest))
-        file.reset()
+        with suppress(Refused):  # QEMU reports a failed reset and goes on
+            file.reset()
 
     def _unplug_soon(self) -> None:
         """The host wants the mdev back: QEMU unplugs the device."""

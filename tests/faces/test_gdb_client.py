@@ -65,8 +65,8 @@ def acked(payload: bytes, answer: bytes) -> list[tuple[bytes, ...]]:
     return [told(payload, answer), (b"+",)]
 
 
-XML = b'l<target><xi:include xmlns:xi="x" href="core.xml"/></target>'
-CORE = b'l<feature><reg name="pswm"/><reg name="pswa"/><reg name="r0"/></feature>'
+XML = b'l<target><xi:include href="core.xml"/></target>'
+CORE = b'l<feature><reg name="pswm" bitsize="64"/><reg name="pswa"/><reg name="r0"/></feature>'
 DESCRIBED = [
     *acked(b"qXfer:features:read:target.xml:0,400", XML),
     *acked(b"qXfer:features:read:core.xml:0,400", CORE),
@@ -182,6 +182,14 @@ def test_step_names_its_thread_and_console_text_is_no_stop():
     with Peer(*script) as client:
         client.step("p01.02")
         assert client.wait(5) == Stop(5)
+
+
+def test_last_word_of_a_peer_that_is_gone_counts():
+    peer = Peer(told(b"vCont;c"), (b"", encode(b"W00")))
+    with peer as client:
+        client.resume()
+        peer.thread.join(5)
+        assert client.wait(5) == Stop(0, ended=True)
 
 
 @pytest.mark.parametrize("last", [b"W00", b"X09"])

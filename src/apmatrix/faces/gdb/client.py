@@ -10,10 +10,10 @@ import re
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Self
-from xml.etree import ElementTree as ET
 
 from apmatrix.faces.gdb.errors import Disconnected, Garbled, NoAnswer, Refused, Unsupported, WrongState
 from apmatrix.faces.gdb.wire import Acknowledgement, Decoder, Frame, encode
@@ -29,6 +29,9 @@ CHUNK = 1024
 """Bytes of memory per packet: fits the smallest packet size that stubs announce, in hexadecimal."""
 
 _INTERRUPT = b"\x03"
+
+# Stubs leave out the namespace that would make their descriptions XML.
+_DESCRIPTION = re.compile(r"""<(reg|xi:include)\s[^>]*?\b(?:name|href)=["']([^"']+)""")
 
 
 class State(Enum):
@@ -269,15 +272,11 @@ class GdbClient:
         while answer.startswith(b"m"):
             answer = self._answer(b"qXfer:features:read:%b:%x,%x" % (document.encode(), len(text), CHUNK))
             text += answer[1:]
-        try:
-            root = ET.fromstring(text)
-        except ET.ParseError as error:
-            raise Garbled(f"the target's description {document} is no XML: {error}") from error
-        for item in root.iter():
-            if item.tag.endswith("include"):
-                yield from self._described(item.get("href", ""))
-            elif item.tag == "reg":
-                yield item.get("name", "")
+        for tag, name in _DESCRIPTION.findall(text.decode(errors="replace")):
+            if tag == "reg":
+                yield name
+            else:
+                yield from self._described(name)
 
     def _deliver(self, payload: bytes, deadline: float) -> None:
         """Send a frame until the peer has it; what it says before that is an answer to nothing."""
@@ -296,10 +295,12 @@ class GdbClient:
         for _ in range(TRIES):
             while not isinstance(frame := self._receive(deadline), Frame):
                 continue
-            if self._acknowledging:
-                self._send((Acknowledgement.RECEIVED if frame.intact else Acknowledgement.AGAIN).value)
             if frame.intact:
+                if self._acknowledging:
+                    with suppress(Disconnected):  # the last frame of a peer that ends counts as well
+                        self._send(Acknowledgement.RECEIVED.value)
                 return frame.payload
+            self._send(Acknowledgement.AGAIN.value)
         raise Garbled(f"the debugger stub sent {TRIES} damaged frames in a row")
 
     def _send(self, data: bytes) -> None:

@@ -1,0 +1,154 @@
+"""A guest: QEMU with a real kernel, and the bridge that executes its AP instructions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.boot.bridge import Bridge, End, Way
+from apmatrix.faces.boot.console import Console, Mark
+from apmatrix.faces.boot.errors import GuestError, QemuError
+from apmatrix.faces.boot.qemu import Qemu
+from apmatrix.faces.boot.service import Service
+from apmatrix.faces.gdb import Disconnected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.faces.boot.qemu import Hardware
+    from apmatrix.faces.boot.service import Execute
+
+ATTACH_TIMEOUT = 120.0
+BOOT_TIMEOUT = 300.0
+_LOOK = 0.2
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Guest:
+    """A real Linux at a level. Use as a context manager: at the end QEMU is gone and the queues are reset.
+
+    ``execute`` executes an AP instruction at the guest's level. ``reset`` resets the level's queues: it is called
+    when the guest restarts and when it or QEMU ends, whatever the reason. ``progress`` gets a few words at each
+    step, ``text`` what the guest writes on its console before it is asked for something.
+    """
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        execute: Execute,
+        reset: Callable[[], None],
+        *,
+        way: Way = Way.MAILBOX,
+        progress: Callable[[str], None] = _ignore,
+        text: Callable[[bytes], None] = _ignore,
+    ) -> None:
+        self._reset = reset
+        self._progress = progress
+        self._text = text
+        self._failure: ApmatrixError | None = None
+        self.restarts = 0
+        self.qemu = Qemu(hardware)
+        self.console = Console(self.qemu.console)
+        self.service = Service(execute, self.qemu.storage)
+        self.bridge = Bridge(self.qemu.stub, self.qemu.storage, self.service, processors=hardware.processors, way=way)
+        self._thread = threading.Thread(target=self._steer, name="apmatrix-bridge", daemon=True)
+
+    def __enter__(self) -> Guest:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bridge.stop()
+        self.qemu.kill()
+        self._thread.join()
+        self.qemu.close()
+
+    def _steer(self) -> None:
+        """The bridge's thread: from the loader to the kernel to the end, and again if the guest restarts."""
+        try:
+            while True:
+                self._progress("the loader unpacks the kernel")
+                self.bridge.attach(ATTACH_TIMEOUT)
+                self._progress("the kernel starts")
+                if self.bridge.run() is not End.RESTARTED:
+                    return
+                self.restarts += 1
+                self._reset()
+        except Disconnected:
+            pass  # the console's reader tells what was expected of the guest then
+        except ApmatrixError as error:
+            self._failure = error
+        finally:
+            self._reset()
+            self.qemu.kill()
+
+    def wait_until_ready(self, timeout: float = BOOT_TIMEOUT) -> str:
+        """Wait until the guest's first program has set it up; the kernel's release.
+
+        Raises GuestError if the guest ends before, takes longer than ``timeout`` seconds, or has executed no AP
+        instruction by then: it would be a guest without cards.
+        """
+        release = self._wait_for("ready", timeout, self._text)
+        if not self.service.executed:
+            raise GuestError(
+                f"Linux {release} is up but executed no AP instruction that reached the machine: it has no AP"
+                " support, or its operation exceptions cannot be intercepted; use a Debian kernel (--kernel)"
+            )
+        return release
+
+    def run_command(self, output: Callable[[bytes], None], timeout: float | None = None) -> int:
+        """Pass on what the command writes that the guest was given, and return its exit code."""
+        self._wait_for("begin", BOOT_TIMEOUT, _ignore)
+        return int(self._wait_for("end", timeout, output))
+
+    def converse(self, source: int, sink: int) -> None:
+        """Join the console to a terminal, given by file descriptors, until the guest ends."""
+        for _ in self.console.converse(source, sink):
+            pass
+        self._check()
+
+    def wait_until_ended(self, timeout: float) -> None:
+        """Wait until the guest has powered itself off; GuestError if it does not within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while not self.console.ended:
+            if time.monotonic() > deadline:
+                raise GuestError(f"the guest did not power off within {timeout:g} s")
+            for _ in self.console.events(_LOOK):
+                pass
+        self._check()
+
+    def _wait_for(self, name: str, timeout: float | None, output: Callable[[bytes], None]) -> str:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.console.ended:
+            if deadline is not None and time.monotonic() > deadline:
+                raise GuestError(f"no {name!r} from the guest within {timeout:g} s; it said: {self._last_words()}")
+            for event in self.console.events(_LOOK):
+                if isinstance(event, bytes):
+                    output(event)
+                elif event.name == name:
+                    return event.value
+                else:
+                    self._note(event)
+        self._check()
+        complaint = self.qemu.complaint()
+        if complaint:
+            raise QemuError(f"QEMU ended: {complaint}")
+        raise GuestError(f"the guest ended before it said {name!r}; it said: {self._last_words()}")
+
+    def _note(self, mark: Mark) -> None:
+        if mark.name == "module":
+            self._progress(f"the module {mark.value} could not be loaded")
+
+    def _check(self) -> None:
+        """Raise what the bridge's thread ended with."""
+        self._thread.join(_LOOK * 10)
+        if self._failure is not None:
+            raise self._failure
+
+    def _last_words(self) -> str:
+        return self.console.last_words() or "nothing"

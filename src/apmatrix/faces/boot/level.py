@@ -1,0 +1,45 @@
+"""A level of a machine, as the bridge sees it: something that executes AP instructions and can be reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import Interruption, ProgramCheck
+from apmatrix.machine import Intercepted
+
+if TYPE_CHECKING:
+    from apmatrix.arch import ConditionCode, Instruction, Registers
+    from apmatrix.machine import Cpc, Level, Memory
+
+_OFFERED = (12, 15)
+"""Facilities that the guest is told of; without 65 its kernel polls for replies, and needs no interruption."""
+
+
+class LevelProcessor:
+    """Executes a guest's AP instructions at ``level``."""
+
+    def __init__(self, machine: Cpc, level: Level) -> None:
+        self._machine = machine
+        self._level = level
+
+    @property
+    def kernel_parameters(self) -> str:
+        """What makes a kernel believe in the machine's AP facilities."""
+        offered = [str(facility) for facility in _OFFERED if facility in self._machine.facilities]
+        return f"facilities={','.join(offered)}" if offered else ""
+
+    def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
+        """Execute one instruction; an instruction that no level handles is not installed (hardware.md 7.3)."""
+        try:
+            return self._machine.execute(self._level, instruction, registers, memory)
+        except Intercepted as error:
+            raise ProgramCheck(Interruption.OPERATION, str(error)) from error
+
+    def reset(self) -> None:
+        """Zeroize the level's queues: nothing of an ended guest is left for the next."""
+        effective = self._level.effective
+        for number in effective.apm:
+            adapter = self._machine.adapters.get(number)
+            for queue in adapter.used_queues() if adapter else ():
+                if queue.apqn in effective:
+                    queue.reset(zeroize=True)

@@ -1,0 +1,72 @@
+"""Gets together what a guest starts: a kernel, and its first file system with something to do in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apmatrix.faces.boot.errors import PackageError
+from apmatrix.faces.boot.initramfs import TOOL_PACKAGES, Interactive, base, task
+from apmatrix.faces.boot.packages import Repository, cache_directory, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_SUFFIX = ".deb"
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What is wanted of a guest.
+
+    ``kernel`` is a file, a Debian package, the name of a Debian suite, or None for the suite of this machine.
+    ``initrd`` is a first file system of one's own. ``command`` is a line for the guest's shell. ``extra`` are
+    programs for the guest by path, ``packages`` Debian packages whose libraries they may need.
+    """
+
+    kernel: str | None = None
+    initrd: Path | None = None
+    command: str | None = None
+    interactive: Interactive | None = None
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+    def prepare(self, directory: Path, progress: Callable[[str], None]) -> tuple[Path, Path]:
+        """Fetch what is missing; the files of the kernel and the first file system, the latter in ``directory``.
+
+        Raises PackageError.
+        """
+        kernel, trees = self._kernel(progress)
+        if self.initrd is not None:
+            if not self.initrd.is_file():
+                raise PackageError(f"{self.initrd} is no file: --initrd needs a first file system for s390x")
+            return kernel, self.initrd
+        progress("getting the guest's tools (Debian s390x)")
+        repository = Repository()
+        packages = (*TOOL_PACKAGES, *self.packages)
+        tools = [repository.tree(package) for package in repository.fetch(packages)]
+        progress("building the guest's first file system")
+        initrd = directory / "initrd"
+        initrd.write_bytes(bytes(base(tools, trees, self.extra)) + bytes(task(self.command, self.interactive)))
+        return kernel, initrd
+
+    def _kernel(self, progress: Callable[[str], None]) -> tuple[Path, list[Path]]:
+        """The kernel's file, and unpacked packages that may have its modules."""
+        given = Path(self.kernel or "")
+        if self.kernel and given.is_file():
+            if given.suffix != _SUFFIX:
+                return given, []
+            trees = [unpack(given, cache_directory() / "trees")]
+        elif (self.kernel and "/" in self.kernel) or given.suffix == _SUFFIX:
+            raise PackageError(
+                f"{self.kernel} is no file: --kernel needs a kernel, a Debian package or a Debian suite"
+            )
+        else:
+            progress(f"getting the kernel (Debian {self.kernel or 'of this machine'}, s390x)")
+            repository = Repository(self.kernel)
+            trees = [repository.tree(package) for package in repository.kernel()]
+        images = [path for tree in trees for path in tree.glob("**/vmlinuz*") if path.is_file()]
+        if not images:
+            raise PackageError(f"{self.kernel} has no kernel (vmlinuz) in it")
+        return images[0], trees

@@ -1,0 +1,128 @@
+"""QEMU as a child process: a machine that is stopped at its first instruction, with three lines to it.
+
+The debugger stub and the console are connected sockets from the start, the storage is shared memory; no name in
+the file system is used, so nothing is left behind however we or QEMU end. QEMU ends with the thread that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.faces.boot.errors import QemuError
+from apmatrix.faces.boot.mailbox import RESERVED
+from apmatrix.faces.boot.storage import Storage
+from apmatrix.faces.gdb import GdbClient
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = "qemu-system-s390x"
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The machine that QEMU emulates, and what it starts. ``storage`` is in MiB."""
+
+    kernel: Path
+    initrd: Path
+    parameters: str = ""
+    storage: int = 512
+    processors: int = 1
+    program: str = PROGRAM
+
+    @property
+    def kernel_parameters(self) -> str:
+        """The kernel's command line: ours, which keeps the end of the storage free, and the caller's."""
+        usable = self.storage * MEBIBYTE - RESERVED
+        return f"rdinit=/init console=ttysclp0 mem={usable // 1024}k {self.parameters}".strip()
+
+
+class Qemu:
+    """A running QEMU. Use as a context manager: at the end the process is gone, whatever it did."""
+
+    def __init__(self, hardware: Hardware) -> None:
+        program = shutil.which(hardware.program)
+        if program is None:
+            raise QemuError(
+                f"{hardware.program} is not installed: install Debian's qemu-system-misc (before Debian 13) or"
+                " qemu-system-s390x"
+            )
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        with ExitStack() as undo:
+            undo.callback(self._errors.close)
+            memory = os.memfd_create("apmatrix-guest")
+            undo.callback(os.close, memory)
+            os.ftruncate(memory, hardware.storage * MEBIBYTE)
+            self.storage = Storage(memory, hardware.storage * MEBIBYTE)
+            undo.callback(self.storage.close)
+            stub, its_stub = socket.socketpair()
+            self.console, its_console = socket.socketpair()
+            with its_stub, its_console:
+                undo.callback(stub.close)
+                undo.callback(self.console.close)
+                fds = (memory, its_stub.fileno(), its_console.fileno())
+                self._process = subprocess.Popen(
+                    [*_bound_to_us(), program, *_arguments(hardware, *fds)],
+                    pass_fds=fds,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._errors,
+                    stderr=self._errors,
+                )
+            self.stub = GdbClient(stub)
+            self._undo = undo.pop_all()
+
+    def __enter__(self) -> Qemu:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End the process at once; the storage and the sockets stay until :meth:`close`."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End the process and give everything back."""
+        self.kill()
+        self._undo.close()
+
+    def complaint(self) -> str:
+        """QEMU's last words, on one line; empty if it had nothing to say."""
+        if self._errors.closed:
+            return ""
+        self._errors.seek(0)
+        return " ".join(self._errors.read().decode(errors="replace").split())
+
+
+def _bound_to_us() -> tuple[str, ...]:
+    """A prefix that lets QEMU end with us even if we are killed; empty where util-linux lacks it."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+
+
+def _arguments(hardware: Hardware, memory: int, stub: int, console: int) -> list[str]:
+    size = f"{hardware.storage}M"
+    return [
+        *("-machine", "s390-ccw-virtio,memory-backend=ram"),
+        *("-object", f"memory-backend-file,id=ram,size={size},mem-path=/proc/self/fd/{memory},share=on"),
+        *("-cpu", "max", "-m", size, "-smp", str(hardware.processors)),
+        *("-nographic", "-nodefaults", "-monitor", "none"),
+        *("-chardev", f"socket,id=console,fd={console}", "-device", "sclpconsole,chardev=console"),
+        *("-chardev", f"socket,id=stub,fd={stub}", "-gdb", "chardev:stub", "-S"),
+        *("-kernel", str(hardware.kernel), "-initrd", str(hardware.initrd)),
+        *("-append", hardware.kernel_parameters),
+    ]

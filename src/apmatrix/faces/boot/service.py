@@ -1,0 +1,64 @@
+"""Executes the AP instructions that a guest's kernel was interrupted at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apmatrix.arch import Instruction, Interruption, ProgramCheck
+from apmatrix.faces.boot.frame import INSTRUCTION_LENGTH, Frame
+from apmatrix.faces.boot.storage import AddressSpace, Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.arch import ConditionCode, Registers
+
+    Execute = Callable[[Instruction, Registers, AddressSpace], ConditionCode]
+    """Executes an instruction of this guest: a machine's ``execute`` bound to the guest's level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The instruction is executed; the program goes on behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The program is interrupted with this code: an AP instruction's own, or it was none of ours."""
+
+    code: Interruption
+
+
+NOT_OURS = Interrupted(Interruption.OPERATION)
+DONE = Done()
+
+
+class Service:
+    """Executes AP instructions found in interrupted programs.
+
+    ``executed`` counts them, and shows that the guest is attached.
+    """
+
+    def __init__(self, execute: Execute, storage: Storage) -> None:
+        self.storage = storage
+        self.executed = 0
+        self._execute = execute
+
+    def serve(self, address: int, kernel_asce: int, user_asce: int) -> Done | Interrupted:
+        """Handle an operation exception whose ``pt_regs`` are at a logical address of the kernel."""
+        space = AddressSpace(self.storage, kernel_asce)
+        frame = Frame.read(space, address)
+        own = AddressSpace(self.storage, user_asce) if frame.psw.problem_state else space
+        try:
+            instruction = Instruction.decode(own.read(frame.instruction_address, INSTRUCTION_LENGTH))
+        except (ProgramCheck, ValueError):
+            return NOT_OURS
+        self.executed += 1
+        try:
+            code = self._execute(instruction, frame.registers, own)
+        except ProgramCheck as check:
+            frame.change_interruption(check.code)
+            return Interrupted(check.code)
+        frame.complete(code)
+        return DONE

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 from apmatrix.arch import EMPTY_MATRIX, CrycbFormat, Facility, Matrix
 from apmatrix.linux.errors import Refused
 
+from apmatrix.linux.errors import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -56,7 +58,7 @@ class Vm:
         self.host = host
         self.name = name
         wanted = host.level.facilities if facilities is None else frozenset(facilities)
-        self.level: Level = host.level.child(name, form or default_format(host, wanted), wanted)
+        self.level: Level = host.level.child(name, default_format(host, wanted) if form is None else form, wanted)
         self.level.hypervisor = host.kvm
         self.files: list[VfioFile] = []
         self.boot_options: BootOptions = {}
@@ -97,7 +99,10 @@ class Vm:
         file = self.open(uuid)
         file.listen(request=EventFd(self._unplug_soon), config=EventFd(self._tell_guest))
         with suppress(Refused):  # QEMU reports a failed reset and goes on
+            try:
             file.reset()
+        except Refused as refused:  # QEMU reports it and goes on
+            self.host.log.warning(f"qemu {self.name}: {refused}")
 
     def _unplug_soon(self) -> None:
         """The host wants the mdev back: QEMU unplugs the device."""

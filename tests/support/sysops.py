@@ -120,10 +120,11 @@ class SysOps:
 
     def stop_guest(self, uuid: str) -> str:
         """The VM that holds the mdev ends."""
-        found = [vm for vm in self.system.kvm.vms if any(file.mdev.name == uuid for file in vm.files)]
-        for vm in found:
-            vm.stop()
-        return "rc 0" if found else "rc 1"
+        try:
+            self.system.kvm.find(uuid).stop()
+        except ApmatrixError:
+            return "rc 1"
+        return "rc 0"
 
     def snapshot(self) -> Iterator[str]:
         """Masks, bindings, every queue's driver and status, every mdev's attributes."""

@@ -295,3 +295,10 @@ def test_VFIO_4_the_event_fds_stay(hx):
     before = first.changes
     first.vm.open(U1)
     assert first.changes == before + 1
+
+
+def test_V118_a_vm_starts_with_a_deconfigured_adapter_too(hx):
+    hx.host.set_state(6, AdapterState.DECONFIGURED)
+    vm = hx.host.system.kvm.start(U1)
+    assert len(vm.level.matrix) == 4
+    assert hx.host.status("06.0004") == "in use\n"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypedDict
 
 from apmatrix.arch import EMPTY_MATRIX, CrycbFormat, Facility, Matrix
-from apmatrix.linux.errors import Refused
-
 from apmatrix.linux.errors import Refused
 
 if TYPE_CHECKING:
@@ -99,10 +96,7 @@ class Vm:
         file = self.open(uuid)
         file.listen(request=EventFd(self._unplug_soon), config=EventFd(self._tell_guest))
         with suppress(Refused):  # QEMU reports a failed reset and goes on
-            try:
             file.reset()
-        except Refused as refused:  # QEMU reports it and goes on
-            self.host.log.warning(f"qemu {self.name}: {refused}")
 
     def _unplug_soon(self) -> None:
         """The host wants the mdev back: QEMU unplugs the device."""

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.linux.ap.bus import ApBus
-from apmatrix.linux.ap.cex4 import Cex4CardDriver, Cex4QueueDriver
 from apmatrix.linux.core import Kernel, KernelLog, Sysfs, UeventStream
 from apmatrix.linux.kvm import Kvm, Vm
 from apmatrix.linux.modules import Modules
 from apmatrix.linux.policy import LinuxPolicy
 from apmatrix.linux.protective import ProtectivePolicy
 from apmatrix.linux.vfio_ap import VfioAp
+from apmatrix.linux.zcrypt import Zcrypt
+from apmatrix.linux.zcrypt.cex4 import Cex4CardDriver, Cex4QueueDriver
 
 if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
@@ -56,6 +57,7 @@ class LinuxSystem:
             self.ap = ApBus(self, apmask, aqmask)
             self.ap.add_driver(Cex4CardDriver(self.ap))
             self.ap.add_driver(Cex4QueueDriver(self.ap))
+            self.zcrypt = Zcrypt(self)
             self.ap.scanner.scan()
             if vfio_ap:
                 self.load_vfio_ap()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypedDict
 
 from apmatrix.arch import EMPTY_MATRIX, CrycbFormat, Facility, Matrix

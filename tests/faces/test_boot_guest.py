@@ -1,0 +1,129 @@
+"""A guest whose QEMU is missing, does not start, or ends; and what its level is to the bridge."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from apmatrix.arch import (
+    Apqn,
+    CardType,
+    CrycbFormat,
+    Instruction,
+    Interruption,
+    Mask,
+    Matrix,
+    Opcode,
+    ProgramCheck,
+    Registers,
+)
+from apmatrix.faces.boot import Guest, GuestError, Hardware, LevelProcessor, QemuError
+from apmatrix.faces.boot.qemu import Qemu
+from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
+
+
+def fake(tmp_path: Path, text: str) -> Hardware:
+    """A program in QEMU's place; it inherits the sockets, by descriptors named in its arguments."""
+    program = tmp_path / "qemu"
+    program.write_text(f"#!{sys.executable}\n{text}")
+    program.chmod(0o755)
+    return Hardware(tmp_path / "kernel", tmp_path / "initrd", program=str(program))
+
+
+def test_missing():
+    with pytest.raises(QemuError, match="no-such-qemu is not installed: install Debian's qemu-system-misc"):
+        Qemu(Hardware(Path("kernel"), Path("initrd"), program="no-such-qemu"))
+
+
+def test_kernel_parameters_keep_the_end_of_the_storage_free():
+    hardware = Hardware(Path("kernel"), Path("initrd"), "facilities=12,15", storage=512)
+    assert hardware.kernel_parameters == "rdinit=/init console=ttysclp0 mem=523264k facilities=12,15"
+
+
+def test_qemu_that_complains(tmp_path):
+    resets = []
+    hardware = fake(tmp_path, "import sys; print('qemu: no such thing'); sys.exit('really')")
+    with (
+        pytest.raises(QemuError, match=r"QEMU ended: (really qemu: no such thing|qemu: no such thing really)"),
+        Guest(hardware, None, lambda: resets.append(1)) as guest,
+    ):
+        guest.wait_until_ready(20)
+    assert resets == [1]
+
+
+def test_qemu_that_says_nothing(tmp_path):
+    with (
+        pytest.raises(GuestError, match="the guest ended before it said 'ready'; it said: nothing"),
+        Guest(fake(tmp_path, ""), None, lambda: None) as guest,
+    ):
+        guest.wait_until_ready(20)
+
+
+CONSOLE = """
+import re, socket, sys, time
+fd = re.search(r"id=console,fd=(\\d+)", " ".join(sys.argv))[1]
+console = socket.socket(fileno=int(fd))
+console.sendall(b"Linux\\n\\x1eapmatrix:ready:7.2\\n")
+time.sleep(60)
+"""
+
+
+def test_a_guest_without_ap_instructions_is_an_error(tmp_path):
+    text = []
+    with (
+        pytest.raises(GuestError, match=r"Linux 7\.2 is up but executed no AP instruction"),
+        Guest(fake(tmp_path, CONSOLE), None, lambda: None, text=text.append) as guest,
+    ):
+        guest.wait_until_ready(20)
+    assert text == [b"Linux\n"]
+
+
+def test_a_guest_that_never_gets_ready(tmp_path):
+    hardware = fake(tmp_path, CONSOLE.replace("apmatrix:ready", "apmatrix:other"))
+    with (
+        pytest.raises(GuestError, match=r"no 'ready' from the guest within 0 s"),
+        Guest(hardware, None, lambda: None) as guest,
+    ):
+        guest.wait_until_ready(0)
+
+
+@pytest.fixture
+def machine():
+    made = Cpc(facilities=(12, 15, 65, 76))
+    made.add_adapter(5, CardType.parse("CEX8C"))
+    made.add_lpar(ActivationProfile("one", Matrix(Mask.of(5), Mask.of(4))))
+    made.add_lpar(ActivationProfile("two", Matrix(Mask.of(5), Mask.of(6))))
+    yield made
+    made.close()
+
+
+def tapq(processor, code):
+    """GR1 after TAPQ for the queue with this code."""
+    registers = Registers()
+    registers.gr[0] = code
+    processor.execute(Instruction(Opcode.PQAP), registers, FlatMemory(4096))
+    return registers.gr[1]
+
+
+def test_an_intruder_gets_not_available(machine):
+    processor = LevelProcessor(machine, machine.lpars["one"].level)
+    assert tapq(processor, 0x0504) == 0x80000000
+    assert tapq(processor, 0x0506) == 0x00010000
+    assert processor.kernel_parameters == "facilities=12,15"  # not 65: interruptions cannot be delivered
+
+
+def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
+    levels = [machine.lpars[name].level for name in ("one", "two")]
+    for level, domain in zip(levels, (4, 6), strict=True):
+        assert machine.nqap(level, Apqn(5, domain), 1, b"\0\x06" + bytes(300)).ok
+    LevelProcessor(machine, levels[0]).reset()
+    assert machine.tapq(levels[0], Apqn(5, 4))[0].empty
+    assert not machine.tapq(levels[1], Apqn(5, 6))[0].empty
+
+
+def test_an_instruction_that_nobody_handles_is_not_installed(machine):
+    child = machine.lpars["one"].level.child("guest", CrycbFormat.FORMAT_2)
+    child.interpret = False
+    with pytest.raises(ProgramCheck) as caught:
+        tapq(LevelProcessor(machine, child), 0x0504)
+    assert caught.value.code is Interruption.OPERATION

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import CardType, Functions, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
+from apmatrix.cards.context import CardContext
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import FilterChain
 from apmatrix.cards.models import firmware_for
@@ -46,7 +47,8 @@ class Adapter:
 
     ``message_limit`` is in units of 4 KiB (0 means 12 KiB), ``reset_duration`` in seconds of ``clock`` (0: a
     reset completes at once). ``hardware_type`` is what TAPQ reports, if that shall differ from the card type's;
-    ``compatible_type`` what QACT answers for a type that Linux does not know. CardError for a depth or
+    ``compatible_type`` what QACT answers for a type that Linux does not know. ``context`` holds serial number
+    and keys; without one the keys last as long as the adapter. CardError for a depth or
     limit that the information word has no room for.
     """
 
@@ -65,6 +67,7 @@ class Adapter:
         reset_duration: float = 0.0,
         hardware_type: int | None = None,
         compatible_type: int | None = None,
+        context: CardContext | None = None,
     ) -> None:
         if not 1 <= depth <= _MAX_DEPTH:
             raise CardError(f"adapter {number:02x}: depth {depth} is outside 1-{_MAX_DEPTH}")
@@ -80,7 +83,8 @@ class Adapter:
         self.reset_duration = reset_duration
         self.hardware_type = card_type.hardware_type if hardware_type is None else hardware_type
         self.compatible_type = compatible_type
-        self.firmware = firmware_for(card_type, self.functions) if firmware is None else firmware
+        self.context = context or CardContext.of(number)
+        self.firmware = firmware or firmware_for(card_type, self.functions, self.context)
         self.filters = FilterChain()
         self.failures: deque[Failure] = deque(maxlen=16)
         self.obstacle = _OBSTACLES[state]

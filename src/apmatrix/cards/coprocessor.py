@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apmatrix.arch import ResponseCode
 from apmatrix.cards.firmware import Admission, Firmware, Request
@@ -11,6 +11,10 @@ from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, ReplyCod
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
+
+
+NO_DOMAIN: Final = -1
+"""A target that nobody may use or administer."""
 
 
 class Target(NamedTuple):
@@ -24,6 +28,14 @@ class Target(NamedTuple):
         if self.administrative:
             return self.domain in control_domains
         return self.domain == queue_domain
+
+
+class Sender(NamedTuple):
+    """Where a request came from: the queue's domain, NQAP's S bit, and what the sender may administer."""
+
+    domain: int
+    special: bool
+    control_domains: Mask
 
 
 class Coprocessor(Firmware):
@@ -49,7 +61,8 @@ class Coprocessor(Firmware):
     def process(self, domain: int, request: Request) -> bytes:
         """The type 86 reply, or type 82 for a message that is none of this card's."""
         try:
-            return self.execute(domain, CoprocessorRequest.parse(request.message), special=request.special)
+            sender = Sender(domain, request.special, request.control_domains)
+            return self.execute(sender, CoprocessorRequest.parse(request.message))
         except RefusedMessage as refusal:
             return error_reply(refusal.code)
 
@@ -58,7 +71,7 @@ class Coprocessor(Firmware):
         """The domain that ``request``, sent to the queue of ``domain``, acts on; RefusedMessage if malformed."""
 
     @abstractmethod
-    def execute(self, domain: int, request: CoprocessorRequest, *, special: bool) -> bytes:
+    def execute(self, sender: Sender, request: CoprocessorRequest) -> bytes:
         """The reply; RefusedMessage if the control block is malformed."""
 
     @abstractmethod

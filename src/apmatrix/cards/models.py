@@ -11,15 +11,16 @@ from apmatrix.cards.ep11 import Ep11Firmware
 
 if TYPE_CHECKING:
     from apmatrix.arch import CardType, Functions
+    from apmatrix.cards.context import CardContext
     from apmatrix.cards.firmware import Firmware
 
 
-def firmware_for(card_type: CardType, functions: Functions) -> Firmware:
-    """Fresh firmware for one adapter of this type with these facility bits."""
+def firmware_for(card_type: CardType, functions: Functions, card: CardContext) -> Firmware:
+    """Fresh firmware for one adapter of this type with these facility bits; only coprocessors have a context."""
     match card_type.mode:
         case Mode.ACCELERATOR:
             return Accelerator(functions)
         case Mode.CCA:
-            return CcaFirmware()
+            return CcaFirmware(card)
         case Mode.EP11:
-            return Ep11Firmware()
+            return Ep11Firmware(card)

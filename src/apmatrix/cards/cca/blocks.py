@@ -10,6 +10,7 @@ KEYWORD_LENGTH: Final = 8
 """Bytes of a rule array keyword, padded with blanks."""
 
 _LENGTH_FIELD: Final = 2
+_TAG: Final = 2
 
 
 class Parameters(NamedTuple):
@@ -53,3 +54,36 @@ def take_block(data: bytes) -> tuple[bytes, bytes]:
     if not _LENGTH_FIELD <= length <= len(data):
         raise CcaError(Reason.BAD_LENGTH)
     return data[_LENGTH_FIELD:length], data[length:]
+
+
+class Part(NamedTuple):
+    """A part of a key block or VUD block: a tag (or flags) and content behind a length."""
+
+    tag: int
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<Part {self.tag:04x} of {len(self.content)} bytes>"
+
+    def build(self) -> bytes:
+        """The part's bytes; the length counts itself and the tag."""
+        return block(self.tag.to_bytes(_TAG, "big") + self.content)
+
+
+def parse_parts(data: bytes) -> list[Part]:
+    """The parts that ``data`` consists of; CcaError if a length is wrong."""
+    parts = []
+    while data:
+        content, data = take_block(data)
+        if len(content) < _TAG:
+            raise CcaError(Reason.BAD_LENGTH)
+        parts.append(Part(int.from_bytes(content[:_TAG], "big"), content[_TAG:]))
+    return parts
+
+
+def find_part(parts: list[Part], tag: int) -> bytes:
+    """Content of the first part with ``tag``; CcaError if there is none."""
+    for part in parts:
+        if part.tag == tag:
+            return part.content
+    raise CcaError(Reason.BAD_LENGTH)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.cards.cca import random, rsa
+from apmatrix.cards.cca import admin, aeskeys, ecc, facility, protect, random, rsa
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Call, Result
-from apmatrix.cards.coprocessor import Coprocessor, Target
+from apmatrix.cards.coprocessor import NO_DOMAIN, Coprocessor, Sender, Target
 from apmatrix.cards.messages import (
     CPRBX_VERSION,
     CoprocessorRequest,
@@ -20,52 +20,71 @@ from apmatrix.cards.messages import (
 
 if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs
+    from apmatrix.cards.context import CardContext
 
 _CPRBX_SIZE: Final = 220
 _USAGE: Final = b"T2"
-_ADMINISTRATIVE: Final = frozenset((b"T3", b"T5", b"T6", b"T7"))
+_ADMINISTRATION: Final = b"T5"
+_ADMINISTRATIVE: Final = frozenset((b"T3", _ADMINISTRATION, b"T6", b"T7"))
 _SPECIAL: Final = frozenset((b"US", b"AU"))
+_VERBS: Final[dict[bytes, Verbs]] = {
+    _USAGE: {
+        **rsa.VERBS,
+        **random.VERBS,
+        **facility.VERBS,
+        **aeskeys.VERBS,
+        **protect.VERBS,
+        **ecc.VERBS,
+    },
+    _ADMINISTRATION: admin.VERBS,
+}
 
 
 class CcaFirmware(Coprocessor):
     """One CCA card."""
 
-    def __init__(self) -> None:
-        self._verbs: Verbs = {**rsa.VERBS, **random.VERBS}
+    def __init__(self, card: CardContext) -> None:
+        self._card = card
 
     def target(self, domain: int, request: CoprocessorRequest) -> Target:
-        """The CPRBX names the domain; the function ids T3 and T5 to T7 are administrative (hardware.md 5.1)."""
-        del domain
+        """The CPRBX names the domain; the function ids T3 and T5 to T7 are administrative (hardware.md 5.1).
+
+        Our own command for master keys names it in its parameters. Then the CPRBX must have that domain too,
+        or the queue's, which is what Linux 7.2 makes of it.
+        """
         control = _control_block(request)
+        block = _parameter_block(request, control)
+        if control.function_id == _ADMINISTRATION and block[:2] == admin.FUNCTION:
+            try:
+                wanted = admin.target_domain(Parameters.parse(block))
+            except CcaError:
+                raise RefusedMessage(ReplyCode.MALFORMED) from None
+            consistent = control.domain in (wanted, domain)
+            return Target(wanted if consistent else NO_DOMAIN, administrative=True)
         return Target(control.domain, control.function_id in _ADMINISTRATIVE)
 
-    def execute(self, domain: int, request: CoprocessorRequest, *, special: bool) -> bytes:
+    def execute(self, sender: Sender, request: CoprocessorRequest) -> bytes:
         """Run the verb; whatever it refuses still gets a complete CPRBX with all blocks."""
         control = _control_block(request)
-        start = _CPRBX_SIZE
-        block = request.control[start : start + control.request_parameters]
-        if len(block) < control.request_parameters:
-            raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
+        block = _parameter_block(request, control)
         function = block[:2]
-        if function in _SPECIAL and not special:
+        if function in _SPECIAL and not sender.special:
             raise RefusedMessage(ReplyCode.INVALID_SPECIAL_COMMAND)
         try:
+            verb = _VERBS.get(control.function_id, {}).get(function)
+            if verb is None:
+                raise CcaError(Reason.UNKNOWN_FUNCTION)
             room = min(request.header.from_card2, control.reply_data_room)
-            result = self._run(Call(domain, control, Parameters.parse(block), room))
+            parameters = Parameters.parse(block)
+            result = verb(Call(self._card, sender.domain, parameters, room, sender.control_domains))
         except CcaError as error:
             return _reply(control, function, Result(), error)
         return _reply(control, function, result)
 
     def refusal(self, request: CoprocessorRequest, code: ReplyCode) -> bytes:
         """The request's control block and function code with ``code``."""
-        function = request.control[_CPRBX_SIZE : _CPRBX_SIZE + 2]
-        return _reply(_control_block(request), function, Result(), code=code)
-
-    def _run(self, call: Call) -> Result:
-        verb = self._verbs.get(call.parameters.function)
-        if verb is None or call.control.function_id != _USAGE:
-            raise CcaError(Reason.UNKNOWN_FUNCTION)
-        return verb(call)
+        control = _control_block(request)
+        return _reply(control, _parameter_block(request, control)[:2], Result(), code=code)
 
 
 def _control_block(request: CoprocessorRequest) -> Cprbx:
@@ -78,6 +97,13 @@ def _control_block(request: CoprocessorRequest) -> Cprbx:
     if control.reserved:
         raise RefusedMessage(ReplyCode.RESERVED_FIELD)
     return control
+
+
+def _parameter_block(request: CoprocessorRequest, control: Cprbx) -> bytes:
+    block = request.control[_CPRBX_SIZE : _CPRBX_SIZE + control.request_parameters]
+    if len(block) < control.request_parameters:
+        raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
+    return block
 
 
 def _reply(

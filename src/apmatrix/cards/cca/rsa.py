@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.arch import Layout, octets
 from apmatrix.cards.accelerator import raw_crt, raw_modexpo
 from apmatrix.cards.arithmetic import CrtKey
-from apmatrix.cards.cca.blocks import take_block
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import parse_sections, take_section
 from apmatrix.cards.cca.verb import Call, Result
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _PUBLIC: Final = 0x04
 _PRIVATE_CRT: Final = 0x08
 _CLEAR: Final = 0x40
-_KEY_PART_FLAGS: Final = 2
 _SMALLEST: Final = 16
 _LARGEST: Final = 512
 
@@ -78,8 +76,7 @@ def decrypt(call: Call) -> Result:
 
 
 def _sections(call: Call) -> dict[int, bytes]:
-    part, _ = take_block(call.parameters.keys)
-    return parse_sections(part[_KEY_PART_FLAGS:])
+    return parse_sections(call.key_parts(1)[0].content)
 
 
 def _numbers(data: bytes, *lengths: int) -> list[int]:

@@ -5,25 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from apmatrix.cards.cca.blocks import Part, parse_parts
 from apmatrix.cards.cca.errors import CcaError, Reason
 
 if TYPE_CHECKING:
+    from apmatrix.arch import Mask
     from apmatrix.cards.cca.blocks import Parameters
-    from apmatrix.cards.messages import Cprbx
+    from apmatrix.cards.context import CardContext
+    from apmatrix.cards.masterkeys import KeySet, Registers
 
 
 class Call(NamedTuple):
-    """One request to a verb. ``data_room`` is the number of bytes that the sender has room for behind the CPRBX."""
+    """One request to a verb.
 
+    ``data_room`` is the number of bytes that the sender has room for behind the CPRBX, ``control_domains`` what
+    it may administer.
+    """
+
+    card: CardContext
     domain: int
-    control: Cprbx
     parameters: Parameters
     data_room: int
+    control_domains: Mask
 
     def require(self, *rules: bytes) -> None:
         """CcaError unless the rule array is exactly ``rules``."""
         if self.parameters.rules != rules:
             raise CcaError(Reason.BAD_RULE)
+
+    def key_parts(self, count: int) -> list[Part]:
+        """The first ``count`` parts of the key block; CcaError if there are fewer."""
+        parts = parse_parts(self.parameters.keys)
+        if len(parts) < count:
+            raise CcaError(Reason.BAD_LENGTH)
+        return parts[:count]
+
+    def registers(self, key_set: KeySet) -> Registers:
+        """The queue's domain's registers of ``key_set``."""
+        return self.card.keyring.registers(self.domain, key_set)
 
 
 class Result(NamedTuple):

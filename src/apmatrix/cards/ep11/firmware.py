@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from apmatrix.cards.coprocessor import Coprocessor, Target
+from apmatrix.cards.coprocessor import Coprocessor, Sender, Target
+from apmatrix.cards.ep11 import admin, info, keys
+from apmatrix.cards.ep11.call import Call
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 from apmatrix.cards.ep11.payload import Command
 from apmatrix.cards.messages import (
@@ -19,17 +20,20 @@ from apmatrix.cards.messages import (
     coprocessor_reply,
 )
 
-Handler: TypeAlias = Callable[[Command], bytes]
-"""A function: the reply's data; Ep11Error if it refuses."""
+if TYPE_CHECKING:
+    from apmatrix.cards.context import CardContext
+    from apmatrix.cards.ep11.call import Handlers
 
 _CPRB_SIZE: Final = 32
+_USAGE: Final[Handlers] = {**info.FUNCTIONS, **keys.FUNCTIONS}
+_SPECIAL: Final = frozenset((33,))
 
 
 class Ep11Firmware(Coprocessor):
     """One EP11 card."""
 
-    def __init__(self) -> None:
-        self._functions: Mapping[int, Handler] = {}
+    def __init__(self, card: CardContext) -> None:
+        self._card = card
 
     def target(self, domain: int, request: CoprocessorRequest) -> Target:
         """The control block names the domain; flag 80 makes the command administrative (hardware.md 5.1)."""
@@ -37,30 +41,29 @@ class Ep11Firmware(Coprocessor):
         control = _control_block(request)
         return Target(control.target, bool(control.flags & EP11_ADMINISTRATIVE))
 
-    def execute(self, domain: int, request: CoprocessorRequest, *, special: bool) -> bytes:
+    def execute(self, sender: Sender, request: CoprocessorRequest) -> bytes:
         """Run the function; what it refuses gets its return value in a complete reply."""
-        del domain
         control = _control_block(request)
         command = _command(request, control)
-        if control.flags & EP11_SPECIAL and not special:
+        administrative = bool(control.flags & EP11_ADMINISTRATIVE)
+        special = bool(control.flags & EP11_SPECIAL) or command.number in _SPECIAL
+        if special and not sender.special:
             raise RefusedMessage(ReplyCode.INVALID_SPECIAL_COMMAND)
+        handler = (admin.FUNCTIONS if administrative else _USAGE).get(command.number)
         try:
             if command.domain != control.target:
                 raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
-            return _reply(control, command.reply(ReturnValue.OK, self._run(command)))
+            if handler is None:
+                raise Ep11Error(ReturnValue.FUNCTION_NOT_SUPPORTED)
+            data = handler(Call(self._card, command, sender.control_domains))
         except Ep11Error as error:
             return _reply(control, command.reply(error.value))
+        return _reply(control, command.reply(ReturnValue.OK, data))
 
     def refusal(self, request: CoprocessorRequest, code: ReplyCode) -> bytes:
         """The request's control block with ``code``."""
         control = _control_block(request)
         return _reply(control, _command(request, control).reply(ReturnValue.ARGUMENTS_BAD), code)
-
-    def _run(self, command: Command) -> bytes:
-        handler = self._functions.get(command.number)
-        if handler is None:
-            raise Ep11Error(ReturnValue.FUNCTION_NOT_SUPPORTED)
-        return handler(command)
 
 
 def _control_block(request: CoprocessorRequest) -> Ep11Cprb:

@@ -1,0 +1,159 @@
+"""Elliptic-curve keys in clear CCA tokens, as libica sends them (hardware.md 4.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from apmatrix.arch import Layout, octets
+from apmatrix.cards.cca.errors import CcaError, Reason
+from apmatrix.cards.cca.sections import EXTERNAL, TokenHeader, parse_sections, take_section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PRIVATE: Final = 0x20
+PUBLIC: Final = 0x21
+
+_CLEAR: Final = 0x40
+_UNCOMPRESSED: Final = b"\x04"
+_PRIME: Final = 0
+_BRAINPOOL: Final = 1
+_ASSOCIATED_SIZE: Final = 16
+_PUBLIC_HEADER_SIZE: Final = 14
+_PRIVATE_HEADER_SIZE: Final = 76
+
+CURVES: Final[Mapping[tuple[int, int], ec.EllipticCurve]] = {
+    (_PRIME, 192): ec.SECP192R1(),
+    (_PRIME, 224): ec.SECP224R1(),
+    (_PRIME, 256): ec.SECP256R1(),
+    (_PRIME, 384): ec.SECP384R1(),
+    (_PRIME, 521): ec.SECP521R1(),
+    (_BRAINPOOL, 256): ec.BrainpoolP256R1(),
+    (_BRAINPOOL, 384): ec.BrainpoolP384R1(),
+    (_BRAINPOOL, 512): ec.BrainpoolP512R1(),
+}
+"""The curves by type and bits of the prime: those that the library knows."""
+
+
+class PrivateSection(Layout, size=76):
+    """The private key section; associated data and the key follow."""
+
+    section = octets(0, 1)
+    length = octets(2, 2)
+    usage = octets(8, 1)
+    curve_type = octets(9, 1)
+    key_format = octets(10, 1)
+    prime_bits = octets(12, 2)
+    ibm_associated_length = octets(14, 2)
+    associated_length = octets(72, 2)
+    formatted_length = octets(74, 2)
+
+
+class AssociatedData(Layout, size=16):
+    """What the private section repeats about its key."""
+
+    length = octets(2, 2)
+    curve_type = octets(7, 1)
+    prime_bits = octets(8, 2)
+    usage = octets(10, 1)
+    key_format = octets(11, 1)
+
+
+class PublicSection(Layout, size=14):
+    """The public key section; the point follows, 04 before its coordinates."""
+
+    section = octets(0, 1)
+    length = octets(2, 2)
+    curve_type = octets(8, 1)
+    prime_bits = octets(10, 2)
+    point_length = octets(12, 2)
+
+
+class Curve(NamedTuple):
+    """A curve as tokens name it."""
+
+    curve_type: int
+    prime_bits: int
+
+    @property
+    def algorithm(self) -> ec.EllipticCurve:
+        """The library's curve; CcaError if it has none."""
+        try:
+            return CURVES[self]
+        except KeyError:
+            raise CcaError(Reason.KEY_TYPE) from None
+
+    @property
+    def size(self) -> int:
+        """Bytes of a coordinate or private key."""
+        return (self.prime_bits + 7) // 8
+
+
+def read_skeleton(token: bytes) -> tuple[Curve, int]:
+    """Curve and usage that a token without a key asks for."""
+    header, _ = take_section(parse_sections(token), PRIVATE, PrivateSection)
+    return Curve(header.curve_type, header.prime_bits), header.usage
+
+
+def read_private(token: bytes) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
+    """The clear private key in a token; CcaError if there is none or it does not fit its curve."""
+    header, content = take_section(parse_sections(token), PRIVATE, PrivateSection)
+    curve = Curve(header.curve_type, header.prime_bits)
+    key = content[header.associated_length : header.associated_length + header.formatted_length]
+    if header.key_format != _CLEAR or len(key) != curve.size:
+        raise CcaError(Reason.BAD_TOKEN)
+    try:
+        return curve, ec.derive_private_key(int.from_bytes(key, "big"), curve.algorithm)
+    except ValueError:
+        raise CcaError(Reason.BAD_DATA) from None
+
+
+def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
+    """The public key in a token; CcaError if there is none or it is no point of its curve."""
+    header, content = take_section(parse_sections(token), PUBLIC, PublicSection)
+    curve = Curve(header.curve_type, header.prime_bits)
+    point = content[: header.point_length]
+    if len(point) != 1 + 2 * curve.size or point[:1] != _UNCOMPRESSED:
+        raise CcaError(Reason.BAD_TOKEN)
+    try:
+        return curve, ec.EllipticCurvePublicKey.from_encoded_point(curve.algorithm, point)
+    except ValueError:
+        raise CcaError(Reason.BAD_DATA) from None
+
+
+def build_token(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A clear token with private and public section."""
+    numbers = key.private_numbers()
+    secret = numbers.private_value.to_bytes(curve.size, "big")
+    coordinates = (numbers.public_numbers.x, numbers.public_numbers.y)
+    point = _UNCOMPRESSED + b"".join(number.to_bytes(curve.size, "big") for number in coordinates)
+    private = PrivateSection(
+        section=PRIVATE,
+        length=_PRIVATE_HEADER_SIZE + _ASSOCIATED_SIZE + curve.size,
+        usage=usage,
+        curve_type=curve.curve_type,
+        key_format=_CLEAR,
+        prime_bits=curve.prime_bits,
+        ibm_associated_length=_ASSOCIATED_SIZE,
+        associated_length=_ASSOCIATED_SIZE,
+        formatted_length=curve.size,
+    )
+    associated = AssociatedData(
+        length=_ASSOCIATED_SIZE,
+        curve_type=curve.curve_type,
+        prime_bits=curve.prime_bits,
+        usage=usage,
+        key_format=_CLEAR,
+    )
+    public = PublicSection(
+        section=PUBLIC,
+        length=_PUBLIC_HEADER_SIZE + len(point),
+        curve_type=curve.curve_type,
+        prime_bits=curve.prime_bits,
+        point_length=len(point),
+    )
+    body = b"".join((bytes(private), bytes(associated), secret, bytes(public), point))
+    header = TokenHeader(token_type=EXTERNAL, length=TokenHeader.WIDTH // 8 + len(body))
+    return bytes(header) + body

@@ -1,0 +1,64 @@
+"""US and AU: secure keys re-wrapped for CPACF, as protected keys (hardware.md 4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.arch import Layout, octets, text
+from apmatrix.cards.cca.blocks import Part
+from apmatrix.cards.cca.errors import CcaError, Reason
+from apmatrix.cards.cca.tokens import open_cipher, open_data
+from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.masterkeys import KeySet
+
+if TYPE_CHECKING:
+    from apmatrix.cards.cca.verb import Verbs
+
+_ALGORITHM_AES: Final = 2
+_VERSION: Final = 1
+_PATTERN_TYPE: Final = 1
+_COMPLETE: Final = 3
+
+
+class ProtectedKeyBlock(Layout, size=142):
+    """What Linux takes a protected AES key from."""
+
+    version = octets(0, 1)
+    algorithm = octets(3, 1)
+    length = octets(8, 2)
+    key = text(10, 64)
+    attributes_length = octets(74, 2)
+    pattern_type = octets(109, 1)
+    pattern = text(110, 32)
+
+
+def unwrap_data(call: Call) -> Result:
+    """US: a DATA key as protected key."""
+    call.require()
+    return _protected(call, open_data(call.key_parts(1)[0].content, call.registers(KeySet.AES)))
+
+
+def unwrap_cipher(call: Call) -> Result:
+    """AU: a CIPHER key as protected key; refused if it is not marked exportable or not complete."""
+    call.require(b"EXPT-SK")
+    header, key = open_cipher(call.key_parts(1)[0].content, call.registers(KeySet.AES))
+    if not header.exportable or header.completeness != _COMPLETE:
+        raise CcaError(Reason.KEY_NOT_EXPORTABLE)
+    return _protected(call, key)
+
+
+def _protected(call: Call, key: bytes) -> Result:
+    wrapping_key = call.card.wrapping_key
+    protected = wrapping_key.wrap(key)
+    block = ProtectedKeyBlock(
+        version=_VERSION,
+        algorithm=_ALGORITHM_AES,
+        length=len(protected),
+        key=protected,
+        pattern_type=_PATTERN_TYPE,
+        pattern=wrapping_key.pattern,
+    )
+    return Result(vud=Part(0, bytes(block)).build())
+
+
+VERBS: Final[Verbs] = {b"US": unwrap_data, b"AU": unwrap_cipher}

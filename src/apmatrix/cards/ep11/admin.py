@@ -1,0 +1,52 @@
+"""Function 41: the administrative command for wrapping keys, of our own design (docs/administrative-commands.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
+from apmatrix.cards.ep11.info import query_domain
+from apmatrix.cards.masterkeys import KeySet, MasterKeyError, Registers
+from apmatrix.cards.vault import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apmatrix.cards.ep11.call import Call, Handlers
+
+_ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
+    b"IMPORT": lambda registers, key: registers.import_whole(key),
+    b"COMMIT": lambda registers, _: registers.commit(),
+    b"FINALIZE": lambda registers, _: registers.finalize(),
+    b"CLEAR": lambda registers, _: registers.clear(),
+    b"QUERY": lambda registers, _: registers,
+}
+
+
+def administer(call: Call) -> bytes:
+    """Do what the first string says, with the second as key; answers the domain information.
+
+    Ep11Error if the sender may not administer the domain, or the registers are not in the state needed.
+    """
+    action, key = (*call.strings(1), *call.command.strings[1:2], b"")[:2]
+    domain = call.command.domain
+    if domain not in call.control_domains:  # NQAP has checked it already; a card never trusts the way to it
+        raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
+    try:
+        if action in _ACTIONS:
+            call.card.keyring.change(domain, KeySet.WK, lambda registers: _ACTIONS[action](registers, key))
+        elif action == b"ZERO-DOM":
+            call.card.keyring.zeroize(domain)
+        elif action == b"ZERO-CRD" and call.card.keyring.within(call.control_domains):
+            call.card.keyring.zeroize()
+        else:
+            raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
+    except MasterKeyError:
+        raise Ep11Error(ReturnValue.WRONG_STATE) from None
+    except VaultError:
+        raise Ep11Error(ReturnValue.INTERNAL_ERROR) from None
+    return query_domain(call)
+
+
+FUNCTIONS: Final[Handlers] = {41: administer}
+"""The functions that need flag 80."""

@@ -1,0 +1,134 @@
+"""Functions 19, 20, 21, 33 and 34: AES keys generated, used, unwrapped and wrapped (hardware.md 4.5)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from apmatrix.arch import Layout, octets
+from apmatrix.cards.ep11.blob import ATTRIBUTE_PROTECTABLE, KEY_SIZES, Key, seal, unseal
+from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
+
+if TYPE_CHECKING:
+    from apmatrix.cards.ep11.call import Call, Handlers
+
+_AES_KEY_GEN: Final = 0x00001080
+_AES_CBC_PAD: Final = 0x00001085
+_CPACF_WRAP: Final = 0x80060001
+_BOOLEANS: Final = 0x00010000
+_ATTRIBUTE_KEY_TYPE: Final = 0x00000100
+_ATTRIBUTE_VALUE_LENGTH: Final = 0x00000161
+_TYPE_AES: Final = 0x1F
+_BLOCK: Final = 16
+_BLOCK_BITS: Final = 128
+_WORD: Final = 4
+_WRAPPED_AES: Final = 1
+_KEY_FIELD: Final = 64
+
+
+class AttributeHeader(Layout, size=12):
+    """The beginning of an attribute list: kind and number, which booleans are given, and their values."""
+
+    kind = octets(0, 4)
+    mask = octets(4, 4)
+    values = octets(8, 4)
+
+
+class WrappedKey(Layout, size=42):
+    """What Linux takes a protected key from; the key follows in a field of 64 bytes."""
+
+    version = octets(0, 2)
+    key_type = octets(18, 4)
+    bits = octets(22, 4)
+    size = octets(26, 8)
+
+
+def generate(call: Call) -> bytes:
+    """21: a random AES key with the given attributes."""
+    _, size, mechanism, attributes = call.strings(4)
+    if mechanism != _word(_AES_KEY_GEN):
+        raise Ep11Error(ReturnValue.MECHANISM_INVALID)
+    booleans, length = _attributes(attributes)
+    if length not in KEY_SIZES or length != int.from_bytes(size, "big"):
+        raise Ep11Error(ReturnValue.KEY_SIZE_RANGE)
+    return seal(Key(os.urandom(length), booleans), call.registers)
+
+
+def encrypt(call: Call) -> bytes:
+    """19: AES-CBC with padding."""
+    _, mechanism, blob, data = call.strings(4)
+    key, iv = unseal(blob, call.registers), _iv(mechanism, _AES_CBC_PAD)
+    padder = PKCS7(_BLOCK_BITS).padder()
+    padded = padder.update(data) + padder.finalize()
+    return Cipher(algorithms.AES(key.value), modes.CBC(iv)).encryptor().update(padded)
+
+
+def decrypt(call: Call) -> bytes:
+    """20: the reverse."""
+    _, mechanism, blob, data = call.strings(4)
+    key = unseal(blob, call.registers)
+    return _decrypt_padded(key, _iv(mechanism, _AES_CBC_PAD), data, ReturnValue.ENCRYPTED_DATA_INVALID)
+
+
+def unwrap(call: Call) -> bytes:
+    """34: a key that is encrypted under another one, as blob of its own."""
+    attributes, mechanism, kek, _, _, wrapped = call.strings(6)
+    booleans, length = _attributes(attributes)
+    unwrapping = unseal(kek, call.registers)
+    value = _decrypt_padded(unwrapping, _iv(mechanism, _AES_CBC_PAD), wrapped, ReturnValue.WRAPPED_KEY_INVALID)
+    if len(value) != length:
+        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
+    return seal(Key(value, booleans), call.registers)
+
+
+def wrap_for_cpacf(call: Call) -> bytes:
+    """33: a key re-wrapped under the processors' wrapping key; refused if its attributes do not allow that."""
+    _, mechanism, blob = call.strings(3)
+    if mechanism[:_WORD] != _word(_CPACF_WRAP):
+        raise Ep11Error(ReturnValue.MECHANISM_INVALID)
+    key = unseal(blob, call.registers)
+    if not key.attributes & ATTRIBUTE_PROTECTABLE:
+        raise Ep11Error(ReturnValue.KEY_UNEXTRACTABLE)
+    protected = call.card.wrapping_key.wrap(key.value)
+    header = WrappedKey(version=1, key_type=_WRAPPED_AES, bits=len(key.value) * 8, size=len(protected))
+    return bytes(header) + protected.ljust(_KEY_FIELD, b"\0")
+
+
+def _attributes(data: bytes) -> tuple[int, int]:
+    """Booleans and key length of an attribute list; Ep11Error if it is malformed or no AES key's."""
+    if len(data) < AttributeHeader.WIDTH // 8 or len(data) % _WORD:
+        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
+    header = AttributeHeader.parse(data)
+    words = [int.from_bytes(data[start : start + _WORD], "big") for start in range(12, len(data), _WORD)]
+    values = dict(zip(words[::2], words[1::2], strict=False))
+    if not header.kind & _BOOLEANS or values.get(_ATTRIBUTE_KEY_TYPE, _TYPE_AES) != _TYPE_AES:
+        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
+    return header.mask & header.values, values.get(_ATTRIBUTE_VALUE_LENGTH, 0)
+
+
+def _iv(mechanism: bytes, wanted: int) -> bytes:
+    iv = mechanism[_WORD:]
+    if mechanism[:_WORD] != _word(wanted) or len(iv) != _BLOCK:
+        raise Ep11Error(ReturnValue.MECHANISM_INVALID)
+    return iv
+
+
+def _decrypt_padded(key: Key, iv: bytes, data: bytes, error: ReturnValue) -> bytes:
+    if not data or len(data) % _BLOCK:
+        raise Ep11Error(ReturnValue.DATA_LENGTH_RANGE)
+    padded = Cipher(algorithms.AES(key.value), modes.CBC(iv)).decryptor().update(data)
+    unpadder = PKCS7(_BLOCK_BITS).unpadder()
+    try:
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        raise Ep11Error(error) from None
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(_WORD, "big")
+
+
+FUNCTIONS: Final[Handlers] = {19: encrypt, 20: decrypt, 21: generate, 33: wrap_for_cpacf, 34: unwrap}

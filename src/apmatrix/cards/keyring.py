@@ -1,0 +1,64 @@
+"""All master keys of one card, kept in its store."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+from apmatrix.cards.masterkeys import KeySet, Registers, from_record, to_record
+from apmatrix.cards.vault import VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.arch import Mask
+    from apmatrix.cards.vault import Store
+
+
+class Keyring:
+    """The registers of each domain of a card. A change is in the store before anyone can use it.
+
+    ``name`` is the card's in the store. VaultError if the store holds something else there.
+    """
+
+    def __init__(self, name: str, store: Store) -> None:
+        self._name = name
+        self._store = store
+        self._lock = threading.Lock()  # one change at a time; reading needs no lock, as contents are replaced
+        content = store.read(name)
+        try:
+            self._domains = {} if content is None else from_record(json.loads(content))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise VaultError(f"the stored keys of {name} are damaged; restore them from a backup") from None
+
+    def __repr__(self) -> str:
+        return f"<Keyring {self._name}>"
+
+    def registers(self, domain: int, key_set: KeySet) -> Registers:
+        """The registers of ``key_set`` in ``domain``; empty if nothing was ever loaded."""
+        found = self._domains.get(domain, {}).get(key_set)
+        return Registers(key_set) if found is None else found
+
+    def change(self, domain: int, key_set: KeySet, transition: Callable[[Registers], Registers]) -> Registers:
+        """Apply ``transition`` and keep the result; MasterKeyError if it refuses, VaultError if it cannot be kept."""
+        with self._lock:
+            before = self.registers(domain, key_set)
+            changed = transition(before)
+            if changed != before:
+                self._keep({**self._domains, domain: {**self._domains.get(domain, {}), key_set: changed}})
+            return changed
+
+    def zeroize(self, domain: int | None = None) -> None:
+        """Forget the keys of one domain, or of the whole card."""
+        with self._lock:
+            kept = {} if domain is None else {n: sets for n, sets in self._domains.items() if n != domain}
+            self._keep(kept)
+
+    def within(self, domains: Mask) -> bool:
+        """True if only ``domains`` have ever held keys."""
+        return all(domain in domains for domain in self._domains)
+
+    def _keep(self, domains: dict[int, dict[KeySet, Registers]]) -> None:
+        self._store.write(self._name, json.dumps(to_record(domains)).encode())
+        self._domains = domains

@@ -1,0 +1,181 @@
+"""Master keys: the registers of one domain and what can be done with them (hardware.md section 6).
+
+All of it is values: a transition returns the registers as they are afterwards, so that a card can put them
+into its store before it uses them. No key is ever shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from apmatrix.cards.errors import CardError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+V = TypeVar("V")
+
+_PATTERN_PREFIX: Final = b"\x01"
+
+
+class MasterKeyError(CardError):
+    """A register is not in the state that the command needs, or a key part is unfit; nothing has changed."""
+
+
+class KeySet(Enum):
+    """The sets of master keys, with the bytes of a key and of its verification pattern (hardware.md 6.1)."""
+
+    AES = ("AES", 32, 8)
+    APKA = ("APKA", 32, 8)
+    ASYM = ("ASYM", 24, 16)
+    WK = ("WK", 32, 32)
+
+    def __init__(self, label: str, key_size: int, pattern_size: int) -> None:
+        self.label = label
+        self.key_size = key_size
+        self.pattern_size = pattern_size
+
+
+CCA_SETS: Final = (KeySet.AES, KeySet.APKA, KeySet.ASYM)
+"""The sets of a CCA domain; WK is the one of an EP11 domain."""
+
+
+class NewState(Enum):
+    """How far the new register is. COMMITTED exists for EP11's wrapping key only."""
+
+    EMPTY = "empty"
+    PARTIAL = "partial"
+    FULL = "full"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """A key with its verification pattern."""
+
+    key: bytes = field(repr=False)
+    pattern: bytes
+
+    @classmethod
+    def of(cls, key_set: KeySet, key: bytes) -> MasterKey:
+        """The key with the leading bytes of a SHA-256 over it as pattern (hardware.md 6.3)."""
+        return cls(key, hashlib.sha256(_PATTERN_PREFIX + key).digest()[: key_set.pattern_size])
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """The registers of one set in one domain: new, current and old.
+
+    While the new one is partially full, its key is the XOR of the parts so far and has no pattern to show.
+    """
+
+    key_set: KeySet
+    new: MasterKey | None = None
+    new_state: NewState = NewState.EMPTY
+    current: MasterKey | None = None
+    old: MasterKey | None = None
+
+    def load_first(self, part: bytes) -> Registers:
+        """EMPTY → PARTIAL; MasterKeyError in any other state or for a part of the wrong length."""
+        return self._load(part, None, NewState.PARTIAL)
+
+    def load_middle(self, part: bytes) -> Registers:
+        """PARTIAL → PARTIAL: another part."""
+        return self._load(part, self._partial(), NewState.PARTIAL)
+
+    def load_last(self, part: bytes) -> Registers:
+        """PARTIAL → FULL: the last part; the pattern becomes visible."""
+        return self._load(part, self._partial(), NewState.FULL)
+
+    def import_whole(self, key: bytes) -> Registers:
+        """EMPTY → FULL with one key: how EP11 imports its wrapping key (there called uncommitted)."""
+        return self._load(key, None, NewState.FULL)
+
+    def commit(self) -> Registers:
+        """FULL → COMMITTED (EP11)."""
+        self._require(NewState.FULL)
+        return replace(self, new_state=NewState.COMMITTED)
+
+    def clear(self) -> Registers:
+        """Empty the new register."""
+        return replace(self, new=None, new_state=NewState.EMPTY)
+
+    def set(self) -> Registers:
+        """FULL: the current key becomes the old one, the new one current (CCA)."""
+        self._require(NewState.FULL)
+        return Registers(self.key_set, current=self.new, old=self.current)
+
+    def finalize(self) -> Registers:
+        """COMMITTED: the new key becomes the current one; what the previous one wrapped is lost (EP11)."""
+        self._require(NewState.COMMITTED)
+        return Registers(self.key_set, current=self.new)
+
+    def opener(self, pattern: bytes) -> MasterKey | None:
+        """The current or the old key, whichever ``pattern`` names: what a secure key can be opened with."""
+        for candidate in (self.current, self.old):
+            if candidate is not None and hmac.compare_digest(candidate.pattern[: len(pattern)], pattern):
+                return candidate
+        return None
+
+    def _partial(self) -> MasterKey:
+        self._require(NewState.PARTIAL)
+        assert self.new is not None
+        return self.new
+
+    def _load(self, part: bytes, before: MasterKey | None, state: NewState) -> Registers:
+        if before is None:
+            self._require(NewState.EMPTY)
+        if len(part) != self.key_set.key_size:
+            raise MasterKeyError(
+                f"a part of the {self.key_set.label} master key has {self.key_set.key_size} bytes, not {len(part)}"
+            )
+        key = part if before is None else bytes(a ^ b for a, b in zip(part, before.key, strict=True))
+        return replace(self, new=MasterKey.of(self.key_set, key), new_state=state)
+
+    def _require(self, state: NewState) -> None:
+        if self.new_state is not state:
+            raise MasterKeyError(
+                f"the new {self.key_set.label} master key register is {self.new_state.value}, "
+                f"the command needs it {state.value}"
+            )
+
+
+def to_record(registers: Mapping[int, Mapping[KeySet, Registers]]) -> dict[str, object]:
+    """The registers of all domains for a store, as plain values."""
+    return {
+        str(domain): {
+            key_set.label: {
+                "new": _hex(content.new),
+                "new_state": content.new_state.value,
+                "current": _hex(content.current),
+                "old": _hex(content.old),
+            }
+            for key_set, content in sets.items()
+        }
+        for domain, sets in registers.items()
+    }
+
+
+def from_record(record: Mapping[str, Mapping[str, Mapping[str, str | None]]]) -> dict[int, dict[KeySet, Registers]]:
+    """The reverse of :func:`to_record`; ValueError or KeyError for anything else."""
+    labels = {key_set.label: key_set for key_set in KeySet}
+    return {
+        int(domain): {labels[label]: _registers(labels[label], content) for label, content in sets.items()}
+        for domain, sets in record.items()
+    }
+
+
+def _registers(key_set: KeySet, content: Mapping[str, str | None]) -> Registers:
+    def key(name: str) -> MasterKey | None:
+        text = content[name]
+        return None if text is None else MasterKey.of(key_set, bytes.fromhex(text))
+
+    return Registers(key_set, key("new"), NewState(content["new_state"]), key("current"), key("old"))
+
+
+def _hex(key: MasterKey | None) -> str | None:
+    return None if key is None else key.key.hex()

@@ -1,0 +1,173 @@
+"""Where a card keeps its keys when the machine is off: encrypted files that are old or new, never half.
+
+A file is a header (magic, derivation, salt, nonce) and the content under AES-256-GCM; header and name are
+authenticated, so that a file cannot stand in for another card's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from apmatrix.arch import Layout, text
+from apmatrix.cards.errors import CardError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAGIC: Final = b"apmatrix-keys\x01"
+_SCRYPT: Final = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 1 << 26, "dklen": 32}
+_SHORTEST_KEY_FILE: Final = 32
+_FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+class VaultError(CardError):
+    """Keys cannot be read or kept; the text names the file and what to do."""
+
+
+class Store(ABC):
+    """Keeps named contents."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """The content last written under ``name``, or None."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Keep ``content``; when this returns, it survives a kill."""
+
+
+class MemoryStore(Store):
+    """Keeps contents as long as the process lives: the default without a state directory."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore of {len(self._contents)}>"
+
+    def read(self, name: str) -> bytes | None:
+        """The content, or None."""
+        return self._contents.get(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep it."""
+        self._contents[name] = content
+
+
+class _Header(Layout, size=48):
+    magic = text(0, 16)
+    salt = text(16, 16)
+    nonce = text(32, 16)
+
+
+_HEADER_SIZE: Final = 48
+_NONCE_SIZE: Final = 12
+
+
+class Vault(Store):
+    """A directory of encrypted files, opened with a passphrase or a key file (exactly one of them).
+
+    The directory is made, for its owner only, if it is missing. VaultError if the key file cannot be read
+    or is shorter than 32 bytes, or for an empty passphrase.
+    """
+
+    def __init__(self, directory: Path, *, passphrase: str | None = None, key_file: Path | None = None) -> None:
+        if (passphrase is None) == (key_file is None):
+            raise VaultError("a vault is opened with either a passphrase or a key file")
+        self._directory = directory
+        self._derive = _from_key_file(key_file) if key_file else _from_passphrase(passphrase or "")
+        self._ciphers: dict[bytes, AESGCM] = {}  # by salt, as a derivation takes time on purpose
+        self._salt = os.urandom(16)
+        self._lock = threading.Lock()  # one writer at a time
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def __repr__(self) -> str:
+        return f"<Vault {self._directory}>"
+
+    def read(self, name: str) -> bytes | None:
+        """The content, or None; VaultError if the secret is the wrong one or the file is damaged."""
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if len(data) < _HEADER_SIZE or _Header.parse(data).magic.rstrip(b"\0") != _MAGIC:
+            raise VaultError(f"{path}: this is no file of keys; move it away to start with empty cards")
+        header, sealed = data[:_HEADER_SIZE], data[_HEADER_SIZE:]
+        fields = _Header.parse(header)
+        with self._lock:
+            self._salt = fields.salt
+            cipher = self._cipher(fields.salt)
+        try:
+            return cipher.decrypt(fields.nonce[:_NONCE_SIZE], sealed, header + name.encode())
+        except InvalidTag:
+            raise VaultError(
+                f"{path}: cannot be opened: the passphrase or key file is another one, or the file is damaged"
+            ) from None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep ``content``; VaultError if the directory cannot be written."""
+        path = self._path(name)
+        with self._lock:
+            nonce = os.urandom(_NONCE_SIZE)
+            header = bytes(_Header(magic=_MAGIC, salt=self._salt, nonce=nonce))
+            sealed = self._cipher(self._salt).encrypt(nonce, content, header + name.encode())
+            try:
+                replace_file(path, header + sealed)
+            except OSError as error:
+                raise VaultError(f"{path}: the card's keys cannot be kept: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of a file of keys")
+        return self._directory / name
+
+    def _cipher(self, salt: bytes) -> AESGCM:
+        if salt not in self._ciphers:
+            self._ciphers[salt] = AESGCM(self._derive(salt))
+        return self._ciphers[salt]
+
+
+def _from_passphrase(passphrase: str) -> Callable[[bytes], bytes]:
+    if not passphrase:
+        raise VaultError("the passphrase of the keys is empty")
+    return lambda salt: hashlib.scrypt(passphrase.encode(), salt=salt, **_SCRYPT)
+
+
+def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        raise VaultError(f"{path}: the key file cannot be read: {error.strerror}") from error
+    if len(secret) < _SHORTEST_KEY_FILE:
+        raise VaultError(f"{path}: a key file has at least {_SHORTEST_KEY_FILE} bytes, best from /dev/urandom")
+    return lambda salt: hashlib.blake2b(secret, digest_size=32, salt=salt, person=b"apmatrix-keys").digest()
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Make ``data`` the content of ``path``: whoever reads it, even after a crash, finds the old or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

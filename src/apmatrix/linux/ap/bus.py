@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.zcrypt import Zcrypt
 
 POLL_TIMEOUT = 250_000
 """Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
@@ -79,6 +80,7 @@ class ApBus(Bus):
         self.level = system.level
         self.log = system.log
         self.policy = system.policy
+        self._system = system
         self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
         self.apmask = masks.full(apmask)
         self.aqmask = masks.full(aqmask)
@@ -116,6 +118,11 @@ class ApBus(Bus):
     def fetch_info(self) -> Configuration:
         """The level's configuration now; all zero without QCI."""
         return self.machine.qci(self.level) if self.qci_supported else Configuration()
+
+    @property
+    def zcrypt(self) -> Zcrypt:
+        """What sends requests through the host's queues."""
+        return self._system.zcrypt
 
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""

@@ -12,10 +12,12 @@ from apmatrix.linux.ap.card import ApCard
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.linux.errors import BadValue, NoDevice
+from apmatrix.linux.zcrypt import cca_info, ep11_info
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.bus import ApBus
     from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 OLDEST_GENERATION_TYPE = 6  # CEX4 is hardware type 10
 
@@ -28,6 +30,10 @@ def mode_of(card: ApCard) -> Mode | None:
     if functions.coprocessor:
         return Mode.CCA
     return Mode.EP11 if functions.ep11 else None
+
+
+def _zcrypt(card: ApCard) -> Zcrypt:
+    return card.bus.zcrypt
 
 
 def _switch(value: Written) -> bool:
@@ -72,6 +78,48 @@ def card_load(card: ApCard) -> str:
     return f"{card.load}\n"
 
 
+def _is_cca(device: ApCard | ApQueue) -> bool:
+    return mode_of(device if isinstance(device, ApCard) else device.card) is Mode.CCA
+
+
+def _is_ep11(device: ApCard | ApQueue) -> bool:
+    return mode_of(device if isinstance(device, ApCard) else device.card) is Mode.EP11
+
+
+def _tells(device: ApCard | ApQueue) -> bool:
+    return _is_cca(device) or _is_ep11(device)
+
+
+@CARD_DRIVER.show("serialnr", when=_tells)
+def serial_number(card: ApCard) -> str:
+    """The card's serial number, by asking it; empty if it does not tell."""
+    if _is_cca(card):
+        return f"{cca_info.serial_number(_zcrypt(card), card)}\n"
+    info = ep11_info.card_info(_zcrypt(card), card)
+    return f"{info.serial.decode('latin-1') if info else ''}\n"
+
+
+@CARD_DRIVER.show("API_ordinalnr", when=_is_ep11)
+def api_ordinal_number(card: ApCard) -> str:
+    """The EP11 API version."""
+    info = ep11_info.card_info(_zcrypt(card), card)
+    return f"{info.api_ordinal if info else ''}\n"
+
+
+@CARD_DRIVER.show("FW_version", when=_is_ep11)
+def firmware_version(card: ApCard) -> str:
+    """The EP11 firmware version."""
+    info = ep11_info.card_info(_zcrypt(card), card)
+    return f"{info.firmware_major}.{info.firmware_minor}\n" if info else "\n"
+
+
+@CARD_DRIVER.show("op_modes", when=_is_ep11)
+def card_operation_modes(card: ApCard) -> str:
+    """The EP11 operation modes."""
+    info = ep11_info.card_info(_zcrypt(card), card)
+    return f"{ep11_info.mode_names(info.operation_modes) if info else ''}\n"
+
+
 QUEUE_DRIVER: AttributeGroup[ApQueue] = AttributeGroup()
 
 
@@ -105,6 +153,21 @@ def store_queue_online(queue: ApQueue, value: Written) -> None:
 def queue_load(queue: ApQueue) -> str:
     """The relative cost of what the queue is doing."""
     return f"{queue.load}\n"
+
+
+@QUEUE_DRIVER.show("mkvps", when=_tells)
+def master_key_patterns(queue: ApQueue) -> str:
+    """The verification patterns of the domain's master keys, by asking the card."""
+    if _is_cca(queue):
+        return cca_info.master_key_patterns(_zcrypt(queue.card), queue)
+    return ep11_info.wrapping_key_patterns(ep11_info.domain_info(_zcrypt(queue.card), queue))
+
+
+@QUEUE_DRIVER.show("op_modes", when=_is_ep11)
+def queue_operation_modes(queue: ApQueue) -> str:
+    """The EP11 operation modes of the domain."""
+    info = ep11_info.domain_info(_zcrypt(queue.card), queue)
+    return f"{ep11_info.mode_names(info.operation_modes) if info else ''}\n"
 
 
 class Cex4CardDriver(ApBusDriver):

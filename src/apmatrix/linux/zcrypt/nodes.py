@@ -1,0 +1,181 @@
+"""zcrypt device nodes: ``/dev/z90crypt``, and more of them with masks of their own (hardware.md 5.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from apmatrix.linux import masks
+from apmatrix.linux.core import AttributeGroup, ChangeKind, KObject, Link, Written
+from apmatrix.linux.errors import BadValue, Exists, Failed, InUse
+from apmatrix.linux.zcrypt.perms import Permissions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.linux.ap import ApBus
+    from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.linux.core.sysfs import Node
+    from apmatrix.linux.system import LinuxSystem
+
+MAJOR: Final = 250
+"""Major number of the extra nodes; the real kernel takes a free one."""
+
+MISC_MAJOR, DEFAULT_MINOR = 10, 61
+MOST_NODES: Final = 256
+LONGEST_NAME: Final = 31
+
+MaskName = Literal["ioctls", "adapters", "domains", "administered"]
+
+NODE: AttributeGroup[ZcryptNode] = AttributeGroup()
+
+
+def _declare_mask(file: str, field: MaskName) -> None:
+    """A mask attribute of a node, with the grammar of the bus masks."""
+
+    @NODE.show(file)
+    def show(node: ZcryptNode) -> str:
+        return f"{getattr(node.permissions, field)}\n"
+
+    @NODE.store(file)
+    def store(node: ZcryptNode, value: Written) -> None:
+        setattr(node.permissions, field, masks.parse(value.text, getattr(node.permissions, field)))
+
+
+_declare_mask("ioctlmask", "ioctls")
+_declare_mask("apmask", "adapters")
+_declare_mask("aqmask", "domains")
+_declare_mask("admask", "administered")
+
+DEVICE_NODE: AttributeGroup[DeviceNode] = AttributeGroup()
+
+
+@DEVICE_NODE.show("dev")
+def show_device_number(node: DeviceNode) -> str:
+    """Major and minor number."""
+    return f"{node.major}:{node.minor}\n"
+
+
+@DEVICE_NODE.show("uevent")
+def show_uevent(node: DeviceNode) -> str:
+    """What udev gets to know."""
+    return "".join(f"{key}={value}\n" for key, value in node.env())
+
+
+class DeviceNode(KObject):
+    """A device with a node in /dev. ``opens`` counts who has it open, ``mode`` are the node's permission bits."""
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DEVICE_NODE,)
+
+    def __init__(self, system: LinuxSystem, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
+        super().__init__(system.sysfs, f"devices/virtual/{kind}", name)
+        self.kind = kind
+        self.major, self.minor = number
+        self.mode = mode
+        self.opens = 0
+
+    def names(self) -> Iterator[str]:
+        """Attributes and the class."""
+        yield from super().names()
+        yield "subsystem"
+
+    def lookup(self, name: str) -> Node | None:
+        """The entry of that name."""
+        return Link(f"class/{self.kind}") if name == "subsystem" else super().lookup(name)
+
+    def env(self) -> Iterator[tuple[str, str]]:
+        """The variables of its uevents."""
+        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)), ("DEVNAME", self.name))
+
+
+class DefaultNode(DeviceNode):
+    """``/dev/z90crypt``: its masks are the bus's."""
+
+    def __init__(self, system: LinuxSystem) -> None:
+        super().__init__(system, "misc", "z90crypt", (MISC_MAJOR, DEFAULT_MINOR), 0o666)
+        self._bus: ApBus = system.ap
+
+    @property
+    def permissions(self) -> Permissions:
+        """All ioctls, and the queues that the bus masks leave to the host."""
+        everything = Permissions.everything()
+        everything.adapters, everything.domains = self._bus.apmask, self._bus.aqmask
+        return everything
+
+
+class ZcryptNode(DeviceNode):
+    """A node made by ``/sys/class/zcrypt/create``: nothing is allowed until its masks say so."""
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*DeviceNode.GROUPS, NODE)
+
+    def __init__(self, system: LinuxSystem, name: str, minor: int) -> None:
+        super().__init__(system, "zcrypt", name, (MAJOR, minor), 0o600)
+        self.permissions = Permissions()
+
+
+CLASS: AttributeGroup[ZcryptClass] = AttributeGroup()
+
+
+@CLASS.store("create")
+def create(kind: ZcryptClass, value: Written) -> None:
+    """Make a node; without a name the kernel finds one."""
+    kind.create(value.text.strip())
+
+
+@CLASS.store("destroy")
+def destroy(kind: ZcryptClass, value: Written) -> None:
+    """Take a node away."""
+    kind.destroy(value.text.strip())
+
+
+class ZcryptClass(KObject):
+    """``/sys/class/zcrypt``, and all device nodes of the system: ``nodes`` by name."""
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CLASS,)
+
+    def __init__(self, system: LinuxSystem) -> None:
+        super().__init__(system.sysfs, "class", "zcrypt")
+        self._system = system
+        root = system.sysfs.root
+        root.below("class").entries["zcrypt"] = self
+        self._devices = root.below("devices/virtual/zcrypt")
+        default = DefaultNode(system)
+        root.below("devices/virtual/misc").entries[default.name] = default
+        root.below("class/misc").entries[default.name] = Link(default.path)
+        self.nodes: dict[str, DefaultNode | ZcryptNode] = {default.name: default}
+        system.uevents.emit("add", f"/{default.path}", "misc", default.env())
+
+    def _extra(self) -> list[ZcryptNode]:
+        return [node for node in self.nodes.values() if isinstance(node, ZcryptNode)]
+
+    def create(self, name: str) -> ZcryptNode:
+        """A new node; Refused EINVAL for a bad name, EEXIST, ENOSPC if there are 256."""
+        taken = {node.minor for node in self._extra()}
+        minor = next((number for number in range(MOST_NODES) if number not in taken), None)
+        if minor is None:
+            raise Failed(f"there are {MOST_NODES} zcrypt nodes already", number=errno.ENOSPC)
+        name = name or f"zcrypt_{minor}"
+        if len(name) > LONGEST_NAME or "/" in name:
+            raise BadValue(f"{name!r} is no name for a node", remedy=f"use at most {LONGEST_NAME} characters")
+        if name in self.nodes:
+            raise Exists(f"there is a node {name} already", holder=name, remedy="choose another name")
+        node = ZcryptNode(self._system, name, minor)
+        self.nodes[name] = node
+        self._devices.entries[name] = node
+        self._system.sysfs.changed(ChangeKind.ADDED, node.parent_path, name)
+        self.add_child(name, Link(node.path))
+        self._system.uevents.emit("add", f"/{node.path}", "zcrypt", node.env())
+        return node
+
+    def destroy(self, name: str) -> None:
+        """Remove a node; Refused ENOENT, EBUSY while somebody has it open."""
+        node = self.nodes.get(name)
+        if not isinstance(node, ZcryptNode):
+            raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
+        if node.opens:
+            raise InUse(f"node {name} is open", holder=name, remedy="end the programs that use it")
+        del self.nodes[name], self._devices.entries[name]
+        node.alive = False
+        self._system.sysfs.changed(ChangeKind.REMOVED, node.parent_path, name)
+        self.remove_child(name)
+        self._system.uevents.emit("remove", f"/{node.path}", "zcrypt", node.env())

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
+from apmatrix.config import counted
 from apmatrix.emulation import Emulation
 from apmatrix.emulation import explain as explain_queue
 
@@ -60,28 +61,31 @@ def explain(ctx: click.Context, file: str, guest: str, apqn: Apqn | None, as_jso
 
 def _print_steps(explanation: Explanation) -> None:
     out = console()
-    answer = "yes" if explanation.has else f"no: {explanation.reason.text}"
+    answer = "Yes." if explanation.has else f"No: {explanation.reason.text}."
     out.print(Text(f"Does {explanation.guest} have {explanation.apqn}? {answer}\n"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("", "where", "what", "", "rule"):
-        table.add_column(title, overflow="fold")
+    for title in ("", "where", "what", "why", "rule"):
+        table.add_column(title, overflow="fold", no_wrap=title in ("", "what"))
     for step in explanation.steps:
-        verdict = Text("yes", "green") if step.passes else Text("no", "red")
-        table.add_row(verdict, step.where, step.subject, step.text, step.rule)
+        table.add_row(_verdict(step.passes), step.where, step.subject, step.text, step.rule)
     out.print(table)
 
 
 def _print_queues(guest: str, explanations: list[Explanation]) -> None:
     out = console()
     if not explanations:
-        out.print(Text(f"{guest} is given no queue: it needs adapters and domains"))
+        out.print(Text(f"{guest} is given no queue: it needs adapters and domains."))
         return
     has = sum(explanation.has for explanation in explanations)
-    out.print(Text(f"{guest} has {has} of the {len(explanations)} queues that the file gives it\n"))
+    out.print(Text(f"{guest} has {has} of the {counted(len(explanations), 'queue')} that the file gives it.\n"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("queue", "", "where", "reason"):
+    for title in ("queue", "", "where", "why"):
         table.add_column(title, overflow="fold")
     for explanation in explanations:
-        verdict = Text("yes", "green") if explanation.has else Text("no", "red")
-        table.add_row(str(explanation.apqn), verdict, explanation.reason.where, explanation.reason.text)
+        reason = explanation.reason
+        table.add_row(str(explanation.apqn), _verdict(explanation.has), reason.where, reason.text)
     out.print(table)
+
+
+def _verdict(passes: bool) -> Text:
+    return Text("yes", "green") if passes else Text("no", "red")

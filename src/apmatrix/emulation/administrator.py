@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apmatrix.arch import ALL_BITS, Mask
+
 if TYPE_CHECKING:
     from apmatrix.arch import ApmatrixError, ResponseCode
     from apmatrix.linux import LinuxSystem
@@ -61,6 +63,11 @@ class Administrator:
     def read(self, path: str) -> str:
         """What ``cat /sys/path`` prints, without the last newline; OSError as the kernel gives it."""
         return self.linux.sysfs.read(path).decode().removesuffix("\n")
+
+    def mask(self, attribute: str) -> Mask:
+        """A mask of the AP bus; all ones where the system does not know it, for want of QCI."""
+        text = self.read(f"bus/ap/{attribute}")
+        return ALL_BITS if text == "not supported" else Mask.parse_hex(text)
 
     def _action(self, path: str, text: str) -> str:
         """``assign_domain 6 for guest2's mdev``; what the shell would be told, for other files."""

@@ -118,10 +118,14 @@ class Emulation:
     def close(self) -> None:
         """Stop all guests, the innermost first, and the machine."""
         for guest in reversed(tuple(self.guests())):
-            if guest.vm is not None:
-                guest.vm.stop()
-                guest.vm = guest.system = None
+            self.stop_guest(guest)
         self.machine.close()
+
+    def stop_guest(self, guest: Guest) -> None:
+        """Stop a guest with all that runs in it; its mdev stays. Nothing happens if it does not run."""
+        if guest.vm is not None:
+            guest.vm.stop()
+            guest.vm = guest.system = None
 
     def systems(self) -> Iterator[System]:
         """All running systems, a host before its guests."""
@@ -158,9 +162,10 @@ class Emulation:
             if guest.refusal:
                 self.refusals.append(guest.refusal)
             elif file.start:
-                self._start_guest(guest)
+                self.start_guest(guest)
 
-    def _start_guest(self, guest: Guest) -> None:
+    def start_guest(self, guest: Guest) -> None:
+        """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""
         host = guest.file.host
         guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
         guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from apmatrix.emulation.bringup import Emulation, Guest, System
 
+LONGEST_MATRIX = 4094
+"""Length from which on Linux may have cut the text of a matrix (MTX-41)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -125,7 +128,7 @@ def _device(system: System, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step
 
 def _ownership(system: System, apqn: Apqn) -> Step:
     """Masks, or the override if there is one: who may bind the queue."""
-    apmask, aqmask = (Mask.parse_hex(system.admin.read(f"bus/ap/{name}")) for name in ("apmask", "aqmask"))
+    apmask, aqmask = system.admin.mask("apmask"), system.admin.mask("aqmask")
     device = f"bus/ap/devices/{apqn}/driver_override"
     override = system.admin.read(device) if str(apqn) in system.linux.sysfs.list("bus/ap/devices") else ""
     if override:
@@ -163,16 +166,17 @@ def _assignment(system: System, guest: Guest, apqn: Apqn) -> Step:
 def _filter(system: System, guest: Guest, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
     """Linux hands on whole adapters: one queue that is not there costs all of the adapter's."""
     assigned = assigned_matrix(guest)
-    shown = Matrix() if guest.refusal else _lines(system.admin.read(f"{guest.mdev}/guest_matrix"))
-    passes = apqn in (guest.vm.level.matrix if guest.vm else shown)
+    passes = apqn in _handed_on(guest)
     if passes:
         text = f"every queue that {guest.file.name} is assigned on adapter {apqn.adapter} is bound to vfio_ap"
+    elif apqn not in assigned:
+        text = "what is not assigned is not handed on"
     else:
-        usage = Mask.parse_hex(system.admin.read("bus/ap/ap_usage_domain_mask"))
-        row = (Apqn(apqn.adapter, domain) for domain in assigned.aqm & usage)
+        domains = assigned.aqm & system.admin.mask("ap_usage_domain_mask")
+        row = (Apqn(apqn.adapter, domain) for domain in domains)
         missing = [other for other in row if drivers.get(other) != GUEST_DRIVER]
         text = f"adapter {apqn.adapter} with domain {apqn.domain} is not handed on"
-        if missing and apqn.adapter in assigned.apm:
+        if missing:
             text += f": {listed(missing)} is not bound to vfio_ap, and that costs the whole adapter"
     return Step(system.name, "filter", passes, text, "MTX-50")
 
@@ -189,8 +193,8 @@ def _answer(emulation: Emulation, system: System, apqn: Apqn) -> Step:
     status, _ = emulation.machine.tapq(level, apqn)
     effective = apqn in level.effective
     text = (
-        f"the AND of all {level.depth} levels {'has' if effective else 'does not have'} the queue; "
-        f"TAPQ answers response code {described(status.response_code)}"
+        f"the AND of all {level.depth} levels {'has' if effective else 'does not have'} the queue, "
+        f"TAPQ answers {described(status.response_code)}"
     )
     return Step(system.name, "effective", effective, text, "KVM-40")
 
@@ -207,7 +211,11 @@ def _has(matrix: Matrix, apqn: Apqn) -> str:
     return f"has adapter {apqn.adapter} and domain {apqn.domain}"
 
 
-def _lines(text: str) -> Matrix:
-    """The matrix that a ``guest_matrix`` file shows; lines with an adapter or a domain only have no queue."""
+def _handed_on(guest: Guest) -> Matrix:
+    """What is left of a guest's matrix after the filter."""
+    text = "" if guest.refusal else guest.host.admin.read(f"{guest.mdev}/guest_matrix")
+    if guest.vm is not None and len(text) >= LONGEST_MATRIX:
+        return guest.vm.level.matrix
+    # Lines with an adapter or a domain only have no queue.
     apqns = [Apqn.parse(line) for line in text.split("\n") if len(line) == len("05.00ab")]
     return Matrix(Mask.of(*(apqn.adapter for apqn in apqns)), Mask.of(*(apqn.domain for apqn in apqns)))

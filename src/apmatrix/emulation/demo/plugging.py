@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Apqn, Mode, ResponseCode
+from apmatrix.arch import Apqn, ResponseCode
 from apmatrix.config import counted
-from apmatrix.emulation.demo.traffic import verdict
 from apmatrix.emulation.look import assigned_matrix
-from apmatrix.emulation.programs import TIMEOUT, Program
-from apmatrix.emulation.rsa import RsaRequest
+from apmatrix.emulation.programs import Program
+from apmatrix.emulation.rsa import Question
 
 if TYPE_CHECKING:
     from apmatrix.emulation.bringup import Emulation, Guest, System
     from apmatrix.emulation.demo.report import Report
     from apmatrix.emulation.rsa import RsaKey
+
+
+PATIENCE = 20.0
+"""Seconds after which a program that should go on is given up; a card answers in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ def _plan(emulation: Emulation) -> _Plan | None:
     running = [guest for guest in emulation.guests() if guest.system is not None]
     for guest in sorted(running, key=lambda guest: -len(guest.names)):
         assert guest.system is not None
-        program = Program(guest.system)
-        queues = [apqn for apqn in program.queues() if program.mode(apqn) is not Mode.EP11]
+        queues = Program(guest.system).rsa_queues()
         top = next(other for other in running if other.names == guest.names[:2])
         for axis, kind in ((0, "adapter"), (1, "domain")):
             others = [apqn for apqn in queues if apqn[axis] != queues[0][axis]]
@@ -74,7 +75,7 @@ def _plan(emulation: Emulation) -> _Plan | None:
 def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/unassign_{plan.kind}"
     refusal = plan.top.host.admin.write(path, str(plan.number))
-    report.line(f"unplug {what}: echo {plan.number} > {path}")
+    report.line(f"        unplug {what}: echo {plan.number} > /sys/{path}")
     status, _ = emulation.machine.tapq(plan.user.linux.level, plan.leaving)
     gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(plan.top)
     report.check(
@@ -86,9 +87,9 @@ def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> Non
 def _plug(plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/assign_{plan.kind}"
     refusal = plan.top.host.admin.write(path, str(plan.number))
-    report.line(f"plug {what}: echo {plan.number} > {path}")
+    report.line(f"        plug {what}: echo {plan.number} > /sys/{path}")
     _scan_below(plan.top.host)
-    back = plan.leaving in Program(plan.user).queues()
+    back = plan.leaving in Program(plan.user).rsa_queues()
     report.check(f"{plan.user.name} found {plan.leaving} again", passed=refusal is None and back)
 
 
@@ -127,12 +128,11 @@ class _Stream:
         """Wait for two more right results; False if they do not come."""
         with self._changed:
             wanted = self.right + 2
-            return self._changed.wait_for(lambda: self.right >= wanted, TIMEOUT)
+            return self._changed.wait_for(lambda: self.right >= wanted, PATIENCE)
 
     def _run(self) -> None:
         while not self._stop:
-            request = RsaRequest(self._key, secrets.randbelow(self._key.n), crt=True)
-            trouble = verdict(self._program, self._apqn, request)
+            trouble = self._program.trouble(self._apqn, Question.random(self._key, crt=True))
             with self._changed:
                 if trouble:
                     self.troubles.append(trouble)

@@ -44,8 +44,7 @@ def try_what_is_refused(emulation: Emulation, report: Report) -> int:
     before = look(emulation)
     admin = Administrator(host.name, host.linux)
     admin.mdevs = {**host.admin.mdevs, SCRATCH: "a new mdev"}
-    usable = host.linux.sysfs.list(MATRIX) if host.guests else []
-    if usable:
+    if host.linux.vfio_ap is not None:
         refusals += sum(_try(admin, attempt, report) for attempt in _attempts(host))
     refusals += _second_profile(emulation, host, report)
     report.check("nothing changed by all that", passed=look(emulation) == before)
@@ -95,9 +94,8 @@ def _taken(host: System, mdev: str) -> Iterator[Attempt]:
         ((f"{mdev}/assign_adapter", str(apqn.adapter)),),
     )
     for attribute, number in (("apmask", apqn.adapter), ("aqmask", apqn.domain)):
-        path = f"bus/ap/{attribute}"
-        if number not in Mask.parse_hex(host.admin.read(path)):
-            yield Attempt(f"{apqn} back to the host", path, f"+{number}", "EBUSY")
+        if number not in host.admin.mask(attribute):
+            yield Attempt(f"{apqn} back to the host", f"bus/ap/{attribute}", f"+{number}", "EBUSY")
     override = f"bus/ap/devices/{apqn}/driver_override"
     yield Attempt("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
     if queue_drivers(host).get(apqn) == GUEST_DRIVER:
@@ -113,7 +111,7 @@ def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
 
 def _host_owned(host: System, mdev: str) -> Iterator[Attempt]:
     """A queue that the masks give to the host."""
-    apmask, aqmask = (Mask.parse_hex(host.admin.read(f"bus/ap/{name}")) for name in ("apmask", "aqmask"))
+    apmask, aqmask = host.admin.mask("apmask"), host.admin.mask("aqmask")
     limit = int(host.admin.read("bus/ap/ap_max_adapter_id"))
     adapters = apmask & Mask.up_to(limit)
     if adapters and aqmask:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 KEY_BITS = 2048
 
 
-def tour(emulation: Emulation, report: Report) -> None:
-    """Show and check a machine that was brought up; the report has the verdicts."""
-    key = RsaKey.generate(KEY_BITS)
+def tour(emulation: Emulation, report: Report, key: RsaKey | None = None) -> None:
+    """Show and check a machine that was brought up; the report has the verdicts. By default with a new key."""
+    key = key or RsaKey.generate(KEY_BITS)
     show_views(emulation, report)
     results = send_through_all(emulation, key, report)
     intrude(emulation, key, report)

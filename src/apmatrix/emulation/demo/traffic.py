@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import ApmatrixError, Mode
+from apmatrix.arch import Mode
 from apmatrix.config import counted
 from apmatrix.emulation.programs import Program
-from apmatrix.emulation.rsa import RsaRequest
+from apmatrix.emulation.rsa import Question
 
 if TYPE_CHECKING:
-    from apmatrix.arch import Apqn
-    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.emulation.bringup import Emulation
     from apmatrix.emulation.demo.report import Report
     from apmatrix.emulation.rsa import RsaKey
 
@@ -28,45 +26,26 @@ def send_through_all(emulation: Emulation, key: RsaKey, report: Report) -> int:
     with ThreadPoolExecutor(PROGRAMS) as pool:
         for system in emulation.systems():
             program = Program(system)
-            queues = program.queues()
-            if queues:
-                rsa_queues = [apqn for apqn in queues if program.mode(apqn) is not Mode.EP11]
-                right += _send(program, rsa_queues, key, pool, report)
-            if len(queues) and len(rsa_queues) < len(queues):
-                report.line(f"{system.name}: {len(queues) - len(rsa_queues)} EP11 queues take no clear keys")
+            right += _send(program, key, pool, report)
+            if ep11 := len(program.queues(Mode.EP11)):
+                report.line(f"        {system.name}: {counted(ep11, 'EP11 queue')} left out: no keys in the clear")
     return right
 
 
-def _send(program: Program, queues: list[Apqn], key: RsaKey, pool: ThreadPoolExecutor, report: Report) -> int:
+def _send(program: Program, key: RsaKey, pool: ThreadPoolExecutor, report: Report) -> int:
     """Send through the queues of one system; returns the number of right results."""
-    jobs = [(apqn, RsaRequest(key, secrets.randbelow(key.n), crt=crt)) for apqn in queues for crt in (False, True)]
-    verdicts = list(pool.map(lambda job: verdict(program, *job), jobs))
-    for (apqn, request), trouble in zip(jobs, verdicts, strict=True):
+    queues = program.rsa_queues()
+    if not queues:
+        return 0
+    jobs = [(apqn, Question.random(key, crt=crt)) for apqn in queues for crt in (False, True)]
+    troubles = list(pool.map(lambda job: program.trouble(*job), jobs))
+    for (apqn, question), trouble in zip(jobs, troubles, strict=True):
         if trouble:
-            report.line(f"{apqn} {request.name}: {trouble}")
-    right = verdicts.count("")
+            report.line(f"        {apqn} {question.form}: {trouble}")
+    right = troubles.count("")
     text = (
         f"{program.system.name}: {counted(len(jobs), 'request')} (ME and CRT) through "
         f"{counted(len(queues), 'queue')}, {counted(right, 'result')} as pow() says"
     )
     report.check(text, passed=right == len(jobs))
     return right
-
-
-def verdict(program: Program, apqn: Apqn, request: RsaRequest) -> str:
-    """Empty if the card's result is right, else what was wrong."""
-    try:
-        result = program.compute(apqn, request)
-    except ApmatrixError as error:
-        return str(error)
-    return "" if request.is_right(result) else "the result is wrong"
-
-
-def whole_system_works(system: System, key: RsaKey) -> bool:
-    """True if every queue of a system computes what it should."""
-    program = Program(system)
-    return not any(
-        verdict(program, apqn, RsaRequest(key, secrets.randbelow(key.n), crt=True))
-        for apqn in program.queues()
-        if program.mode(apqn) is not Mode.EP11
-    )

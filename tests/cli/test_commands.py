@@ -1,0 +1,164 @@
+"""The commands: what they print, their exit codes, no traceback for any input."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from apmatrix.cli.main import COMMANDS, main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.chdir(EXAMPLES.parent)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def invoke(*words, code=0):
+        result = CliRunner().invoke(main, [str(word) for word in words], prog_name="apmatrix")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        assert result.exit_code == code, result.output
+        return result
+
+    return invoke
+
+
+def test_show_draws_the_matrix(run):
+    output = run("show", "examples/three-guests.toml").stdout
+    assert "LPAR kvm1: adapters 5-6, usage domains 4,71,171,255" in output
+    assert "05        guest1   guest2   guest1   guest2" in output
+    assert "06        guest1   guest3   guest1   guest3" in output
+
+
+def test_show_names_nested_holders_and_the_legend(run):
+    output = run("show", "examples/nested.toml").stdout
+    assert "05        guest1/guest2   other   guest1" in output
+    assert "free  vfio_ap has it, no guest asked for it  1 queue" in output
+    assert "Warnings:" in output
+
+
+def test_show_uses_numbers_where_names_are_too_wide(run):
+    output = run("show", "examples/large.toml").stdout
+    assert "H   the drivers of the Linux in the LPAR  64 queues" in output
+    assert "40  guest40                               24 queues" in output
+
+
+def test_show_as_json(run):
+    facts = json.loads(run("show", "--json", "examples/three-guests.toml").stdout)
+    (lpar,) = facts["lpars"]
+    assert facts["adapters"][0] == {"id": 5, "type": "CEX5C", "state": "online"}
+    assert {"apqn": "05.00ff", "holding": "guest", "holder": "guest2"} in lpar["queues"]
+    assert lpar["guests"][2]["queues"] == ["06.0047", "06.00ff"]
+
+
+def test_show_tells_what_is_refused(run):
+    output = run("show", "examples/invalid-shared-queue.toml", code=1).stdout
+    refusal = " ".join(output.partition("Refused:")[2].split())
+    assert refusal.startswith(
+        "kvm1: assign_domain 6 for guest2's mdev: EADDRINUSE: queue 01.0006 cannot be assigned to"
+    )
+    assert "guest1's mdev has it" in refusal
+
+
+def test_show_tells_which_lpar_is_not_activated(run, tmp_path):
+    path = tmp_path / "two.toml"
+    lpar = '[[lpar]]\nname = "{}"\nadapters = "1"\nusage_domains = "6"\n'
+    path.write_text('[[adapter]]\nid = 1\ntype = "CEX8A"\n' + lpar.format("a") + lpar.format("b"))
+    output = run("show", path, code=1).stdout
+    assert "LPAR b: adapters 1, usage domains 6, control domains 6\n  not activated" in output
+    assert "b: activation: ProfileError: LPAR b cannot be activated: queue 01.0006" in output
+
+
+@pytest.mark.parametrize(
+    ("guest", "apqn", "answer", "code"),
+    [
+        ("guest2", "05.0047", "Does kvm1/guest2 have 05.0047? Yes.", 0),
+        ("guest2", "05.0004", "No: the mdev of guest2 does not have domain 4; 05.0004 is assigned to guest1.", 1),
+        ("guest2", "06.0047", "No: the mdev of guest2 does not have adapter 6; 06.0047 is assigned to guest3.", 1),
+        ("guest2", "05.0001", "No: the activation profile does not have domain 1.", 1),
+        ("guest2", "07.0047", "No: the machine has no adapter 7.", 1),
+    ],
+)
+def test_explain_says_why(run, guest, apqn, answer, code):
+    output = " ".join(run("explain", "examples/three-guests.toml", guest, apqn, code=code).stdout.split())
+    assert answer in output
+
+
+def test_explain_walks_down_the_levels(run):
+    (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)
+    assert facts["has"]
+    assert [(step["where"], step["subject"]) for step in facts["steps"]] == [
+        ("nested", "adapter"),
+        ("kvm1", "profile"),
+        *((host, subject) for host in ("kvm1", "kvm1/guest1") for subject in
+          ("queue device", "ownership", "binding", "assignment", "filter", "control block")),
+        ("kvm1/guest1/guest2", "effective"),
+    ]  # fmt: skip
+
+
+def test_explain_all_queues_of_a_guest(run):
+    output = run("explain", "examples/nested.toml", "kvm1/guest1/guest2", code=1).stdout
+    assert output.startswith("kvm1/guest1/guest2 has 2 of the 3 queues that the file gives it.")
+    assert "07.0004   no    kvm1" in output
+
+
+def test_explain_a_refused_assignment(run):
+    output = " ".join(
+        run("explain", "examples/invalid-shared-queue.toml", "guest2", "01.0006", code=1).stdout.split()
+    )
+    assert (
+        "No: the assignment was refused with EADDRINUSE: queue 01.0006 cannot be assigned to guest2's mdev" in output
+    )
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_demo_of_each_example(run, example):
+    refused = example.stem.startswith("invalid")
+    facts = json.loads(run("demo", "--json", example, code=int(refused)).stdout)
+    assert facts["failed"] == 0
+    assert bool(facts["refused"]) == refused
+    assert {check["section"] for check in facts["checks"]} >= {"An intruder in a guest", "What is refused, and why"}
+
+
+def test_demo_ends_with_what_was_done(run):
+    lines = run("demo", "examples/three-guests.toml").stdout.splitlines()
+    assert lines[-3:-1] == [
+        "2 adapters, 1 LPAR, 3 running guests; 16 RSA results found right with pow(); 14 refusals explained",
+        "39 checks, 0 failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show",), "Missing argument 'FILE'"),
+        (("show", "none.toml"), "none.toml: cannot be read: No such file or directory"),
+        (("show", "examples"), "examples: cannot be read: Is a directory"),
+        (("demo", "README.md"), "README.md:1: is not valid TOML"),
+        (("explain", "examples/three-guests.toml"), "Missing argument 'GUEST'"),
+        (
+            ("explain", "examples/three-guests.toml", "guest9"),
+            "no guest guest9: the guests are kvm1/guest1, kvm1/guest2",
+        ),
+        (("explain", "examples/three-guests.toml", "guest1", "5.zz"), "'5.zz' is not an APQN such as 05.00ab"),
+        (("shwo",), "No such command 'shwo'"),
+        (("show", "--jsn", "x"), "No such option"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(run, words, message):
+    result = run(*words, code=2)
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_every_command_has_help_with_an_example(run):
+    assert "examples/three-guests.toml" in run("--help").stdout
+    for name in COMMANDS:
+        assert f"apmatrix {name} " in run(name, "--help").stdout
+
+
+def test_version(run):
+    assert run("--version").stdout.startswith("apmatrix ")

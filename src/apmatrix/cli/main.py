@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 COMMANDS = {
+    "adapter": "apmatrix.cli.hardware",
     "demo": "apmatrix.cli.demo",
+    "down": "apmatrix.cli.service",
     "explain": "apmatrix.cli.explain",
+    "guest": "apmatrix.cli.guest",
+    "log": "apmatrix.cli.service",
+    "lpar": "apmatrix.cli.hardware",
+    "run": "apmatrix.cli.run",
+    "shell": "apmatrix.cli.run",
     "show": "apmatrix.cli.show",
+    "status": "apmatrix.cli.service",
+    "up": "apmatrix.cli.service",
 }
 """Where each command is; a module is imported when its command is used."""
 

@@ -1,0 +1,52 @@
+"""``apmatrix guest``: attach VMs to mdevs of a running machine, and detach them."""
+
+from __future__ import annotations
+
+import click
+
+from apmatrix.cli.remote import ask, machine_option, system_name, system_options
+
+
+@click.group()
+def guest() -> None:
+    """Start and stop guests of a running machine.
+
+    A guest is known by its name in the file, or by the UUID of any mdev. Inside apmatrix run and shell those of
+    that system are meant, outside those of the first LPAR unless an option says otherwise.
+    """
+
+
+@guest.command()
+@machine_option
+@system_options
+@click.argument("name", metavar="NAME-OR-UUID")
+def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
+    """Start a VM that uses the mdev, as QEMU does."""
+    found = ask(machine, "guest", action="start", name=name, system=system_name(lpar, guest))
+    click.echo(f"{found['name']} started")
+
+
+@guest.command()
+@machine_option
+@system_options
+@click.argument("name", metavar="NAME-OR-UUID")
+def stop(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
+    """Stop the VM that uses the mdev; the mdev stays."""
+    found = ask(machine, "guest", action="stop", name=name, system=system_name(lpar, guest))
+    click.echo(f"{found['name']} stopped")
+
+
+@guest.command("list")
+@machine_option
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def list_guests(machine: str | None, as_json: bool) -> None:
+    """List the guests of the file, and VMs that were started by UUID."""
+    found = ask(machine, "guest", action="list")
+    if as_json:
+        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
+
+        print_json(found)
+        return
+    width = max((len(guest["name"]) for guest in found), default=0)
+    for entry in found:
+        click.echo(f"{entry['name']:<{width}}  {entry['uuid']}  {'running' if entry['running'] else 'stopped'}")

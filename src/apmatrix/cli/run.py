@@ -1,0 +1,95 @@
+"""``apmatrix run`` and ``apmatrix shell``: a command on an emulated machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from apmatrix.cli.output import read_file
+from apmatrix.faces.command import Command
+from apmatrix.service.client import connect, find_machine
+from apmatrix.service.run import run_on_new, run_on_running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.emulation import Emulation
+
+    Function = Callable[..., None]
+
+
+def place_options(function: Function) -> Function:
+    """Where the command runs: options that run and shell share."""
+    for option in (
+        click.option("--udev", is_flag=True, help="Start a udevd of its own first, as at boot."),
+        click.option("--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE."),
+        click.option("--guest", metavar="NAME", help="In this guest's Linux."),
+        click.option("--lpar", metavar="NAME", help="In this LPAR's Linux; by default the first one's."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@place_options
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="FILE -- COMMAND...")
+def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
+    """Run COMMAND on the machine that FILE describes; its exit code is this command's.
+
+    COMMAND sees the emulated Linux system as its own /sys and /dev. It has namespaces of its own: its changes to
+    /etc, /run and /dev end with it, and so does the machine. Nothing of the computer changes.
+
+    \b
+      apmatrix run examples/three-guests.toml -- lszcrypt -V
+      apmatrix run examples/three-guests.toml --guest guest1 -- ls /sys/bus/ap/devices
+      apmatrix run --machine cpc1 -- cat /sys/bus/ap/apmask
+    """
+    file = None if machine else words[0]
+    arguments = words if machine else words[1:]
+    if arguments[:1] == ("--",):
+        arguments = arguments[1:]
+    if not arguments:
+        raise click.UsageError("no COMMAND given; to look around: apmatrix shell FILE")
+    _run(file, machine, arguments, _system(lpar, guest), udev=udev)
+
+
+@click.command()
+@place_options
+@click.argument("file", required=False, type=click.Path())
+def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
+    """Open a shell on the machine that FILE describes.
+
+    As apmatrix run with your shell as the command.
+
+    \b
+      apmatrix shell examples/three-guests.toml
+      apmatrix shell --machine cpc1 --guest guest1
+    """
+    if (file is None) == (machine is None):
+        raise click.UsageError("give either FILE or --machine NAME")
+    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), _system(lpar, guest), udev=udev)
+
+
+def _system(lpar: str | None, guest: str | None) -> str | None:
+    if lpar and guest:
+        return f"{lpar}/{guest}"
+    return lpar or guest
+
+
+def _run(
+    file: str | None, machine: str | None, arguments: tuple[str, ...], system: str | None, *, udev: bool
+) -> None:
+    if file is None:
+        path = find_machine(machine)
+        run_on_running(connect(path), Command(arguments, path.parent.name, system, udev))
+    description = read_file(file)
+    name = description.machine.name or Path(file).stem
+    raise SystemExit(run_on_new(description, Command(arguments, name, system, udev), _report))
+
+
+def _report(emulation: Emulation) -> None:
+    for refusal in emulation.refusals:
+        click.echo(f"apmatrix: refused: {refusal}", err=True)

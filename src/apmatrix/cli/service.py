@@ -1,0 +1,171 @@
+"""``apmatrix up``, ``down``, ``status``, ``log``: a machine in the background."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from apmatrix.cli.remote import ask, machine_option, system_name, system_options
+from apmatrix.faces.lines import ControlError
+from apmatrix.service.client import connect
+from apmatrix.service.state import StateDirectory, machines
+
+if TYPE_CHECKING:
+    from apmatrix.emulation import Emulation
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--foreground", is_flag=True, help="Stay, for a service manager.")
+def up(file: str, foreground: bool) -> None:
+    """Start the machine that FILE describes in the background.
+
+    Its name is the file's. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in the state
+    directory and there again after down and up: $APMATRIX_STATE, /var/lib/apmatrix for root, else
+    ~/.local/state/apmatrix.
+    """
+    from apmatrix.cli.output import read_file  # noqa: PLC0415 - slow to import
+
+    description = read_file(file)
+    state = StateDirectory.of(description.machine.name or Path(file).stem)
+    if foreground:
+        _serve(file, state, None)
+        return
+    _detach(file, state)
+
+
+def _serve(file: str, state: StateDirectory, ready: int | None) -> None:
+    """Be the machine; tell ``ready``, a pipe, when it is up."""
+    from apmatrix.cli.output import read_file  # noqa: PLC0415 - slow to import
+    from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
+
+    def report(emulation: Emulation) -> None:
+        text = "".join(f"apmatrix: refused: {refusal}\n" for refusal in emulation.refusals)
+        if ready is None:
+            click.echo(text, err=True, nl=False)
+        else:
+            os.write(ready, b"ok\n" + text.encode())
+            os.close(ready)
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    serve_in_background(read_file(file), state, report)
+
+
+def _detach(file: str, state: StateDirectory) -> None:
+    """Start the machine in a process of its own, and wait until it is up."""
+    if state.running():
+        raise ControlError(f"machine {state.path.name} runs already: apmatrix down {state.path.name}")
+    state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        os.setsid()
+        # A second fork: nobody has to wait for the machine.
+        if os.fork():
+            os._exit(0)
+        _become_service(file, state, writing)
+    os.close(writing)
+    os.wait()
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        first, *others = pipe.readlines() or [""]
+    if first != "ok\n":
+        raise ControlError("".join([first, *others]).strip() or f"the machine did not start: see {state.log}")
+    click.echo("".join(others), err=True, nl=False)
+    click.echo(f"machine {state.path.name} runs: apmatrix shell --machine {state.path.name}")
+
+
+def _become_service(file: str, state: StateDirectory, ready: int) -> None:
+    log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDWR)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    status = 1
+    try:
+        _serve(file, state, ready)
+        status = 0
+    except Exception as error:
+        logging.getLogger(__name__).exception("the machine ended")
+        os.write(ready, str(error).encode())
+    finally:
+        os._exit(status)
+
+
+@click.command()
+@click.argument("name", required=False)
+@machine_option
+def down(name: str | None, machine: str | None) -> None:
+    """Stop a machine in the background; commands on it end. What it keeps stays."""
+    from apmatrix.service.client import find_machine  # noqa: PLC0415
+
+    path = find_machine(name or machine)
+    lines = connect(path)
+    lines.request({"op": "down"})
+    # The machine's process ends, and with it this connection.
+    while lines.receive() is not None:
+        pass
+    click.echo(f"machine {path.parent.name} stopped")
+
+
+@click.command()
+@click.argument("name", required=False)
+@machine_option
+@json_option
+@click.pass_context
+def status(ctx: click.Context, name: str | None, machine: str | None, as_json: bool) -> None:
+    """Show the machines, or what runs on one. Exit code 1 if the one asked for does not run."""
+    chosen = name or machine
+    if chosen or "APMATRIX_MACHINE" in os.environ:
+        facts = [{**ask(chosen, "status"), "running": True}]
+    else:
+        facts = [
+            {**ask(state.path.name, "status"), "running": True}
+            if state.running()
+            else {"machine": state.path.name, "running": False}
+            for state in machines()
+        ]
+    if as_json:
+        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
+
+        print_json(facts)
+    elif not facts:
+        click.echo("no machine: start one with apmatrix up FILE")
+    for fact in facts if not as_json else ():
+        _print_status(fact)
+    ctx.exit(0)
+
+
+def _print_status(fact: dict[str, object]) -> None:
+    click.echo(f"{fact['machine']}  {'running' if fact['running'] else 'stopped'}")
+    if not fact["running"]:
+        return
+    guests = fact["guests"]
+    assert isinstance(guests, list)
+    systems = fact["systems"]
+    assert isinstance(systems, list)
+    click.echo(f"  Linux systems: {', '.join(systems) or 'none'}; commands: {fact['sessions']}")
+    for guest in guests:
+        click.echo(f"  guest {guest['name']}  {guest['uuid']}  {'running' if guest['running'] else 'stopped'}")
+
+
+@click.command()
+@machine_option
+@system_options
+@json_option
+def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
+    """Show a system's kernel log, as dmesg does."""
+    entries = ask(machine, "log", system=system_name(lpar, guest))
+    if as_json:
+        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
+
+        print_json(entries)
+        return
+    for entry in entries:
+        click.echo(f"[{entry['time']:12.6f}] {entry['text']}")
+    sys.stdout.flush()

@@ -1,0 +1,151 @@
+"""A command in a place of its own: from the fork to the exit code.
+
+Two small processes stand between the machine and the command. The *doorkeeper* makes the namespaces and waits. Its
+only child, number 1 of a PID namespace, starts the command, takes over orphans, and ends when the command ends;
+the kernel then kills whatever else still runs in there. If the machine dies the doorkeeper gets SIGKILL, if that
+dies number 1 does: nothing can outlive the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.libc import MountFlag, die_with_parent, mount
+from apmatrix.faces.namespaces import Furniture, NamespaceError, enter, furnish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apmatrix.faces.lines import Lines
+
+NOT_FOUND: Final = 127
+NOT_EXECUTABLE: Final = 126
+REFUSED: Final = 1
+KILLED: Final = 128
+"""Exit codes as a shell gives them; a signal's number is added to the last."""
+
+UDEVD: Final = ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd", "/sbin/udevd")
+_UDEV_CONTROL: Final = Path("/run/udev/control")
+_UDEV_START: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` wants a private udevd."""
+
+    arguments: tuple[str, ...]
+    machine: str
+    system: str | None = None
+    udev: bool = False
+
+
+def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
+    """Be the doorkeeper, in a process with one thread; ends it with the command's exit code."""
+    try:
+        status = _attend(command, lines, parent)
+    except ApmatrixError as error:
+        print(f"apmatrix: {error}", file=sys.stderr)
+        status = REFUSED
+    except OSError as error:
+        print(f"apmatrix: a private /sys cannot be made: {error.filename}: {error.strerror}", file=sys.stderr)
+        status = REFUSED
+    os._exit(status)
+
+
+def _attend(command: Command, lines: Lines, parent: int) -> int:
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    rooms = enter(command.machine)
+    _follow(parent)
+    answer = lines.request({"op": "attach", "system": command.system}, rooms.for_machine)
+    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"]))
+    rooms.close()
+    first = os.fork()
+    if first == 0:
+        _be_first(command, lines)
+    _, status = os.waitpid(first, 0)
+    return exit_code(status)
+
+
+def _follow(parent: int) -> None:
+    """Die with the parent, also if it is dead already."""
+    die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(KILLED + signal.SIGKILL)
+
+
+def _be_first(command: Command, lines: Lines) -> NoReturn:
+    """Be number 1 of the PID namespace."""
+    status = REFUSED
+    try:
+        die_with_parent(signal.SIGKILL)
+        # Where /proc is masked, as in containers, the outer one stays, which works too.
+        with contextlib.suppress(OSError):
+            mount("proc", "/proc", "proc", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC)
+        environment = _environment(command)
+        if command.udev:
+            _start_udevd(environment)
+            lines.request({"op": "replay"})
+            _settle(environment)
+        status = _run(command.arguments, environment)
+        # Processes that wait in a blocked write cannot die: the machine must let them go first.
+        lines.request({"op": "detach"})
+    except ApmatrixError as error:
+        print(f"apmatrix: {error}", file=sys.stderr)
+    finally:
+        os._exit(status)
+
+
+def _environment(command: Command) -> dict[str, str]:
+    return {**os.environ, "APMATRIX_MACHINE": command.machine, "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
+
+
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    child = os.fork()
+    if child == 0:
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        try:
+            os.execvpe(arguments[0], arguments, environment)
+        except OSError as error:
+            print(f"apmatrix: {arguments[0]}: {error.strerror}", file=sys.stderr)
+            os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+    while True:
+        process, status = os.wait()
+        if process == child:
+            return exit_code(status)
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell's exit code."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else KILLED - code
+
+
+def _start_udevd(environment: Mapping[str, str]) -> None:
+    program = next((path for path in UDEVD if Path(path).exists()), None)
+    if program is None:
+        raise NamespaceError("--udev needs systemd-udevd, which is not installed: apt install udev")
+    subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + _UDEV_START
+    while not _UDEV_CONTROL.exists():
+        if time.monotonic() > end:
+            raise NamespaceError(f"{program} does not start: run it with --debug in apmatrix shell to see why")
+        time.sleep(0.01)
+
+
+def _settle(environment: Mapping[str, str]) -> None:
+    """Wait until udevd has handled what happened so far."""
+    udevadm = shutil.which("udevadm")
+    if udevadm:
+        subprocess.run([udevadm, "settle", "--timeout=30"], env=environment, check=False)

@@ -1,0 +1,252 @@
+"""One FUSE connection: requests from the kernel to a handler, replies and notices back.
+
+Three threads at rest. The *leader* reads and answers one request after the other: that is half as fast again as
+several readers that take turns (measured; docs/clients.md). Some requests block for long, such as the
+removal of an mdev that a guest uses, and must not stop the others: the *watcher* looks every few
+milliseconds and makes itself leader, with a new watcher behind it, when the leader has sat in one request all
+that time. The old leader answers its request when it can, and ends. While nothing happens the watcher sleeps.
+
+Notices have a thread of their own: an invalidation takes the directory's inode lock, which a process may hold
+whose readdir waits for the leader.
+
+Lock: ``_lock`` guards who leads and the table of blocked requests; nothing else is ever taken under it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+from apmatrix.faces.fuse import wire
+from apmatrix.faces.fuse.wire import InitFlag, Notice, Opcode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_WRITE: Final = 8192
+"""Twice what sysfs takes in one write, so that a longer one comes as one request and is cut as sysfs cuts it."""
+
+_BUFFER: Final = MAX_WRITE + 4096
+_PATIENCE: Final = 0.005
+_RETRY: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
+_EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
+_SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INIT, Opcode.INTERRUPT})
+
+_log = logging.getLogger(__name__)
+
+
+class Request:
+    """What a process asks: ``node`` is the inode, ``body`` the operation's own structure.
+
+    ``process`` is its thread's number in the PID namespace that the file system was mounted from.
+    """
+
+    __slots__ = ("body", "node", "opcode", "process", "unique")
+
+    def __init__(self, data: bytes) -> None:
+        _, self.opcode, self.unique, self.node, _, _, self.process, _, _ = wire.REQUEST.unpack_from(data)
+        self.body = data[wire.REQUEST.size :]
+
+
+class Handler(Protocol):
+    """Who answers."""
+
+    @property
+    def operations(self) -> Mapping[int, Callable[[Request], bytes | None]]:
+        """What is answered, by opcode: bytes, OSError for an errno, None where no reply is due (FORGET)."""
+
+    def interrupt(self, request: Request) -> None:
+        """A signal reached the process that waits for ``request``."""
+
+    def ended(self) -> None:
+        """The file system was unmounted."""
+
+
+class _Shift:
+    """One leader's time in office, and the request it is busy with."""
+
+    __slots__ = ("request",)
+
+    def __init__(self) -> None:
+        self.request: Request | None = None
+
+
+class Channel:
+    """Serves one mounted file system from an open ``/dev/fuse`` until that is unmounted."""
+
+    def __init__(self, device: int, handler: Handler, name: str = "fuse") -> None:
+        self.device = device
+        self.name = name
+        self.handler = handler
+        self.ended = threading.Event()
+        self._operations: dict[int, Callable[[Request], bytes | None]] = {
+            Opcode.INIT: _init,
+            Opcode.INTERRUPT: self._interrupt,
+            **handler.operations,
+        }
+        self._lock = threading.Lock()
+        self._shift = _Shift()
+        self._blocked: dict[int, Request] = {}
+        self._aborted = False
+        self._users = 0
+        self._activity = threading.Event()
+        self._notices: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
+        self._queued = 0
+        self._sent = 0
+
+    def start(self) -> None:
+        """Begin to serve, in threads of its own; the device now belongs to the channel."""
+        self._spawn(self._send_notices, "notices")
+        self._spawn(self._watch, "watcher")
+        self._spawn(self._lead, "leader")
+
+    def abort(self) -> None:
+        """Answer every blocked request with EINTR and whatever comes later with ENOTCONN.
+
+        For the end of a session: a process that waits in a blocked write cannot even be killed.
+        """
+        self._aborted = True
+        with self._lock:
+            blocked = list(self._blocked)
+        for unique in blocked:
+            self._write(_failure(unique, errno.EINTR))
+
+    def notify(self, notice: Notice, payload: bytes) -> None:
+        """Tell the kernel something, soon, from the notices' own thread; never blocks."""
+        with self._lock:
+            self._queued += 1
+            self._notices.put(wire.REPLY.pack(wire.REPLY.size + len(payload), notice, 0) + payload)
+
+    def flush(self) -> None:
+        """Wait until the kernel has taken every notice given before."""
+        if self._queued != self._sent and not self.ended.is_set():
+            done = threading.Event()
+            self._notices.put(done)
+            while not (done.wait(1) or self.ended.is_set()):
+                pass
+
+    def _spawn(self, target: Callable[[], None], role: str) -> None:
+        with self._lock:
+            self._users += 1
+
+        def run() -> None:
+            target()
+            with self._lock:
+                self._users -= 1
+                last = self._users == 0
+            if last:
+                os.close(self.device)
+
+        threading.Thread(target=run, name=f"{self.name} {role}", daemon=True).start()
+
+    def _lead(self) -> None:
+        shift = self._shift = _Shift()
+        while self._shift is shift:
+            data = self._read()
+            if data is None:
+                self.ended.set()
+                self._activity.set()
+                self._notices.put(None)
+                self.handler.ended()
+                return
+            request = Request(data)
+            shift.request = request
+            if not self._activity.is_set():
+                self._activity.set()
+            reply = self._answer(request)
+            shift.request = None
+            if reply is not None:
+                self._write(reply)
+        with self._lock:
+            del self._blocked[request.unique]
+
+    def _watch(self) -> None:
+        """Become leader when the leader is stuck."""
+        before: Request | None = None
+        while not self.ended.is_set():
+            shift = self._shift
+            current = shift.request
+            if current is None:
+                self._activity.clear()
+                if shift.request is None and not self.ended.is_set():
+                    self._activity.wait()
+            elif current is not before:
+                self.ended.wait(_PATIENCE)
+            elif self._succeed(shift, current):
+                self._spawn(self._watch, "watcher")
+                self._lead()
+                return
+            before = current
+
+    def _succeed(self, shift: _Shift, stuck: Request) -> bool:
+        with self._lock:
+            if shift.request is not stuck:
+                return False
+            self._blocked[stuck.unique] = stuck
+            self._shift = _Shift()
+            return True
+
+    def _read(self) -> bytes | None:
+        while True:
+            try:
+                return os.read(self.device, _BUFFER)
+            except OSError as error:
+                if error.errno not in _RETRY:
+                    return None
+
+    def _write(self, message: bytes) -> None:
+        try:
+            os.write(self.device, message)
+        except OSError as error:
+            # ENOENT: the request was aborted meanwhile, or nothing of the kind is cached. ENODEV: unmounted.
+            if error.errno not in _EXPECTED:
+                _log.warning("%s: the kernel refused a message: %s", self.name, error)
+
+    def _answer(self, request: Request) -> bytes | None:
+        operation = self._operations.get(request.opcode)
+        if operation is None:
+            return _failure(request.unique, errno.ENOSYS)
+        if self._aborted and request.opcode not in _SILENT:
+            return _failure(request.unique, errno.ENOTCONN)
+        try:
+            body = operation(request)
+        except OSError as error:
+            return _failure(request.unique, error.errno or errno.EIO)
+        except Exception:
+            _log.exception("%s: request %d", self.name, request.opcode)
+            return _failure(request.unique, errno.EIO)
+        if body is None:
+            return None
+        return wire.REPLY.pack(wire.REPLY.size + len(body), 0, request.unique) + body
+
+    def _interrupt(self, request: Request) -> None:
+        # Only a request that a former leader is stuck in can be under way while the leader reads this.
+        (unique,) = wire.INTERRUPT.unpack_from(request.body)
+        with self._lock:
+            blocked = self._blocked.get(unique)
+        if blocked is not None:
+            self.handler.interrupt(blocked)
+
+    def _send_notices(self) -> None:
+        while (item := self._notices.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+            else:
+                self._write(item)
+                self._sent += 1
+
+
+def _failure(unique: int, error: int) -> bytes:
+    return wire.REPLY.pack(wire.REPLY.size, -error, unique)
+
+
+def _init(request: Request) -> bytes:
+    major, minor, read_ahead, offered = wire.INIT_REQUEST.unpack_from(request.body)
+    if major != wire.VERSION[0] or minor < wire.VERSION[1]:
+        raise OSError(errno.EPROTO, f"the kernel speaks FUSE {major}.{minor}, too old")
+    wanted = InitFlag.BIG_WRITES | InitFlag.PARALLEL_DIROPS | InitFlag.CACHE_SYMLINKS
+    return wire.INIT_REPLY.pack(*wire.VERSION, read_ahead, offered & wanted, 64, 48, MAX_WRITE, 1, 0, 0, 0, 0)

@@ -1,0 +1,74 @@
+"""The few system calls that Python 3.11 lacks: mount, unshare, prctl, and the mount calls of Linux 5.12."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from enum import IntFlag
+from typing import Final
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+_PR_SET_PDEATHSIG: Final = 1
+_SYS_MOUNT_SETATTR: Final = 442
+_AT_FDCWD: Final = -100
+_AT_RECURSIVE: Final = 0x8000
+_MOUNT_ATTR_RDONLY: Final = 1
+
+
+class Namespaces(IntFlag):
+    """Kinds of namespaces for :func:`unshare`."""
+
+    MOUNT = 0x00020000
+    USER = 0x10000000
+    PID = 0x20000000
+    NETWORK = 0x40000000
+
+
+class MountFlag(IntFlag):
+    """Flags of :func:`mount`."""
+
+    READ_ONLY = 1
+    NO_SUID = 2
+    NO_DEVICES = 4
+    NO_EXEC = 8
+    REMOUNT = 32
+    BIND = 4096
+    RECURSIVE = 16384
+    PRIVATE = 1 << 18
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); raises OSError with the target."""
+    arguments = [text.encode() or None for text in (source, kind, options)]
+    _check(_libc.mount(arguments[0], target.encode(), arguments[1], flags, arguments[2]), target)
+
+
+def make_read_only(path: str) -> None:
+    """Make a mount and all below it read-only; OSError, ENOSYS before Linux 5.12."""
+    attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    flags = ctypes.c_uint(_AT_RECURSIVE)
+    _check(
+        _libc.syscall(_SYS_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, ctypes.byref(attributes), size),
+        path,
+    )
+
+
+def unshare(namespaces: Namespaces) -> None:
+    """Leave these namespaces for new ones; the PID namespace is the next child's."""
+    _check(_libc.unshare(namespaces), "unshare")
+
+
+def die_with_parent(signal: int) -> None:
+    """Get ``signal`` when the thread that made this process ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")

@@ -1,0 +1,225 @@
+"""A place for a command to run in, with the emulated system's /sys and a /dev, /etc and /run of its own.
+
+Everything is done in private namespaces of the calling process, so that nothing of the real machine changes and all
+of it goes with the last process in it: no mount, no file and no socket is made outside. What cannot be kept
+apart is read-only: the real machine's part of /sys, and its device nodes where none can be made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.libc import MountFlag, Namespaces, make_read_only, mount, unshare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse")
+"""Device nodes of the private /dev."""
+
+RUN: Final = "/run/apmatrix"
+"""Where a machine's control socket is inside its namespaces: ``/run/apmatrix/NAME/control``."""
+
+_NETLINK_KOBJECT_UEVENT: Final = 15
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 1
+
+
+class NamespaceError(ApmatrixError):
+    """The computer does not allow what a private /sys needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """File descriptors of a new place.
+
+    ``for_machine``: the mounted /dev/fuse, the uevent socket and the listening control socket, in this order.
+    ``real_sys`` is the real /sys, under the emulated one.
+    """
+
+    for_machine: tuple[int, int, int]
+    real_sys: int
+
+    def close(self) -> None:
+        """Close this process's copies."""
+        for descriptor in (*self.for_machine, self.real_sys):
+            os.close(descriptor)
+
+
+def enter(machine: str) -> Rooms:
+    """Move the calling process, which must have one thread, into new namespaces and mount the emulated /sys.
+
+    Nobody serves it yet: the caller hands the result to the machine, and then calls :func:`furnish`. Its children
+    are in a new PID namespace, the first one as number 1. Raises NamespaceError.
+    """
+    _unshare()
+    mount("none", "/", flags=MountFlag.RECURSIVE | MountFlag.PRIVATE)
+    try:
+        fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise NamespaceError(
+            f"/dev/fuse cannot be opened ({error.strerror}): an emulated /sys is a FUSE file system. "
+            "Load the fuse module, or give this user access: chmod 0666 /dev/fuse"
+        ) from error
+    real_sys = _mount_sys(fuse)
+    uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
+    _loopback_up()
+    return Rooms((fuse, uevents.detach(), _private_run(machine)), real_sys)
+
+
+@dataclass(frozen=True, slots=True)
+class Furniture:
+    """What the place is filled with: ``bindings`` below /sys come from the real one, ``state`` keeps /etc."""
+
+    machine: str
+    bindings: tuple[str, ...]
+    state: str | None = None
+
+
+def furnish(rooms: Rooms, furniture: Furniture) -> None:
+    """Complete /sys with what is real, and make a private /dev and /etc; the machine serves the device by now."""
+    _bind_real(rooms.real_sys, furniture.bindings)
+    private_dev()
+    private_etc(furniture.machine, furniture.state)
+
+
+def _unshare() -> None:
+    spaces = Namespaces.MOUNT | Namespaces.NETWORK
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):
+            unshare(spaces | Namespaces.PID)
+            return
+    user, group = os.geteuid(), os.getegid()
+    try:
+        unshare(Namespaces.USER | spaces | Namespaces.PID)
+    except OSError as error:
+        raise NamespaceError(
+            f"namespaces are not allowed here ({error.strerror}): a private /sys needs root, or user namespaces "
+            "for this user (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns; in a container: its seccomp profile)"
+        ) from error
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
+
+
+def _loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+
+def _private_run(machine: str) -> int:
+    """An empty /run with a lock directory, and in it the socket on which the machine listens."""
+    real = os.open("/run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount("tmpfs", "/run", "tmpfs", MountFlag.NO_SUID | MountFlag.NO_DEVICES, "mode=0755")
+    lock = Path("/run/lock")
+    lock.mkdir()
+    lock.chmod(0o1777)
+    if Path(f"/proc/self/fd/{real}/user").is_dir():
+        Path("/run/user").mkdir()
+        mount(f"/proc/self/fd/{real}/user", "/run/user", flags=MountFlag.BIND | MountFlag.RECURSIVE)
+    os.close(real)
+    directory = Path(RUN, machine)
+    directory.mkdir(parents=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(str(directory / "control"))
+    listener.listen(16)
+    return listener.detach()
+
+
+def _mount_sys(device: int) -> int:
+    """Mount the emulated tree over the real one, which becomes read-only; returns the real one's descriptor."""
+    real = os.open("/sys", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        make_read_only("/sys")
+    except OSError as error:
+        # Before Linux 5.12 it cannot be done for a whole tree. EINVAL: /sys is no mount point.
+        if error.errno not in (errno.ENOSYS, errno.EINVAL):
+            raise
+    mount_fuse(device, "/sys")
+    return real
+
+
+def _bind_real(real: int, bindings: Iterable[str]) -> None:
+    """Bind the real entries over their placeholders."""
+    for path in bindings:
+        try:
+            mount(f"/proc/self/fd/{real}/{path}", f"/sys/{path}", flags=MountFlag.BIND | MountFlag.RECURSIVE)
+        except OSError as error:
+            # A real device may vanish at any time.
+            if error.errno != errno.ENOENT:
+                raise
+
+
+def mount_fuse(device: int, target: str) -> None:
+    """Mount the file system behind an open /dev/fuse."""
+    options = f"fd={device},rootmode=40755,user_id=0,group_id=0,default_permissions,allow_other"
+    mount("apmatrix", target, "fuse", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC, options)
+
+
+def private_dev() -> None:
+    """A /dev with the harmless devices, the terminals and nothing else.
+
+    The nodes are new ones where that is allowed: a udevd changes the permissions of those it finds. Elsewhere the
+    real ones are bound read-only, which does not hinder their use.
+    """
+    real = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mount("tmpfs", "/dev", "tmpfs", MountFlag.NO_SUID, "mode=0755")
+    for name in (*DEVICES, *_terminals()):
+        source = Path(f"/proc/self/fd/{real}/{name}")
+        if source.exists():
+            _device(source, Path("/dev", name))
+    for name, text in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        Path("/dev", name).symlink_to(f"/proc/self/fd{text}")
+    Path("/dev/pts").mkdir()
+    mount(f"/proc/self/fd/{real}/pts", "/dev/pts", flags=MountFlag.BIND | MountFlag.RECURSIVE)
+    Path("/dev/shm").mkdir()
+    mount("tmpfs", "/dev/shm", "tmpfs", MountFlag.NO_SUID | MountFlag.NO_DEVICES, "mode=1777")
+    os.close(real)
+
+
+def _terminals() -> set[str]:
+    """Consoles that the command talks to, if they are not below /dev/pts."""
+    names = set()
+    for descriptor in range(3):
+        with contextlib.suppress(OSError):
+            name = os.ttyname(descriptor).removeprefix("/dev/")
+            if "/" not in name and name not in DEVICES:
+                names.add(name)
+    return names
+
+
+def _device(source: Path, target: Path) -> None:
+    found = source.stat()
+    try:
+        os.mknod(target, stat.S_IFCHR | 0o600, found.st_rdev)
+        target.chmod(stat.S_IMODE(found.st_mode))
+        with target.open("rb"):
+            pass
+    except PermissionError:
+        target.unlink(missing_ok=True)
+        target.touch()
+        mount(str(source), str(target), flags=MountFlag.BIND)
+        mount("", str(target), flags=MountFlag.BIND | MountFlag.REMOUNT | MountFlag.READ_ONLY | MountFlag.NO_SUID)
+    except OSError:
+        # No terminal, no medium: the node is right all the same.
+        pass
+
+
+def private_etc(machine: str, state: str | None) -> None:
+    """Changes to /etc (mdevctl.d, udev/rules.d …) go to ``state``, or vanish with the namespaces."""
+    base = Path(state) if state else Path(RUN, machine, "etc")
+    upper, work = base / "upper", base / "work"
+    upper.mkdir(parents=True, exist_ok=True)
+    work.mkdir(exist_ok=True)
+    mount("overlay", "/etc", "overlay", options=f"lowerdir=/etc,upperdir={upper},workdir={work}")

@@ -1,0 +1,83 @@
+"""Uevents of an emulated system, sent to the udevd and the libudev programs of its network namespace.
+
+Root of the namespace may send a uevent message to the kernel, which numbers it and gives it to everybody who
+listens in that namespace, as if it were its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.linux.core import Uevent
+
+if TYPE_CHECKING:
+    from apmatrix.linux import LinuxSystem
+
+_HEADER: Final = struct.Struct("=IHHII")
+_FIRST_TYPE: Final = 0x10
+_REQUEST: Final = 1
+_KERNEL: Final = (0, 0)
+
+_log = logging.getLogger(__name__)
+
+
+def message(event: Uevent) -> bytes:
+    """The netlink message for an event: as the kernel sends it, without SEQNUM, which the kernel adds."""
+    lines = [line for line in event.lines() if not line.startswith("SEQNUM=")]
+    text = "\0".join([f"{event.action}@{event.devpath}", *lines, ""]).encode("latin-1")
+    return _HEADER.pack(_HEADER.size + len(text), _FIRST_TYPE, _REQUEST, 0, 0) + text
+
+
+class UeventRelay:
+    """Passes a system's events on, in order, from a thread of its own, to one network namespace.
+
+    ``descriptor`` is a NETLINK_KOBJECT_UEVENT socket made there; the relay closes it.
+    """
+
+    def __init__(self, system: LinuxSystem, descriptor: int) -> None:
+        self._system = system
+        self._socket = socket.socket(fileno=descriptor)
+        self._queue: queue.SimpleQueue[Uevent | threading.Event | None] = queue.SimpleQueue()
+        with system.kernel:
+            self._unsubscribe = system.uevents.subscribe(self._queue.put)
+        self._thread = threading.Thread(target=self._run, name="uevents", daemon=True)
+        self._thread.start()
+
+    def flush(self) -> None:
+        """Wait until every event so far was sent."""
+        sent = threading.Event()
+        self._queue.put(sent)
+        while not sent.wait(1) and self._thread.is_alive():
+            pass
+
+    def replay(self) -> None:
+        """Send the system's events since its boot once more: for a udevd that is started only now."""
+        with self._system.kernel:
+            for event in self._system.uevents.history:
+                self._queue.put(event)
+        self.flush()
+
+    def close(self) -> None:
+        """Stop, after what is queued."""
+        with self._system.kernel:
+            self._unsubscribe()
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, Uevent):
+                self._send(item)
+            else:
+                item.set()
+        self._socket.close()
+
+    def _send(self, event: Uevent) -> None:
+        try:
+            self._socket.sendto(message(event), _KERNEL)
+        except OSError as error:
+            _log.warning("uevent %s %s cannot be sent: %s", event.action, event.devpath, error.strerror)

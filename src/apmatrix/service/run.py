@@ -1,0 +1,83 @@
+"""Run a command on a machine: one of its own, or one in the background; and the background machine itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from apmatrix.emulation import Emulation
+from apmatrix.faces.command import Command, exit_code, keep_door
+from apmatrix.faces.lines import Lines
+from apmatrix.service.server import MachineServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from apmatrix.config import MachineFile
+    from apmatrix.service.state import StateDirectory
+
+
+def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation], None]) -> int:
+    """Bring up a machine that lives as long as the command; the command's exit code.
+
+    ``report`` hears what was refused when it was brought up. ApmatrixError if the system cannot be had.
+    """
+    ours, theirs = socket.socketpair()
+    # The doorkeeper makes a user namespace, which needs a process with one thread: fork before there are more.
+    door = os.fork()
+    if door == 0:
+        ours.close()
+        keep_door(command, Lines(theirs), os.getppid())
+    theirs.close()
+    try:
+        with Emulation.start(file) as emulation, _interruptions_passed_on(door):
+            report(emulation)
+            MachineServer(emulation).serve(ours)
+            return _wait(door)
+    except BaseException:
+        os.kill(door, signal.SIGKILL)
+        raise
+
+
+def run_on_running(connection: Lines, command: Command) -> NoReturn:
+    """Run a command on a machine in the background, in place of this process."""
+    keep_door(command, connection, os.getppid())
+
+
+@contextmanager
+def _interruptions_passed_on(door: int) -> Iterator[None]:
+    """Leave the terminal's signals to the command, and end everything if this process is told to end."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os.kill(door, signal.SIGKILL)
+        raise SystemExit(128 + number)
+
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    old |= {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _wait(process: int) -> int:
+    _, status = os.waitpid(process, 0)
+    return exit_code(status)
+
+
+def serve_in_background(file: MachineFile, state: StateDirectory, ready: Callable[[Emulation], None]) -> None:
+    """Be the machine until somebody stops it with a request or SIGTERM; ControlError if it runs already."""
+    with state.locked(), Emulation.start(file) as emulation:
+        server = MachineServer(emulation, state)
+        server.listen_at(state.socket)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stopped.set())
+        ready(emulation)
+        while not server.stopped.wait(threading.TIMEOUT_MAX):
+            pass

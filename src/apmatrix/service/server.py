@@ -1,0 +1,161 @@
+"""A running machine's control socket: requests from the commands, one thread for each connection."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.lines import ControlError, Lines
+from apmatrix.service.operations import OPERATIONS, find_system
+from apmatrix.service.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from apmatrix.emulation import Emulation, System
+    from apmatrix.service.state import StateDirectory
+
+_log = logging.getLogger(__name__)
+
+
+class MachineServer:
+    """Serves an emulation to commands. ``state`` is where it keeps things, for a machine in the background.
+
+    ``stopped`` is set when somebody asked the machine to stop.
+    """
+
+    def __init__(self, emulation: Emulation, state: StateDirectory | None = None) -> None:
+        self.emulation = emulation
+        self.state = state
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._sessions: set[Session] = set()
+
+    @property
+    def name(self) -> str:
+        """The machine's name."""
+        return self.emulation.machine.name
+
+    def listen(self, listener: socket.socket, system: System | None = None) -> None:
+        """Accept connections in the background; those that name no system mean ``system``."""
+        threading.Thread(target=self._accept, args=(listener, system), name="control", daemon=True).start()
+
+    def listen_at(self, path: Path) -> None:
+        """Make a socket for this user only, and listen on it."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        listener.bind(f"/proc/self/fd/{directory}/{path.name}")
+        os.close(directory)
+        path.chmod(0o600)
+        listener.listen(16)
+        self.listen(listener)
+
+    def serve(self, connection: socket.socket, system: System | None = None) -> None:
+        """Answer one connection's requests in the background, until it ends."""
+        client = _Client(self, Lines(connection), system)
+        threading.Thread(target=client.run, name="client", daemon=True).start()
+
+    def flush(self) -> None:
+        """Wait until programs in all sessions see everything that happened."""
+        with self._lock:
+            sessions = tuple(self._sessions)
+        for session in sessions:
+            session.flush()
+
+    def add(self, session: Session) -> None:
+        """A command came."""
+        with self._lock:
+            self._sessions.add(session)
+
+    def discard(self, session: Session) -> None:
+        """A command ended."""
+        with self._lock:
+            self._sessions.discard(session)
+        session.close()
+
+    @property
+    def sessions(self) -> int:
+        """How many commands run."""
+        return len(self._sessions)
+
+    def _accept(self, listener: socket.socket, system: System | None) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                self.serve(connection, system)
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, server: MachineServer, lines: Lines, system: System | None) -> None:
+        self.server = server
+        self.lines = lines
+        self.system = system
+        self.session: Session | None = None
+        self._listener: socket.socket | None = None
+
+    def run(self) -> None:
+        """Answer requests until the other end goes."""
+        try:
+            while (request := self.lines.receive()) is not None:
+                self.lines.send(self._answer(request))
+        except (OSError, ValueError) as error:
+            _log.debug("a connection ended: %s", error)
+        finally:
+            self._detach()
+            self.lines.connection.close()
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        own = {"attach": self._attach, "replay": self._replay, "detach": self._detach}
+        operation = request.get("op")
+        try:
+            if operation in own:
+                return {"ok": own[operation](request)}
+            if operation not in OPERATIONS:
+                raise ControlError(f"the machine does not know the request {operation!r}", code=2)
+            result = OPERATIONS[operation](self.server, self.system, request)
+            self.server.flush()
+        except ControlError as error:
+            return {"error": str(error), "code": error.code}
+        except ApmatrixError as error:
+            return {"error": str(error), "code": 1}
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": f"request {operation}: {error}", "code": 2}
+        return {"ok": result}
+
+    def _attach(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Serve a new place: descriptors of /dev/fuse, the uevent socket and the control socket come along."""
+        fuse, uevents, control = self.lines.take_descriptors(3)
+        try:
+            system = find_system(self.server.emulation, request["system"])
+        except ApmatrixError:
+            for descriptor in (fuse, uevents, control):
+                os.close(descriptor)
+            raise
+        self.session = Session(system, fuse, uevents)
+        self.server.add(self.session)
+        self._listener = socket.socket(fileno=control)
+        self.server.listen(self._listener, system)
+        state = self.server.state
+        return {"bindings": self.session.bindings, "state": str(state.etc(system.name)) if state else None}
+
+    def _replay(self, _request: dict[str, Any]) -> None:
+        if self.session:
+            self.session.relay.replay()
+
+    def _detach(self, _request: dict[str, Any] | None = None) -> None:
+        if self.session:
+            self.server.discard(self.session)
+            self.session = None
+        if self._listener:
+            # The accepting thread wakes up from it, closing alone would leave it there.
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None

@@ -1,0 +1,37 @@
+"""A command's place, seen from the machine: the faces that serve it, from attach to the end of its connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apmatrix.faces.sysfs import SysfsFace
+from apmatrix.faces.uevents import UeventRelay
+
+if TYPE_CHECKING:
+    from apmatrix.emulation import System
+
+
+class Session:
+    """Serves one mounted /sys of ``system``, and its uevents. Owns the descriptors that it is given."""
+
+    def __init__(self, system: System, fuse: int, uevents: int) -> None:
+        self.system = system
+        self.relay = UeventRelay(system.linux, uevents)
+        self.face = SysfsFace(system.linux.sysfs, Path("/sys"), settle=self.relay.flush)
+        self.channel = self.face.serve(fuse, f"sysfs of {system.name}")
+
+    @property
+    def bindings(self) -> list[str]:
+        """What of the real /sys is to be bound."""
+        return self.face.merged.bindings() if self.face.merged else []
+
+    def flush(self) -> None:
+        """Wait until programs in there see everything that happened."""
+        self.face.flush()
+        self.relay.flush()
+
+    def close(self) -> None:
+        """The command is over: nobody may wait any longer."""
+        self.channel.abort()
+        self.relay.close()

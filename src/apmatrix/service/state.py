@@ -1,0 +1,98 @@
+"""Where a machine that runs in the background keeps what must outlast it.
+
+``NAME/control`` is its socket, ``NAME/lock`` is locked as long as it runs, ``NAME/log`` is what it says,
+``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.faces.lines import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATE_VARIABLE: Final = "APMATRIX_STATE"
+MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
+
+
+def state_directory() -> Path:
+    """The directory of all machines: ``$APMATRIX_STATE``, root's in /var/lib, others' below their home."""
+    if given := os.environ.get(STATE_VARIABLE):
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/var/lib/apmatrix")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(home, "apmatrix")
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """One machine's."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, machine: str) -> StateDirectory:
+        """The directory for a machine of that name; it need not exist."""
+        if "/" in machine or machine in ("", ".", ".."):
+            raise ControlError(f"{machine!r} is no name for a machine: it names a directory too", code=2)
+        return cls(state_directory() / machine)
+
+    @property
+    def socket(self) -> Path:
+        """The control socket."""
+        return self.path / "control"
+
+    @property
+    def log(self) -> Path:
+        """What the background process prints."""
+        return self.path / "log"
+
+    def etc(self, system: str) -> Path:
+        """Where changes to a system's /etc are."""
+        return self.path / "systems" / system.replace("/", ".") / "etc"
+
+    def running(self) -> bool:
+        """True if a machine of this name runs."""
+        try:
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for a running machine; ControlError if another one does."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ControlError(f"machine {self.path.name} runs already: apmatrix down {self.path.name}") from None
+        try:
+            # A predecessor that was killed left its socket.
+            self.socket.unlink(missing_ok=True)
+            yield
+            self.socket.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+
+
+def machines() -> list[StateDirectory]:
+    """Every machine that runs, or has run and left its state."""
+    base = state_directory()
+    return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []

@@ -32,9 +32,7 @@ class Functions(Layout, width=32):
 
     def letters(self) -> str:
         """The FUNCTIONS column of ``lszcrypt -V``, for example ``S--D--NHF-``."""
-        return "".join(
-            letter if self.value & (1 << (31 - bit)) else "-" for bit, letter in enumerate("SMCDAXNHFR")
-        )
+        return "".join(letter if self.value & (1 << (31 - bit)) else "-" for bit, letter in enumerate("SMCDAXNHFR"))
 
 
 class QueueInfo(Layout, width=64):

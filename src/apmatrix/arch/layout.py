@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NARROW = 16
+"""Fields up to this width remember what they decoded: making enum members is slow."""
+
 
 class Field(Generic[T]):
     """One field of a :class:`Layout`: bits ``first`` to ``last``, IBM numbering, both included.
@@ -37,6 +40,7 @@ class Field(Generic[T]):
         self.limit = 1 << (last - first + 1)
         self.name = ""
         self.shift = 0
+        self._decoded: dict[int, T] | None = {} if last - first < _NARROW else None
 
     def __set_name__(self, owner: type[Layout], name: str) -> None:
         self.name = name
@@ -54,7 +58,13 @@ class Field(Generic[T]):
     def __get__(self, instance: Layout | None, owner: type) -> Self | T:
         if instance is None:
             return self
-        return self.decode((instance.value >> self.shift) & (self.limit - 1))
+        number = (instance.value >> self.shift) & (self.limit - 1)
+        if self._decoded is None:
+            return self.decode(number)
+        try:
+            return self._decoded[number]
+        except KeyError:
+            return self._decoded.setdefault(number, self.decode(number))
 
     def insert(self, value: int, content: T) -> int:
         """``value`` with this field replaced by ``content``; ValueError if it does not fit."""

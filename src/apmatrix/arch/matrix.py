@@ -26,9 +26,7 @@ class Apqn(NamedTuple):
                 raise ValueError
             return cls(parse_number("0x" + adapter), parse_number("0x" + domain))
         except ValueError:
-            raise ValueError(
-                f"{text!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)"
-            ) from None
+            raise ValueError(f"{text!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)") from None
 
     @classmethod
     def from_code(cls, code: int) -> Apqn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from enum import Enum
@@ -130,16 +131,21 @@ class Adapter:
 
     def info(self, highest_domain: int) -> QueueInfo:
         """TAPQ's information word, for a machine whose domains end at ``highest_domain``."""
-        return QueueInfo(
-            functions=self.functions,
-            hardware_type=self.hardware_type,
-            highest_domain=highest_domain,
-            message_limit=self.message_limit,
-            depth_code=self.depth - 1,
-        )
+        return _info(self.functions, self.hardware_type, highest_domain, self.message_limit, self.depth)
 
     def admit(self, domain: int, request: Request) -> Admission:
         """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else the firmware's."""
         if request.special and not self.functions.special_commands:
             return ResponseCode.FACILITY_NOT_INSTALLED
         return self.firmware.admit(domain, request)
+
+
+@functools.lru_cache(maxsize=1024)
+def _info(functions: Functions, hardware_type: int, highest_domain: int, message_limit: int, depth: int) -> QueueInfo:
+    return QueueInfo(
+        functions=functions,
+        hardware_type=hardware_type,
+        highest_domain=highest_domain,
+        message_limit=message_limit,
+        depth_code=depth - 1,
+    )

@@ -6,9 +6,7 @@ level. Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. N
 
 from __future__ import annotations
 
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import (
@@ -27,7 +25,7 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.info import FEATURES
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.cards import Adapter, Clock, Delivery, RealClock, Request
+from apmatrix.cards import Adapter, Clock, Delivery, RealClock, Request, WorkerPool
 from apmatrix.machine import execute as register_level
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 
@@ -75,7 +73,7 @@ class Cpc:
         self.adapters: dict[int, Adapter] = {}
         self.lpars: dict[str, Lpar] = {}
         self.lock = threading.RLock()
-        self.workers = ThreadPoolExecutor(workers or os.cpu_count(), f"{name}-card")
+        self.workers = WorkerPool(workers)
         self.set_features(features)
 
     def set_features(self, features: Iterable[str]) -> None:
@@ -187,8 +185,8 @@ class Cpc:
                     queue.reset(zeroize=True)
 
     def close(self) -> None:
-        """End the machine: no more requests are processed."""
-        self.workers.shutdown(wait=False, cancel_futures=True)
+        """End the machine: what the cards have is finished, nothing more is taken."""
+        self.workers.close()
 
     # the AP functions
 

@@ -106,9 +106,20 @@ def max_msg_size(card: ApCard) -> str:
 
 
 class ApCard(Device):
-    """An adapter that the system has queues of."""
+    """An adapter that the system has queues of. ``mode_env`` is its mode, for uevents of it and its queues."""
 
-    __slots__ = ("chkstop", "config", "hardware_type", "info", "load", "number", "online", "queues", "total")
+    __slots__ = (
+        "chkstop",
+        "config",
+        "hardware_type",
+        "info",
+        "load",
+        "mode_env",
+        "number",
+        "online",
+        "queues",
+        "total",
+    )
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, CARD)
     KIND = "ap_card"
@@ -126,6 +137,9 @@ class ApCard(Device):
         self.load = 0
         self.total = 0
         self.queues: dict[int, ApQueue] = {}
+        functions = info.functions
+        named = (("accel", functions.accelerator), ("cca", functions.coprocessor), ("ep11", functions.ep11))
+        self.mode_env = tuple(("MODE", mode) for mode, present in named if present)[:1]
 
     @property
     def depth(self) -> int:
@@ -141,17 +155,11 @@ class ApCard(Device):
         """The card's queues that have a driver."""
         return tuple(queue for queue in self.queues.values() if queue.driver)
 
-    def mode_env(self) -> Iterable[tuple[str, str]]:
-        """The card's mode, for uevents of it and its queues."""
-        functions = self.info.functions
-        named = (("accel", functions.accelerator), ("cca", functions.coprocessor), ("ep11", functions.ep11))
-        return tuple(("MODE", mode) for mode, present in named if present)[:1]
-
     def own_env(self) -> Iterable[tuple[str, str]]:
         """Type, alias and mode (BUS-80)."""
         yield "DEV_TYPE", f"{self.hardware_type:04X}"
         yield "MODALIAS", f"ap:t{self.hardware_type:02X}"
-        yield from self.mode_env()
+        yield from self.mode_env
 
     def set_config(self, on: bool) -> None:
         """Note the configuration state and tell user space."""

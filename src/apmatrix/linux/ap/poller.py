@@ -24,6 +24,7 @@ class Poller:
         self._waiting: dict[ApQueue, Wait] = {}
         self._timer: Timer | None = None
         self._due: float | None = None
+        self._wait = Wait.NONE
 
     def attend(self, queue: ApQueue, wait: Wait) -> None:
         """Come back to ``queue`` after ``wait``."""
@@ -58,6 +59,8 @@ class Poller:
         bus = self._bus
         if wait is Wait.HIGH and bus.indication is not None:
             return
+        if self._timer is not None and wait >= self._wait:
+            return  # it runs out no later than this would
         clock = bus.machine.clock
         due = clock.now() + (states.LOW_TIMEOUT if wait is Wait.LOW else bus.poll_timeout / 1e9)
         if self._due is not None and self._due <= due:
@@ -65,6 +68,7 @@ class Poller:
         if self._timer is not None:
             self._timer.cancel()
         self._due = due
+        self._wait = wait
         self._timer = clock.call_later(due - clock.now(), self._expired)
 
     def _expired(self) -> None:

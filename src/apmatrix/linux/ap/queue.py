@@ -185,7 +185,7 @@ class ApQueue(Device):
 
     def own_env(self) -> Iterable[tuple[str, str]]:
         """The mode of the card."""
-        return self.card.mode_env()
+        return self.card.mode_env
 
     # requests
 
@@ -217,6 +217,8 @@ class ApQueue(Device):
 
     def requeue_pending(self) -> None:
         """The card lost what it had: send it again."""
+        if not self.outstanding and not self.pending:
+            return
         for message in reversed(tuple(self.pending.values())):
             self.requests.appendleft(message)
         self.pending.clear()

@@ -94,3 +94,97 @@ def pd(key, value, length):
     body = bytes(private) + numbers + bytes(pad) + b"\xff" * length + public
     token = b"\x1e\0" + short(8 + len(body)) + bytes(4) + body
     return parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), block(bytes(2) + token))
+
+
+def part(flags, content):
+    return block(short(flags) + content)
+
+
+def master_key(adapter, action, key_set=None, data=b"", domain=6, control_domains=None, queue=6, **options):
+    """Our own administrative command for master keys."""
+    rules = [action] if key_set is None else [action, key_set]
+    allowed = (domain,) if control_domains is None else control_domains
+    cprbx_domain = options.pop("cprbx_domain", queue)
+    message = request(parameters(b"MK", rules, short(domain) + data), cprbx_domain, function_id=b"T5")
+    return Reply(exchange(adapter, message, queue, control_domains=allowed, **options))
+
+
+def set_master_key(adapter, key_set=b"AES", seed=1, domain=6):
+    """Load two parts and set; the key is the XOR of the parts."""
+    size = 24 if key_set == b"ASYM" else 32
+    for action, data in (
+        (b"LOAD-FST", bytes([seed]) * size),
+        (b"LOAD-LST", bytes(range(size))),
+        (b"SET", b""),
+    ):
+        assert master_key(adapter, action, key_set, data, domain).codes == (0, 0)
+
+
+def facility(adapter, keyword, domain=6):
+    return call(adapter, parameters(b"FQ", [keyword], bytes(4096)), domain)
+
+
+KEY_SKELETON_PARTS = b"".join(part(flags, bytes(64)) for flags in (0x10, 0x10, 0x30, 0x10, 0x10, 0x10))
+
+
+def generate_data(adapter, size=32, domain=6):
+    words = b"OP      " + b"KEYLN%d " % size + b"AESDATA " + bytes(8)
+    return call(adapter, parameters(b"KG", [], words, KEY_SKELETON_PARTS), domain)
+
+
+def import_clear(adapter, key, domain=6):
+    return call(adapter, parameters(b"CM", [b"AES"], key, part(0x30, bytes(64))), domain)
+
+
+def token(reply):
+    """The token in the first key part of ``reply``."""
+    assert reply.codes == (0, 0), reply.codes
+    length = int.from_bytes(reply.keys[:2], "big")
+    return reply.keys[4:length]
+
+
+def skeleton(exportable=True, payload_format=1):
+    """An AES CIPHER token without a key."""
+    header = bytearray(56)
+    header[0] = 1
+    header[2:4] = short(56)
+    header[4] = 5
+    header[26] = 2
+    header[28] = payload_format
+    header[41] = 2
+    header[42:44] = short(1)
+    header[49] = 3
+    header[50:52] = short(0x0F00 if exportable else 0x0700)
+    return bytes(header)
+
+
+def generate_cipher(adapter, size=32, domain=6, **options):
+    vud = b"TOKEN   " + b" " * 8 + short(size * 8) + bytes(8)
+    empty = part(0x30, b"")
+    keys = empty + empty + part(0x30, skeleton(**options)) + 3 * empty
+    return call(adapter, parameters(b"GK", [b"AES", b"OP"], vud, keys), domain)
+
+
+def import_part(adapter, rules, key_part, key_token, domain=6):
+    vud = part(0x64, short(len(key_part) * 8)) + part(0x63, key_part)
+    block_ = parameters(b"IP", [b"AES", *rules], vud, part(0x30, key_token))
+    return call(adapter, block_, domain)
+
+
+def unwrap_data(adapter, key_token, domain=6, special=True):
+    vud = part(1, b"")
+    return call(adapter, parameters(b"US", [], vud, part(0, key_token)), domain, special=special)
+
+
+def unwrap_cipher(adapter, key_token, domain=6, special=True):
+    vud = part(0xC2, bytes(66))
+    return call(adapter, parameters(b"AU", [b"EXPT-SK"], vud, part(0, key_token)), domain, special=special)
+
+
+def protected_key(reply):
+    """The protected key, pattern included, in a reply to US or AU."""
+    assert reply.codes == (0, 0), reply.codes
+    message = reply.message[48:]
+    length = int.from_bytes(message[238:240], "big")
+    assert message[233] == 2
+    return message[240 : 240 + length]

@@ -2,16 +2,20 @@
 
 from apmatrix.cards.adapter import Adapter, AdapterState
 from apmatrix.cards.clock import Clock, ManualClock, RealClock, Timer
+from apmatrix.cards.context import CardContext
+from apmatrix.cards.cpacf import WrappingKey
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
 from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
+from apmatrix.cards.vault import MemoryStore, Store, Vault
 from apmatrix.cards.workers import Inline, WorkerPool, Workers
 
 __all__ = [
     "Adapter",
     "AdapterState",
     "Answer",
+    "CardContext",
     "CardError",
     "Clock",
     "Delivery",
@@ -24,11 +28,15 @@ __all__ = [
     "Inline",
     "Loss",
     "ManualClock",
+    "MemoryStore",
     "Queue",
     "RealClock",
     "Request",
     "ScriptedAnswers",
+    "Store",
     "Timer",
+    "Vault",
     "WorkerPool",
     "Workers",
+    "WrappingKey",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from apmatrix.arch import Layout, octets
+from apmatrix.arch import Layout, bits, octets
 from apmatrix.cards.ep11.blob import ATTRIBUTE_PROTECTABLE, KEY_SIZES, Key, seal, unseal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _AES_KEY_GEN: Final = 0x00001080
 _AES_CBC_PAD: Final = 0x00001085
 _CPACF_WRAP: Final = 0x80060001
-_BOOLEANS: Final = 0x00010000
 _ATTRIBUTE_KEY_TYPE: Final = 0x00000100
 _ATTRIBUTE_VALUE_LENGTH: Final = 0x00000161
 _TYPE_AES: Final = 0x1F
@@ -30,9 +29,13 @@ _KEY_FIELD: Final = 64
 
 
 class AttributeHeader(Layout, size=12):
-    """The beginning of an attribute list: kind and number, which booleans are given, and their values."""
+    """The beginning of an attribute list: numbers of booleans and values, which booleans, and what they are.
 
-    kind = octets(0, 4)
+    Pairs of attribute and value follow.
+    """
+
+    boolean_words = bits(0, 3)
+    pairs = bits(4, 15)
     mask = octets(4, 4)
     values = octets(8, 4)
 
@@ -99,12 +102,15 @@ def wrap_for_cpacf(call: Call) -> bytes:
 
 def _attributes(data: bytes) -> tuple[int, int]:
     """Booleans and key length of an attribute list; Ep11Error if it is malformed or no AES key's."""
-    if len(data) < AttributeHeader.WIDTH // 8 or len(data) % _WORD:
+    size = AttributeHeader.WIDTH // 8
+    if len(data) < size:
         raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
     header = AttributeHeader.parse(data)
-    words = [int.from_bytes(data[start : start + _WORD], "big") for start in range(12, len(data), _WORD)]
-    values = dict(zip(words[::2], words[1::2], strict=False))
-    if not header.kind & _BOOLEANS or values.get(_ATTRIBUTE_KEY_TYPE, _TYPE_AES) != _TYPE_AES:
+    words = [int.from_bytes(data[at : at + _WORD], "big") for at in range(size, len(data), _WORD)]
+    if header.boolean_words != 1 or len(data) != size + 2 * _WORD * header.pairs:
+        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    if values.get(_ATTRIBUTE_KEY_TYPE, _TYPE_AES) != _TYPE_AES:
         raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
     return header.mask & header.values, values.get(_ATTRIBUTE_VALUE_LENGTH, 0)
 

@@ -1,4 +1,7 @@
-"""What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes."""
+"""What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes.
+
+Commands that only talk to a running machine are called in loops: what they do not need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from rich.console import Console
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.config import ConfigError, NotInFile, Severity, load
+from apmatrix.faces.lines import ControlError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from apmatrix.config import MachineFile
 
 FINE, REFUSED, UNREADABLE = 0, 1, 2
@@ -28,22 +31,32 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 
 def console() -> Console:
     """Where people read: colours only on a terminal, whose width counts; elsewhere there is more room."""
+    from rich.console import Console  # noqa: PLC0415 - slow
+
     out = Console(highlight=False)
     return out if out.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def print_json(facts: Any) -> None:
     """Print plain data as JSON, for programs."""
+    import msgspec  # noqa: PLC0415 - slow
+
     click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
 
 
 def read_file(path: str) -> MachineFile:
     """The file, with what is refused as findings; ConfigError if it cannot be understood."""
+    from apmatrix.config import load  # noqa: PLC0415 - slow
+
     return load(path, allow_refused=True)
 
 
 def exit_code(error: ApmatrixError) -> int:
     """2 for input that cannot be understood, 1 for what was refused."""
+    if isinstance(error, ControlError):
+        return error.code
+    from apmatrix.config import ConfigError, NotInFile, Severity  # noqa: PLC0415 - slow
+
     if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
         return UNREADABLE
     return UNREADABLE if isinstance(error, NotInFile) else REFUSED

@@ -16,6 +16,9 @@ from apmatrix.arch import ApmatrixError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RUN: Final = "/run/apmatrix"
+"""Where a machine's control socket is inside its namespaces: ``/run/apmatrix/NAME/control``."""
+
 _CHUNK: Final = 65536
 _MAX_DESCRIPTORS: Final = 8
 

@@ -20,15 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.libc import MountFlag, Namespaces, make_read_only, mount, unshare
+from apmatrix.faces.lines import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse")
 """Device nodes of the private /dev."""
-
-RUN: Final = "/run/apmatrix"
-"""Where a machine's control socket is inside its namespaces: ``/run/apmatrix/NAME/control``."""
 
 _NETLINK_KOBJECT_UEVENT: Final = 15
 _SIOCSIFFLAGS: Final = 0x8914

@@ -6,8 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from apmatrix.faces.lines import ControlError, Lines
-from apmatrix.faces.namespaces import RUN
+from apmatrix.faces.lines import RUN, ControlError, Lines
 from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines
 
 

@@ -87,6 +87,17 @@ def test_a_guest_that_never_gets_ready(tmp_path):
         guest.wait_until_ready(0)
 
 
+def test_qemu_that_is_killed(tmp_path):
+    resets = []
+    hardware = fake(tmp_path, "import os; os.kill(os.getpid(), 9)")
+    with (
+        pytest.raises(QemuError, match=r"QEMU was killed \(signal 9\)"),
+        Guest(hardware, None, lambda: resets.append(1)) as guest,
+    ):
+        guest.wait_until_ready(20)
+    assert resets == [1]
+
+
 @pytest.fixture
 def machine():
     made = Cpc(facilities=(12, 15, 65, 76))

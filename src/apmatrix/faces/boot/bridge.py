@@ -40,10 +40,9 @@ KERNEL_START = 0x100000
 PRIMARY_SPACE, USER_SPACE, HOME_SPACE = 1, 7, 13
 """Control registers that designate address spaces. Kernels keep the user's in 7 while they run themselves."""
 
-BUSY_SECONDS = 0.002
-IDLE_SECONDS = 0.05
-SHORT_WAIT = 0.0001
-LONG_WAIT = 0.001
+BUSY_SECONDS, SHORT_WAIT = 0.0003, 0.0001
+IDLE_SECONDS, LONG_WAIT = 0.05, 0.001
+"""How the mailbox is looked at: without a pause up to the first after an answer, with short ones up to the second."""
 
 
 _HOME_MODE = 3

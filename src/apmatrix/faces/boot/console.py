@@ -96,6 +96,10 @@ class Console:
                 self._kept += event
                 del self._kept[:-KEPT]
 
+    def type(self, text: str) -> None:
+        """What a person at the console would type; OSError if the guest has gone."""
+        self._connection.sendall(text.encode())
+
     def last_words(self, lines: int = 3) -> str:
         """The end of the console's text, on one line."""
         text = self._kept.decode(errors="replace").replace("\r", "")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ATTACH_TIMEOUT = 120.0
 BOOT_TIMEOUT = 300.0
 _LOOK = 0.2
+_END_TIMEOUT = 5.0
 
 
 def _ignore(_: object) -> None:
@@ -80,7 +81,9 @@ class Guest:
                 self.restarts += 1
                 self._reset()
         except Disconnected:
-            pass  # the console's reader tells what was expected of the guest then
+            code = self.qemu.await_end(_END_TIMEOUT)
+            if code is not None and code < 0:
+                self._failure = QemuError(f"QEMU was killed (signal {-code}): the guest's queues are reset")
         except ApmatrixError as error:
             self._failure = error
         finally:
@@ -146,7 +149,7 @@ class Guest:
 
     def _check(self) -> None:
         """Raise what the bridge's thread ended with."""
-        self._thread.join(_LOOK * 10)
+        self._thread.join(_END_TIMEOUT * 2)
         if self._failure is not None:
             raise self._failure
 

@@ -148,8 +148,8 @@ class Repository:
             "Dir::Etc::PreferencesParts": root / "empty",
             "Dir::State::Lists": root / "lists",
             "Dir::State::Status": root / "status",
-            "Dir::Cache::pkgcache": "",
-            "Dir::Cache::srcpkgcache": "",
+            "Dir::Cache::pkgcache": root / "pkgcache.bin",
+            "Dir::Cache::srcpkgcache": root / "srcpkgcache.bin",
         }
         settings = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         return _run([command[0], *settings, *command[1:]], timeout, self._packages)

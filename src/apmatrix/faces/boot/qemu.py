@@ -90,6 +90,13 @@ class Qemu:
         """The process."""
         return self._process.pid
 
+    def await_end(self, timeout: float) -> int | None:
+        """The exit code of a process that is ending, negative for a signal; None if it still runs afterwards."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
     def kill(self) -> None:
         """End the process at once; the storage and the sockets stay until :meth:`close`."""
         self._process.kill()

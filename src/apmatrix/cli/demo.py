@@ -7,8 +7,8 @@ import time
 import click
 from rich.text import Text
 
+from apmatrix.cli.drawing import draw
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
-from apmatrix.cli.show import print_matrix
 from apmatrix.emulation import Emulation, look
 from apmatrix.emulation.demo import Report, tour
 
@@ -56,7 +56,7 @@ def demo(ctx: click.Context, file: str, as_json: bool) -> None:
     report = Report() if as_json else Printed()
     with Emulation.start(machine) as emulation:
         if not as_json:
-            print_matrix(look(emulation))
+            draw(console(), look(emulation))
         tour(emulation, report)
         refused = [str(refusal) for refusal in emulation.refusals]
     report.line(f"{time.monotonic() - started:.1f} seconds")

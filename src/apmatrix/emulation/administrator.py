@@ -88,5 +88,7 @@ def errno_name(error: OSError) -> str:
 
 
 def machine_refusal(system: str, action: str, error: ApmatrixError) -> Refusal:
-    """What the machine itself refused."""
-    return Refusal(system, action, type(error).__name__, str(error))
+    """What was refused elsewhere than at a file of sysfs."""
+    number = getattr(error, "errno", None)
+    name = errno.errorcode.get(number, str(number)) if number else type(error).__name__
+    return Refusal(system, action, name, str(error))

@@ -44,12 +44,13 @@ class System:
 class Guest:
     """A guest of the file: its mdev at ``host``, and its VM and its Linux while it runs.
 
-    ``refusal`` is what its host had against it; then it has no mdev.
+    ``refusal`` is what its host had against its mdev, which then is not ``defined``, or against its start.
     """
 
     names: tuple[str, ...]
     file: GuestFile
     host: System
+    defined: bool = False
     refusal: Refusal | None = None
     vm: Vm | None = None
     system: System | None = None
@@ -159,10 +160,18 @@ class Emulation:
             guest = Guest((*system.names, file.name), file, system)
             system.guests.append(guest)
             guest.refusal = define(guest)
+            guest.defined = guest.refusal is None
+            if guest.defined and file.start:
+                guest.refusal = self._try_to_start(guest)
             if guest.refusal:
                 self.refusals.append(guest.refusal)
-            elif file.start:
-                self.start_guest(guest)
+
+    def _try_to_start(self, guest: Guest) -> Refusal | None:
+        try:
+            self.start_guest(guest)
+        except ApmatrixError as error:
+            return machine_refusal(guest.host.name, f"start of {guest.file.name}", error)
+        return None
 
     def start_guest(self, guest: Guest) -> None:
         """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""

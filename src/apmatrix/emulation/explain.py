@@ -92,7 +92,7 @@ def _steps(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Iterator
 
 def _through(system: System, guest: Guest, apqn: Apqn) -> Iterator[Step]:
     """The steps of one host that hands a queue on to one of its guests."""
-    drivers = queue_drivers(system)
+    drivers = queue_drivers(system.linux)
     yield _device(system, drivers, apqn)
     yield _ownership(system, apqn)
     yield _binding(system, drivers, apqn)
@@ -150,22 +150,20 @@ def _binding(system: System, drivers: dict[Apqn, str | None], apqn: Apqn) -> Ste
 
 
 def _assignment(system: System, guest: Guest, apqn: Apqn) -> Step:
-    matrix = assigned_matrix(guest)
-    holders = [other.file.name for other in system.guests if other is not guest and apqn in assigned_matrix(other)]
-    if guest.refusal:
+    matrix = assigned_matrix(system.linux, guest.uuid)
+    holders = [name for name, assigned in _others(system, guest) if apqn in assigned]
+    if guest.refusal and not guest.defined:
         text = f"the assignment was refused with {guest.refusal.error}: {guest.refusal.reason}"
-    elif apqn in matrix:
-        text = f"the mdev of {guest.file.name} {_has(matrix, apqn)}"
     else:
         text = f"the mdev of {guest.file.name} {_has(matrix, apqn)}"
-        if holders:
+        if holders and apqn not in matrix:
             text += f"; {apqn} is assigned to {holders[0]}"
     return Step(system.name, "assignment", apqn in matrix, text, "MTX-21")
 
 
 def _filter(system: System, guest: Guest, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
     """Linux hands on whole adapters: one queue that is not there costs all of the adapter's."""
-    assigned = assigned_matrix(guest)
+    assigned = assigned_matrix(system.linux, guest.uuid)
     passes = apqn in _handed_on(guest)
     if passes:
         text = f"every queue that {guest.file.name} is assigned on adapter {apqn.adapter} is bound to vfio_ap"
@@ -211,9 +209,16 @@ def _has(matrix: Matrix, apqn: Apqn) -> str:
     return f"has adapter {apqn.adapter} and domain {apqn.domain}"
 
 
+def _others(system: System, guest: Guest) -> Iterator[tuple[str, Matrix]]:
+    """The other guests of a host and what is assigned to them."""
+    return (
+        (other.file.name, assigned_matrix(system.linux, other.uuid)) for other in system.guests if other is not guest
+    )
+
+
 def _handed_on(guest: Guest) -> Matrix:
     """What is left of a guest's matrix after the filter."""
-    text = "" if guest.refusal else guest.host.admin.read(f"{guest.mdev}/guest_matrix")
+    text = guest.host.admin.read(f"{guest.mdev}/guest_matrix") if guest.defined else ""
     if guest.vm is not None and len(text) >= LONGEST_MATRIX:
         return guest.vm.level.matrix
     # Lines with an adapter or a domain only have no queue.

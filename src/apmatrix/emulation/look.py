@@ -1,26 +1,76 @@
-"""Looks at a running emulation through sysfs, as its administrators could, and makes views of it."""
+"""Looks at running systems through sysfs, as their administrators could, and makes views of them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Mask, Matrix
 from apmatrix.config import Severity
+from apmatrix.emulation.administrator import MATRIX
 from apmatrix.emulation.view import AdapterView, GuestView, Holding, LparView, MatrixView, QueueView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from apmatrix.config import LparFile
-    from apmatrix.emulation.bringup import Emulation, Guest, System
+    from apmatrix.emulation.bringup import Emulation
+    from apmatrix.linux import LinuxSystem, Vm
+
+    Names = Mapping[LinuxSystem, Mapping[str, str]]  # of each system: names of mdevs by UUID
 
 HOST_DRIVER = "cex4queue"
 GUEST_DRIVER = "vfio_ap"
 
 
-def queue_drivers(system: System) -> dict[Apqn, str | None]:
+@dataclass(frozen=True, slots=True)
+class Mdev:
+    """An mdev of a system: its UUID, what is assigned to it, and the VM that has it."""
+
+    uuid: str
+    assigned: Matrix
+    vm: Vm | None
+
+    @property
+    def effective(self) -> Matrix:
+        """What its VM can use: the AND of all levels; nothing without one."""
+        return EMPTY_MATRIX if self.vm is None else self.vm.level.effective
+
+    @property
+    def guest(self) -> LinuxSystem | None:
+        """The Linux in the VM, if it was booted."""
+        return self.vm.linux if self.vm is not None and self.vm.booted else None
+
+
+def mdevs(linux: LinuxSystem) -> Iterator[Mdev]:
+    """The mdevs of a system; those whose removal waits for their guest have nothing assigned any more."""
+    if linux.vfio_ap is None:
+        return
+    users = {file.mdev.name: vm for vm in linux.kvm.vms for file in vm.files}
+    for name in linux.sysfs.list(MATRIX):
+        if _is_uuid(name):
+            yield Mdev(name, assigned_matrix(linux, name), users.get(name))
+
+
+def assigned_matrix(linux: LinuxSystem, uuid: str) -> Matrix:
+    """What is assigned to an mdev; nothing if there is no such mdev."""
+    try:
+        text = linux.sysfs.read(f"{MATRIX}/{uuid}/ap_config").decode()
+    except FileNotFoundError:
+        return EMPTY_MATRIX
+    return Matrix(*map(Mask.parse_hex, text.strip().split(",")))
+
+
+def _is_uuid(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def queue_drivers(linux: LinuxSystem) -> dict[Apqn, str | None]:
     """Every queue device of a system and the driver it is bound to."""
-    sysfs = system.linux.sysfs
+    sysfs = linux.sysfs
     found: dict[Apqn, str | None] = {Apqn.parse(name): None for name in sysfs.list("bus/ap/devices") if "." in name}
     for driver in sysfs.list("bus/ap/drivers"):
         names = (name for name in sysfs.list(f"bus/ap/drivers/{driver}") if "." in name)
@@ -28,26 +78,15 @@ def queue_drivers(system: System) -> dict[Apqn, str | None]:
     return found
 
 
-def assigned_matrix(guest: Guest) -> Matrix:
-    """What is assigned to a guest's mdev; nothing if it has none."""
-    if guest.refusal:
-        return EMPTY_MATRIX
-    return Matrix(*map(Mask.parse_hex, guest.host.admin.read(f"{guest.mdev}/ap_config").split(",")))
-
-
-def guest_matrix(guest: Guest) -> Matrix:
-    """What a guest can use: the AND of all levels; nothing while it does not run."""
-    return EMPTY_MATRIX if guest.vm is None else guest.vm.level.effective
-
-
 class Holders:
     """Who holds the queues of one system, looked up once."""
 
-    def __init__(self, system: System) -> None:
-        self._drivers = queue_drivers(system)
-        self._guests = [
-            (guest, assigned_matrix(guest), Holders(guest.system) if guest.system else None)
-            for guest in system.guests
+    def __init__(self, linux: LinuxSystem, names: Names) -> None:
+        self._drivers = queue_drivers(linux)
+        known = names.get(linux, {})
+        self._mdevs = [
+            (known.get(mdev.uuid, mdev.uuid), mdev, Holders(mdev.guest, names) if mdev.guest else None)
+            for mdev in mdevs(linux)
         ]
 
     def look(self, apqn: Apqn) -> QueueView:
@@ -57,45 +96,48 @@ class Holders:
         driver = self._drivers[apqn]
         if driver != GUEST_DRIVER:
             return QueueView(apqn, Holding.HOST if driver else Holding.UNBOUND)
-        for guest, assigned, below in self._guests:
-            if apqn in assigned:
-                names = (guest.file.name,)
-                if below is None or apqn not in guest_matrix(guest):
-                    return QueueView(apqn, Holding.ASSIGNED, names)
-                deeper = below.look(apqn)
-                inner = deeper.holder if deeper.holding is Holding.GUEST else ()
-                return QueueView(apqn, Holding.GUEST, names + inner)
+        for name, mdev, below in self._mdevs:
+            if apqn in mdev.assigned:
+                if apqn not in mdev.effective:
+                    return QueueView(apqn, Holding.ASSIGNED, (name,))
+                deeper = below.look(apqn) if below else None
+                inner = deeper.holder if deeper and deeper.holding is Holding.GUEST else ()
+                return QueueView(apqn, Holding.GUEST, (name, *inner))
         return QueueView(apqn, Holding.FREE)
 
 
 def look(emulation: Emulation) -> MatrixView:
-    """The whole machine."""
-    systems = {system.names[0]: system for system in emulation.lpars}
-    adapters = (emulation.machine.adapters[number] for number in sorted(emulation.machine.adapters))
-    findings = emulation.file.findings
+    """The whole machine as it is now."""
+    machine = emulation.machine
+    names = {system.linux: {guest.uuid: guest.file.name for guest in system.guests} for system in emulation.systems()}
+    systems = {system.names[0]: system.linux for system in emulation.lpars}
     return MatrixView(
-        emulation.machine.name,
-        tuple(AdapterView(adapter.number, str(adapter.card_type), adapter.state.value) for adapter in adapters),
-        tuple(_lpar(lpar, systems.get(lpar.name)) for lpar in emulation.file.lpars),
+        machine.name,
+        tuple(
+            AdapterView(number, str(adapter.card_type), adapter.state.value)
+            for number, adapter in sorted(machine.adapters.items())
+        ),
+        tuple(
+            _lpar(lpar.name, systems[lpar.name], names)
+            if lpar.name in systems
+            else LparView(lpar.name, False, lpar.profile)
+            for lpar in emulation.file.lpars
+        ),
         tuple(map(str, emulation.refusals)),
-        tuple(str(finding) for finding in findings if finding.severity is Severity.WARNING),
+        tuple(str(finding) for finding in emulation.file.findings if finding.severity is Severity.WARNING),
     )
 
 
-def _lpar(file: LparFile, system: System | None) -> LparView:
-    if system is None:
-        return LparView(file.name, False, file.profile, {}, ())
-    holders = Holders(system)
-    queues: Mapping[Apqn, QueueView] = {apqn: holders.look(apqn) for apqn in file.profile.apqns()}
-    return LparView(file.name, True, file.profile, queues, tuple(_guests(system)))
+def _lpar(name: str, linux: LinuxSystem, names: Names) -> LparView:
+    profile = linux.level.matrix
+    holders = Holders(linux, names)
+    queues = tuple(holders.look(apqn) for apqn in profile.apqns())
+    return LparView(name, True, profile, queues, tuple(_guests((name,), linux, names)))
 
 
-def _guests(system: System) -> list[GuestView]:
-    views = []
-    for guest in system.guests:
-        views.append(
-            GuestView(guest.names, guest.uuid, guest.vm is not None, assigned_matrix(guest), guest_matrix(guest))
-        )
-        if guest.system is not None:
-            views += _guests(guest.system)
-    return views
+def _guests(above: tuple[str, ...], linux: LinuxSystem, names: Names) -> Iterator[GuestView]:
+    for mdev in mdevs(linux):
+        path = (*above, names.get(linux, {}).get(mdev.uuid, mdev.uuid))
+        yield GuestView("/".join(path), mdev.uuid, mdev.vm is not None, mdev.assigned, mdev.effective)
+        if mdev.guest is not None:
+            yield from _guests(path, mdev.guest, names)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from apmatrix.arch import Apqn, Mask, Matrix
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from apmatrix.arch import Apqn, Matrix
 
 
 class Holding(Enum):
@@ -49,9 +49,9 @@ class AdapterView:
 
 @dataclass(frozen=True, slots=True)
 class GuestView:
-    """One guest: its names from the LPAR down, its mdev, whether it runs, and what it can use."""
+    """One mdev: its guest's names from the LPAR down, whether that runs, and what it can use."""
 
-    names: tuple[str, ...]
+    name: str
     uuid: str
     running: bool
     assigned: Matrix
@@ -60,17 +60,21 @@ class GuestView:
 
 @dataclass(frozen=True, slots=True)
 class LparView:
-    """One LPAR: its profile, its queues, and the guests in it; nothing of it exists unless it is ``active``."""
+    """One LPAR: its profile, its queues, and the guests in it; there are none unless it is ``active``."""
 
     name: str
     active: bool
     profile: Matrix
-    queues: Mapping[Apqn, QueueView]
-    guests: tuple[GuestView, ...]
+    queues: tuple[QueueView, ...] = ()
+    guests: tuple[GuestView, ...] = ()
+
+    def by_apqn(self) -> dict[Apqn, QueueView]:
+        """The queues by their address."""
+        return {queue.apqn: queue for queue in self.queues}
 
     def count(self) -> Counter[str]:
         """How many queues each holder has, by label."""
-        return Counter(queue.label for queue in self.queues.values())
+        return Counter(queue.label for queue in self.queues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +99,65 @@ class MatrixView:
             "warnings": list(self.warnings),
         }
 
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> MatrixView:
+        """The reverse of :meth:`as_json`."""
+        return cls(
+            facts["machine"],
+            tuple(AdapterView(adapter["id"], adapter["type"], adapter["state"]) for adapter in facts["adapters"]),
+            tuple(_lpar_view(lpar) for lpar in facts["lpars"]),
+            tuple(facts["refused"]),
+            tuple(facts["warnings"]),
+        )
+
 
 def _lpar_json(lpar: LparView) -> dict[str, Any]:
     return {
         "name": lpar.name,
         "active": lpar.active,
-        "adapters": list(lpar.profile.apm),
-        "usage_domains": list(lpar.profile.aqm),
-        "control_domains": list(lpar.profile.adm),
+        **_matrix_json(lpar.profile),
         "queues": [
             {"apqn": str(queue.apqn), "holding": queue.holding.value, "holder": "/".join(queue.holder) or None}
-            for queue in lpar.queues.values()
+            for queue in lpar.queues
         ],
         "guests": [
             {
-                "name": "/".join(guest.names),
+                "name": guest.name,
                 "uuid": guest.uuid,
                 "running": guest.running,
-                "assigned": [str(apqn) for apqn in guest.assigned.apqns()],
-                "queues": [str(apqn) for apqn in guest.effective.apqns()],
-                "control_domains": list(guest.effective.adm),
+                "assigned": _matrix_json(guest.assigned),
+                "effective": _matrix_json(guest.effective),
             }
             for guest in lpar.guests
         ],
     }
+
+
+def _lpar_view(facts: Mapping[str, Any]) -> LparView:
+    queues = (
+        QueueView(
+            Apqn.parse(queue["apqn"]),
+            Holding(queue["holding"]),
+            tuple(queue["holder"].split("/")) if queue["holder"] else (),
+        )
+        for queue in facts["queues"]
+    )
+    guests = (
+        GuestView(
+            guest["name"], guest["uuid"], guest["running"], _matrix(guest["assigned"]), _matrix(guest["effective"])
+        )
+        for guest in facts["guests"]
+    )
+    return LparView(facts["name"], facts["active"], _matrix(facts), tuple(queues), tuple(guests))
+
+
+def _matrix_json(matrix: Matrix) -> dict[str, list[int]]:
+    return {
+        "adapters": list(matrix.apm),
+        "usage_domains": list(matrix.aqm),
+        "control_domains": list(matrix.adm),
+    }
+
+
+def _matrix(facts: Mapping[str, Any]) -> Matrix:
+    return Matrix(*(Mask.of(*facts[key]) for key in ("adapters", "usage_domains", "control_domains")))

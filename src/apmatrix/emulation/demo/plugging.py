@@ -77,7 +77,9 @@ def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> Non
     refusal = plan.top.host.admin.write(path, str(plan.number))
     report.line(f"        unplug {what}: echo {plan.number} > /sys/{path}")
     status, _ = emulation.machine.tapq(plan.user.linux.level, plan.leaving)
-    gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(plan.top)
+    gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(
+        plan.top.host.linux, plan.top.uuid
+    )
     report.check(
         f"{plan.leaving} is gone at once: TAPQ answers {status.response_code:02x} in {plan.user.name}",
         passed=refusal is None and gone,

@@ -98,15 +98,20 @@ def _taken(host: System, mdev: str) -> Iterator[Attempt]:
             yield Attempt(f"{apqn} back to the host", f"bus/ap/{attribute}", f"+{number}", "EBUSY")
     override = f"bus/ap/devices/{apqn}/driver_override"
     yield Attempt("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
-    if queue_drivers(host).get(apqn) == GUEST_DRIVER:
+    if queue_drivers(host.linux).get(apqn) == GUEST_DRIVER:
         yield Attempt("a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY")
         unbind = f"bus/ap/drivers/{HOST_DRIVER}/unbind"
         yield Attempt("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
 
 
 def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
-    drivers = queue_drivers(host)
-    return ((guest, apqn) for guest in host.guests for apqn in assigned_matrix(guest).apqns() if apqn in drivers)
+    drivers = queue_drivers(host.linux)
+    return (
+        (guest, apqn)
+        for guest in host.guests
+        for apqn in assigned_matrix(host.linux, guest.uuid).apqns()
+        if apqn in drivers
+    )
 
 
 def _host_owned(host: System, mdev: str) -> Iterator[Attempt]:

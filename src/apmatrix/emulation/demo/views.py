@@ -29,7 +29,7 @@ def _show(emulation: Emulation, system: System, report: Report) -> None:
     if len(rows) <= MANY:
         for text in (f"{system.name}:", lszcrypt.title(), *map(str, rows)):
             report.line(text)
-    found = set(queue_drivers(system))
+    found = set(queue_drivers(system.linux))
     matrix = system.linux.level.effective
     given = {apqn for apqn in matrix.apqns() if apqn.adapter in emulation.machine.adapters}
     report.check(f"{system.name} sees its {counted(len(given), 'queue')} and no other", passed=found == given)

@@ -1,0 +1,126 @@
+"""Draws the matrix of a machine in the terminal: rows are adapters, columns usage domains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from apmatrix.arch import Apqn, Mask
+from apmatrix.config import counted
+from apmatrix.emulation.view import Holding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from apmatrix.emulation.view import LparView, MatrixView, QueueView
+
+
+class _Look(NamedTuple):
+    """How a kind of holding is drawn: with room for names, and without."""
+
+    word: str
+    symbol: str
+    meaning: str
+    style: str
+
+
+_LOOKS: Final = {
+    Holding.HOST: _Look("host", "H", "the drivers of the Linux in the LPAR", "blue"),
+    Holding.ASSIGNED: _Look("( )", "( )", "assigned to a guest's mdev, but no running guest has it", "magenta"),
+    Holding.FREE: _Look("free", ".", "vfio_ap has it, no guest asked for it", "dim"),
+    Holding.UNBOUND: _Look("unbound", "-", "no driver has it", "red"),
+    Holding.ABSENT: _Look("absent", "x", "the machine does not have it", "red"),
+}
+_GUEST_STYLE: Final = "green"
+_FIRST_COLUMN: Final = 10
+_GAP: Final = 3
+
+
+def draw(out: Console, view: MatrixView) -> None:
+    """Draw a machine: its adapters, each LPAR, what was refused."""
+    out.print(Text(f"Machine {view.machine}: {_adapters(view) or 'no adapters'}"))
+    for lpar in view.lpars:
+        out.print(Text(f"\nLPAR {lpar.name}: {lpar.profile.describe()}"))
+        if lpar.active:
+            _Drawing(lpar, out).draw()
+        else:
+            out.print(Text("  not activated"))
+    for title, texts in (("Refused:", view.refusals), ("Warnings:", view.warnings)):
+        if texts:
+            out.print(Text("\n".join((f"\n{title}", *(f"  {text}" for text in texts)))), soft_wrap=True)
+
+
+def _adapters(view: MatrixView) -> str:
+    """``adapters 5-6 CEX8C, 7 CEX8A (deconfigured)``."""
+    kinds: dict[str, list[int]] = {}
+    for adapter in view.adapters:
+        state = "" if adapter.state == "online" else f" ({adapter.state})"
+        kinds.setdefault(f"{adapter.type}{state}", []).append(adapter.number)
+    listed = ", ".join(f"{Mask.of(*numbers).ranges()} {kind}" for kind, numbers in kinds.items())
+    return f"adapters {listed}" if listed else ""
+
+
+class _Drawing:
+    """One LPAR; guests get numbers where their names do not fit."""
+
+    def __init__(self, lpar: LparView, out: Console) -> None:
+        self._lpar = lpar
+        self._out = out
+        self._queues = lpar.by_apqn()
+        labels = dict.fromkeys(queue.label for queue in lpar.queues if queue.holder)
+        self._numbers = {label: number for number, label in enumerate(labels, 1)}
+        self._short = False
+        self._short = self._width() * len(lpar.profile.aqm) + _FIRST_COLUMN > out.width
+
+    def draw(self) -> None:
+        """As many columns at a time as there is room for; then what the cells mean."""
+        domains = tuple(self._lpar.profile.aqm)
+        room = max(1, (self._out.width - _FIRST_COLUMN) // self._width())
+        for start in range(0, len(domains), room):
+            self._out.print(self._table(domains[start : start + room]))
+        legend = Table(box=None, show_header=False, pad_edge=False)
+        for row in self._legend():
+            legend.add_row(*row)
+        if legend.row_count:
+            self._out.print()
+            self._out.print(legend)
+
+    def _width(self) -> int:
+        """Of a column."""
+        return max(self._digits(), *(len(self._cell(queue)) for queue in self._lpar.queues)) + _GAP
+
+    def _digits(self) -> int:
+        """Of a domain number in a title."""
+        return 2 if self._short else 4
+
+    def _table(self, domains: Sequence[int]) -> Table:
+        table = Table("adapter", *(f"{domain:0{self._digits()}x}" for domain in domains), box=box.SIMPLE_HEAD)
+        table.pad_edge = table.show_edge = False
+        for adapter in self._lpar.profile.apm:
+            cells = (self._cell(self._queues[Apqn(adapter, domain)]) for domain in domains)
+            table.add_row(f"{adapter:02x}", *cells)
+        return table
+
+    def _cell(self, queue: QueueView) -> Text:
+        if queue.holder:
+            name = str(self._numbers[queue.label]) if self._short else queue.label
+            assigned = queue.holding is Holding.ASSIGNED
+            return Text(f"({name})" if assigned else name, _LOOKS[queue.holding].style if assigned else _GUEST_STYLE)
+        look = _LOOKS[queue.holding]
+        return Text(look.symbol if self._short else look.word, look.style)
+
+    def _legend(self) -> Iterator[tuple[str, str, str]]:
+        """Sign, meaning, and how many queues."""
+        if self._short:
+            counts = self._lpar.count()
+            for label, number in self._numbers.items():
+                yield str(number), label, counted(counts[label], "queue")
+        for holding, look in _LOOKS.items():
+            number = sum(queue.holding is holding for queue in self._lpar.queues)
+            if number:
+                yield look.symbol if self._short else look.word, look.meaning, counted(number, "queue")

@@ -1,0 +1,1 @@
+"""Measurements, never assertions: ``make bench``. Every figure stands beside a yardstick of the same run."""

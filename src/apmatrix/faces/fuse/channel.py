@@ -105,7 +105,7 @@ class Channel:
         self._spawn(self._lead, "leader")
 
     def abort(self) -> None:
-        """Answer every blocked request with EINTR and whatever comes later with ENOTCONN.
+        """Answer every blocked request, and whatever comes later, with ENOTCONN.
 
         For the end of a session: a process that waits in a blocked write cannot even be killed.
         """
@@ -113,7 +113,7 @@ class Channel:
         with self._lock:
             blocked = list(self._blocked)
         for unique in blocked:
-            self._write(_failure(unique, errno.EINTR))
+            self._write(_failure(unique, errno.ENOTCONN))
 
     def notify(self, notice: Notice, payload: bytes) -> None:
         """Tell the kernel something, soon, from the notices' own thread; never blocks."""

@@ -1,0 +1,102 @@
+"""A process in namespaces of its own with an emulated /sys, which runs what a test gives it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import subprocess
+import sys
+
+from apmatrix.faces.lines import Lines
+from apmatrix.faces.sysfs import SysfsFace
+
+AGENT = """
+import os, socket, sys
+from apmatrix.faces.lines import Lines
+from apmatrix.faces.namespaces import enter
+lines = Lines(socket.socket(fileno=int(sys.argv[1])))
+rooms = enter("test")
+lines.request({"op": "attach"}, rooms.for_machine)
+rooms.close()
+if child := os.fork():
+    sys.exit(os.wait()[1])
+while request := lines.receive():
+    names = {}
+    try:
+        exec(request["code"], names)
+        lines.send({"ok": names.get("result")})
+    except OSError as error:
+        lines.send({"ok": {"errno": error.errno}})
+"""
+
+
+@functools.cache
+def missing():
+    """Why no emulated /sys can be mounted here; empty if it can."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse cannot be opened"
+    done = subprocess.run(
+        ["unshare", "-mn", "true"] if os.geteuid() == 0 else ["unshare", "-rmn", "true"], capture_output=True
+    )
+    return "" if done.returncode == 0 else f"no namespaces: {done.stderr.decode().strip()}"
+
+
+class Place:
+    """Serves ``sysfs`` to one such process; ``do`` runs code there and returns its ``result``."""
+
+    def __init__(self, sysfs, settle=None):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", AGENT, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            )
+        self.lines = Lines(ours)
+        assert self.lines.receive() == {"op": "attach"}
+        fuse, self.uevents, self.control = self.lines.take_descriptors(3)
+        self.face = SysfsFace(sysfs, settle=settle)
+        self.channel = self.face.serve(fuse, "test")
+        self.lines.send({"ok": None})
+
+    def begin(self, code):
+        """Start ``code``; :meth:`end` gives what it results in."""
+        self.lines.send({"code": code})
+
+    def end(self):
+        """The result of what was begun; an OSError there is raised here."""
+        result = self.lines.receive()["ok"]
+        if isinstance(result, dict) and set(result) == {"errno"}:
+            raise OSError(result["errno"], os.strerror(result["errno"]))
+        return result
+
+    def do(self, code):
+        """Run ``code`` and wait for it."""
+        self.begin(code)
+        return self.end()
+
+    def evaluate(self, expression):
+        """The value of an expression."""
+        return self.do(f"import os\nresult = {expression}")
+
+    def read(self, path):
+        """A file's content."""
+        return self.evaluate(f"open('/sys/{path}').read()")
+
+    def write(self, path, data):
+        """One write(2); the number of bytes taken."""
+        return self.do(
+            "import os\n"
+            f"file = os.open('/sys/{path}', os.O_WRONLY)\n"
+            f"try: result = os.write(file, {data!r})\n"
+            "finally: os.close(file)"
+        )
+
+    def close(self):
+        """End the process, and with it the mount."""
+        if self.channel.ended.is_set():
+            return
+        self.lines.connection.close()
+        self.process.wait()
+        assert self.channel.ended.wait(10)
+        for descriptor in (self.uevents, self.control):
+            os.close(descriptor)

@@ -75,5 +75,5 @@ class Coprocessor(Firmware):
         """The reply; RefusedMessage if the control block is malformed."""
 
     @abstractmethod
-    def refusal(self, request: CoprocessorRequest, code: ReplyCode) -> bytes:
+    def refusal(self, request: CoprocessorRequest, code: ReplyCode, final_status: int = 0) -> bytes:
         """A type 86 reply with ``code`` and a complete control block, which Linux needs (hardware.md 3.5)."""

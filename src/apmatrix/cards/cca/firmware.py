@@ -81,10 +81,11 @@ class CcaFirmware(Coprocessor):
             return _reply(control, function, Result(), error)
         return _reply(control, function, result)
 
-    def refusal(self, request: CoprocessorRequest, code: ReplyCode) -> bytes:
+    def refusal(self, request: CoprocessorRequest, code: ReplyCode, final_status: int = 0) -> bytes:
         """The request's control block and function code with ``code``."""
         control = _control_block(request)
-        return _reply(control, _parameter_block(request, control)[:2], Result(), code=code)
+        function = _parameter_block(request, control)[:2]
+        return coprocessor_reply(_control(control, function, Result()), code=code, final_status=final_status)
 
 
 def _control_block(request: CoprocessorRequest) -> Cprbx:
@@ -106,13 +107,12 @@ def _parameter_block(request: CoprocessorRequest, control: Cprbx) -> bytes:
     return block
 
 
-def _reply(
-    control: Cprbx,
-    function: bytes,
-    result: Result,
-    error: CcaError | None = None,
-    code: ReplyCode = ReplyCode.NORMAL,
-) -> bytes:
+def _reply(control: Cprbx, function: bytes, result: Result, error: CcaError | None = None) -> bytes:
+    return coprocessor_reply(_control(control, function, result, error), result.data)
+
+
+def _control(control: Cprbx, function: bytes, result: Result, error: CcaError | None = None) -> bytes:
+    """The CPRBX and parameter block of a reply."""
     parameters = Parameters(function.ljust(2, b"\0"), result.rules, result.vud, result.keys).build()
     answer = Cprbx(
         length=_CPRBX_SIZE,
@@ -124,4 +124,4 @@ def _reply(
         reason_code=error.reason_code if error else 0,
         domain=control.domain,
     )
-    return coprocessor_reply(bytes(answer) + parameters, result.data, code)
+    return bytes(answer) + parameters

@@ -60,10 +60,11 @@ class Ep11Firmware(Coprocessor):
             return _reply(control, command.reply(error.value))
         return _reply(control, command.reply(ReturnValue.OK, data))
 
-    def refusal(self, request: CoprocessorRequest, code: ReplyCode) -> bytes:
+    def refusal(self, request: CoprocessorRequest, code: ReplyCode, final_status: int = 0) -> bytes:
         """The request's control block with ``code``."""
         control = _control_block(request)
-        return _reply(control, _command(request, control).reply(ReturnValue.ARGUMENTS_BAD), code)
+        payload = _command(request, control).reply(ReturnValue.ARGUMENTS_BAD)
+        return _reply(control, payload, code, final_status)
 
 
 def _control_block(request: CoprocessorRequest) -> Ep11Cprb:
@@ -83,7 +84,7 @@ def _command(request: CoprocessorRequest, control: Ep11Cprb) -> Command:
     return Command.parse(payload)
 
 
-def _reply(control: Ep11Cprb, payload: bytes, code: ReplyCode = ReplyCode.NORMAL) -> bytes:
+def _reply(control: Ep11Cprb, payload: bytes, code: ReplyCode = ReplyCode.NORMAL, final_status: int = 0) -> bytes:
     answer = Ep11Cprb(
         length=_CPRB_SIZE,
         version=EP11_CPRB_VERSION,
@@ -91,4 +92,4 @@ def _reply(control: Ep11Cprb, payload: bytes, code: ReplyCode = ReplyCode.NORMAL
         target=control.target,
         payload_length=len(payload),
     )
-    return coprocessor_reply(bytes(answer) + payload, code=code)
+    return coprocessor_reply(bytes(answer) + payload, code=code, final_status=final_status)

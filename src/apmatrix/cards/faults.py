@@ -1,0 +1,227 @@
+"""The fault switchboard: what can go wrong with queues and cards, on demand.
+
+A fault is written as words ``key=value``, in files and commands alike::
+
+    adapter=5 domain=6 on=zapq response=0x02 times=2    ZAPQ of 05.0006 answers 02 twice
+    adapter=5 verb=PK reply=0x90 status=0x4d skip=10    from the 11th on, RSA requests fail in transport
+    domain=0x33 delay=1.5                               every reply of domain 0x33 comes 1.5 seconds later
+    lose=held times=1                                   the next request stays in process until a reset
+    adapter=0xa verb=38 state=checkstopped times=1      the card fails when it is asked for information
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.arch import ResponseCode
+from apmatrix.arch.mask import parse_number
+from apmatrix.cards.adapter import AdapterState
+from apmatrix.cards.coprocessor import Coprocessor
+from apmatrix.cards.errors import CardError
+from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, ReplyCode, error_reply
+from apmatrix.cards.traffic import request_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apmatrix.cards.firmware import Request
+    from apmatrix.cards.queue import Queue
+
+REQUEST: Final = "request"
+"""The ``on`` of faults that happen to requests on their way to the card."""
+
+
+class FaultError(CardError):
+    """A fault is written wrongly; the text says which word and what is possible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault: where (None: everywhere), to which function or request, what happens, and how often.
+
+    ``response`` belongs to functions, the other effects to requests. ``skip`` lets the first ones pass, ``times``
+    ends it (None: never).
+    """
+
+    adapter: int | None = None
+    domain: int | None = None
+    on: Function | None = None
+    verb: str | None = None
+    contains: bytes | None = field(default=None, repr=False)
+    response: ResponseCode | None = None
+    asynchronous: bool = False
+    reply: ReplyCode | None = None
+    status: int = 0
+    delay: float = 0.0
+    lose: Loss | None = None
+    state: AdapterState | None = None
+    skip: int = 0
+    times: int | None = None
+
+    def __post_init__(self) -> None:
+        effects = (self.reply is not None, self.delay > 0, self.lose is not None, self.state is not None)
+        if (self.on is not None) != (self.response is not None):
+            raise FaultError("on= and response= belong together: on=zapq response=0x02")
+        if self.on is not None and any(effects):
+            raise FaultError("a fault of a function has response= as its only effect")
+        if self.on is None and not any(effects):
+            raise FaultError("the fault has no effect: say response=, reply=, delay=, lose= or state=")
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read the words of the module's text; FaultError names what is wrong."""
+        values: dict[str, object] = {}
+        for word in text.split():
+            key, equals, value = word.partition("=")
+            if not equals or key not in _WORDS or key in values:
+                raise FaultError(f"{word!r}: a fault is made of words like {', '.join(f'{w}=' for w in _WORDS)}")
+            try:
+                values[key] = _WORDS[key](value)
+            except ValueError as error:
+                raise FaultError(f"{word!r}: {error}") from None
+        return cls(**{_FIELD_NAMES.get(key, key): value for key, value in values.items()})  # type: ignore[arg-type]
+
+    def is_at(self, queue: Queue) -> bool:
+        """True for queues that the fault is about."""
+        adapter, domain = queue.apqn
+        return self.adapter in (None, adapter) and self.domain in (None, domain)
+
+    def concerns(self, request: Request) -> bool:
+        """True for requests that the fault is about."""
+        if self.verb is not None and request_kind(request.message).verb != self.verb:
+            return False
+        return self.contains is None or self.contains in request.message
+
+
+def _choice(names: Mapping[str, object]) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        if text not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return names[text]
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError("a number of seconds above 0")
+    return seconds
+
+
+def _count(text: str) -> int:
+    number = int(text, 0)
+    if number < 0:
+        raise ValueError("a count cannot be negative")
+    return number
+
+
+_WORDS: Final[Mapping[str, Callable[[str], object]]] = {
+    "adapter": parse_number,
+    "domain": parse_number,
+    "on": _choice({function.value: function for function in Function} | {REQUEST: None}),
+    "verb": str,
+    "contains": bytes.fromhex,
+    "response": lambda text: ResponseCode(parse_number(text)),
+    "async": _choice({"yes": True, "no": False}),
+    "reply": lambda text: ReplyCode(parse_number(text)),
+    "status": _count,
+    "delay": _seconds,
+    "lose": _choice({loss.value: loss for loss in Loss}),
+    "state": _choice({state.value: state for state in AdapterState}),
+    "skip": _count,
+    "times": _count,
+}
+_FIELD_NAMES: Final = {"async": "asynchronous"}
+
+
+class _Switch:
+    """A fault that is on, and how often it was looked at and happened."""
+
+    __slots__ = ("fault", "hits", "seen")
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.seen = 0
+        self.hits = 0
+
+    def fires(self) -> bool:
+        """Count one more; True if the fault happens this time."""
+        self.seen += 1
+        limit = self.fault.times
+        if self.seen <= self.fault.skip or (limit is not None and self.hits >= limit):
+            return False
+        self.hits += 1
+        return True
+
+
+class Switchboard(Filter):
+    """The faults that are on. One can serve all adapters of a machine: add it to the filters of each."""
+
+    def __init__(self) -> None:
+        self._switches: dict[int, _Switch] = {}
+        self._next = 1
+        self._lock = threading.Lock()  # guards the switches and their counts
+
+    def switch_on(self, fault: Fault) -> int:
+        """Let ``fault`` happen from now on; the number switches it off again."""
+        with self._lock:
+            number, self._next = self._next, self._next + 1
+            self._switches[number] = _Switch(fault)
+            return number
+
+    def switch_off(self, number: int | None = None) -> None:
+        """End one fault, or all; FaultError for a number that is not on."""
+        with self._lock:
+            if number is None:
+                self._switches.clear()
+            elif self._switches.pop(number, None) is None:
+                raise FaultError(
+                    f"there is no fault {number}; on are: {', '.join(map(str, self._switches)) or 'none'}"
+                )
+
+    def faults(self) -> dict[int, tuple[Fault, int]]:
+        """Each fault that is on, by its number, and how often it has happened."""
+        with self._lock:
+            return {number: (switch.fault, switch.hits) for number, switch in self._switches.items()}
+
+    def function(self, queue: Queue, function: Function) -> Answer | None:
+        """The answer of the first fault of this function that happens."""
+        fault = self._first(lambda fault: fault.on is function and fault.is_at(queue))
+        if fault is None or fault.response is None:
+            return None
+        return Answer(fault.response, fault.asynchronous)
+
+    def request(self, queue: Queue, handling: Handling) -> Handling:
+        """The effects of the first fault of such requests that happens."""
+        request = handling.request
+        fault = self._first(lambda fault: fault.on is None and fault.is_at(queue) and fault.concerns(request))
+        if fault is None:
+            return handling
+        if fault.state is not None:
+            queue.adapter.set_state(fault.state)
+        reply = handling.reply if fault.reply is None else _fault_reply(queue, request, fault.reply, fault.status)
+        return replace(handling, reply=reply, delay=handling.delay + fault.delay, loss=fault.lose or handling.loss)
+
+    def _first(self, concerned: Callable[[Fault], bool]) -> Fault | None:
+        if not self._switches:
+            return None
+        with self._lock:
+            for switch in self._switches.values():
+                if concerned(switch.fault) and switch.fires():
+                    return switch.fault
+        return None
+
+
+def _fault_reply(queue: Queue, request: Request, code: ReplyCode, status: int) -> bytes:
+    """A reply with ``code``; with a final status it needs the whole control block (hardware.md 3.5)."""
+    firmware = queue.adapter.firmware
+    if status and isinstance(firmware, Coprocessor):
+        try:
+            return firmware.refusal(CoprocessorRequest.parse(request.message), code, status)
+        except RefusedMessage:
+            pass
+    return error_reply(code)

@@ -1,0 +1,146 @@
+"""Records of a queue's traffic, and their replay.
+
+A record holds requests and replies as they were, with whatever keys are in them: files are made for their
+owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from apmatrix.arch import Apqn
+from apmatrix.cards.errors import CardError
+from apmatrix.cards.filters import Filter, Handling
+from apmatrix.cards.firmware import Request
+from apmatrix.cards.traffic import comparable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from apmatrix.cards.queue import Queue
+
+_OWNER_ONLY: Final = 0o600
+
+
+class RecordingError(CardError):
+    """A record cannot be read; the text names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its reply; ``time`` is the adapter's clock when the reply came."""
+
+    time: float
+    apqn: Apqn
+    message_id: int
+    special: bool
+    message: bytes = field(repr=False)
+    reply: bytes = field(repr=False)
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """An exchange in a file: one JSON object per line."""
+
+    time: float
+    apqn: str
+    message_id: int
+    special: bool
+    message: str
+    reply: str
+
+
+class Recorder(Filter):
+    """Passes every exchange of the queues it is a filter of on to ``take``, in the order of the replies."""
+
+    def __init__(self, take: Callable[[Exchange], None]) -> None:
+        self._take = take
+        self._lock = threading.Lock()  # one exchange at a time
+
+    def reply(self, queue: Queue, request: Request, reply: bytes) -> bytes:
+        """Note the exchange."""
+        now = queue.adapter.clock.now()
+        exchange = Exchange(now, queue.apqn, request.message_id, request.special, request.message, reply)
+        with self._lock:
+            self._take(exchange)
+        return reply
+
+
+class Replay(Filter):
+    """Answers requests as a record says: same message, same reply, in the record's order.
+
+    The last reply to a message is repeated when it comes more often. Requests that were never recorded go to
+    the card. Pointers that Linux leaves in a CPRBX are not compared.
+    """
+
+    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+        self._replies: defaultdict[bytes, deque[bytes]] = defaultdict(deque)
+        self._lock = threading.Lock()
+        for exchange in exchanges:
+            self._replies[comparable(exchange.message)].append(exchange.reply)
+
+    def request(self, queue: Queue, handling: Handling) -> Handling:
+        """Give the recorded reply, if there is one."""
+        del queue
+        with self._lock:
+            replies = self._replies.get(comparable(handling.request.message))
+            if not replies:
+                return handling
+            reply = replies.popleft() if len(replies) > 1 else replies[0]
+        return replace(handling, reply=reply)
+
+
+def write_exchange(path: Path) -> Callable[[Exchange], None]:
+    """Something for a :class:`Recorder` to take: appends each exchange to ``path`` as a line of JSON."""
+
+    def write(exchange: Exchange) -> None:
+        line = _Line(
+            exchange.time,
+            str(exchange.apqn),
+            exchange.message_id,
+            exchange.special,
+            exchange.message.hex(),
+            exchange.reply.hex(),
+        )
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _OWNER_ONLY)
+        with os.fdopen(handle, "ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
+
+    return write
+
+
+def read_exchanges(path: Path) -> list[Exchange]:
+    """The exchanges in a file; RecordingError names the line that is wrong."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise RecordingError(f"{path}: the record cannot be read: {error.strerror}") from error
+    exchanges = []
+    for number, text in enumerate(lines, 1):
+        try:
+            line = msgspec.json.decode(text, type=_Line)
+            apqn, message, reply = Apqn.parse(line.apqn), bytes.fromhex(line.message), bytes.fromhex(line.reply)
+        except ValueError as error:
+            raise RecordingError(f"{path}, line {number}: this is no recorded exchange: {error}") from None
+        exchanges.append(Exchange(line.time, apqn, line.message_id, line.special, message, reply))
+    return exchanges
+
+
+def send_again(queue: Queue, exchanges: Iterable[Exchange]) -> list[tuple[Exchange, bytes]]:
+    """Send the recorded requests to ``queue`` one by one; the exchanges whose reply differs now, with the new one.
+
+    An empty reply stands for a request that the queue refused.
+    """
+    differing = []
+    for exchange in exchanges:
+        status = queue.enqueue(Request(exchange.message_id, exchange.message, exchange.special))
+        reply = queue.dequeue(queue.adapter.max_message_size).data if status.ok and queue.wait() else b""
+        if reply != exchange.reply:
+            differing.append((exchange, reply))
+    return differing

@@ -1,13 +1,16 @@
 """Any file that can be read can be brought up, looked at, explained and demonstrated."""
 
+import io
 import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from apmatrix.arch import Apqn
+from apmatrix.cli.drawing import draw
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, explain, look
+from apmatrix.emulation import Emulation, MatrixView, explain, look
 from apmatrix.emulation.demo import Report, tour
 from apmatrix.emulation.rsa import RsaKey
 
@@ -80,6 +83,9 @@ def test_everything_can_be_done_with_every_machine(text):
     file = parse(text, "f.toml")
     with Emulation.start(file) as emulation:
         view = look(emulation)
+        assert MatrixView.from_json(json.loads(json.dumps(view.as_json()))) == view
+        for width in (40, 120):
+            draw(Console(file=io.StringIO(), width=width), view)
         for names, guest in file.guests():
             for apqn in (*guest.matrix.apqns(), Apqn(9, 9)):
                 explanation = explain(emulation, names, apqn)

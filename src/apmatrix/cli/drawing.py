@@ -50,7 +50,7 @@ def draw(out: Console, view: MatrixView) -> None:
             _Drawing(lpar, out).draw()
         else:
             out.print(Text("  not activated"))
-    for title, texts in (("Refused:", view.refusals), ("Warnings:", view.warnings)):
+    for title, texts in (("In the file:", view.findings), ("Refused:", view.refusals)):
         if texts:
             out.print(Text("\n".join((f"\n{title}", *(f"  {text}" for text in texts)))), soft_wrap=True)
 
@@ -82,6 +82,8 @@ class _Drawing:
         domains = tuple(self._lpar.profile.aqm)
         room = max(1, (self._out.width - _FIRST_COLUMN) // self._width())
         for start in range(0, len(domains), room):
+            if start:
+                self._out.print()
             self._out.print(self._table(domains[start : start + room]))
         legend = Table(box=None, show_header=False, pad_edge=False)
         for row in self._legend():
@@ -92,7 +94,7 @@ class _Drawing:
 
     def _width(self) -> int:
         """Of a column."""
-        return max(self._digits(), *(len(self._cell(queue)) for queue in self._lpar.queues)) + _GAP
+        return max([self._digits(), *(len(self._cell(queue)) for queue in self._lpar.queues)]) + _GAP
 
     def _digits(self) -> int:
         """Of a domain number in a title."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "adapter": "apmatrix.cli.hardware",
+    "boot": "apmatrix.cli.boot",
     "demo": "apmatrix.cli.demo",
     "down": "apmatrix.cli.service",
     "explain": "apmatrix.cli.explain",

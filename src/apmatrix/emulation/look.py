@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Mask, Matrix
-from apmatrix.config import Severity
 from apmatrix.emulation.administrator import MATRIX
 from apmatrix.emulation.view import AdapterView, GuestView, Holding, LparView, MatrixView, QueueView
 
@@ -124,7 +123,7 @@ def look(emulation: Emulation) -> MatrixView:
             for lpar in emulation.file.lpars
         ),
         tuple(map(str, emulation.refusals)),
-        tuple(str(finding) for finding in emulation.file.findings if finding.severity is Severity.WARNING),
+        tuple(map(str, emulation.file.findings)),
     )
 
 
@@ -136,8 +135,11 @@ def _lpar(name: str, linux: LinuxSystem, names: Names) -> LparView:
 
 
 def _guests(above: tuple[str, ...], linux: LinuxSystem, names: Names) -> Iterator[GuestView]:
-    for mdev in mdevs(linux):
-        path = (*above, names.get(linux, {}).get(mdev.uuid, mdev.uuid))
+    known = names.get(linux, {})
+    order = list(known)
+    in_file = sorted(mdevs(linux), key=lambda mdev: order.index(mdev.uuid) if mdev.uuid in known else len(order))
+    for mdev in in_file:
+        path = (*above, known.get(mdev.uuid, mdev.uuid))
         yield GuestView("/".join(path), mdev.uuid, mdev.vm is not None, mdev.assigned, mdev.effective)
         if mdev.guest is not None:
             yield from _guests(path, mdev.guest, names)

@@ -79,13 +79,13 @@ class LparView:
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
-    """A machine: its adapters and LPARs, and what was refused when it was brought up."""
+    """A machine: its adapters and LPARs, what was refused when it was brought up, what its file was found to be."""
 
     machine: str
     adapters: tuple[AdapterView, ...]
     lpars: tuple[LparView, ...]
     refusals: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain lists and dictionaries; APQNs as ``05.00ab``, adapters and domains as numbers."""
@@ -96,7 +96,7 @@ class MatrixView:
             ],
             "lpars": [_lpar_json(lpar) for lpar in self.lpars],
             "refused": list(self.refusals),
-            "warnings": list(self.warnings),
+            "findings": list(self.findings),
         }
 
     @classmethod
@@ -107,7 +107,7 @@ class MatrixView:
             tuple(AdapterView(adapter["id"], adapter["type"], adapter["state"]) for adapter in facts["adapters"]),
             tuple(_lpar_view(lpar) for lpar in facts["lpars"]),
             tuple(facts["refused"]),
-            tuple(facts["warnings"]),
+            tuple(facts["findings"]),
         )
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
 
 STORAGE = 1 << 16
+MANY = 64
+"""Queues of others that a guest tries."""
+
 PATIENCE = 10.0
 """Seconds to wait for a card's reply."""
 
@@ -99,15 +102,16 @@ def _troubles(system: System, key: RsaKey) -> Iterator[str]:
 
 
 def _foreign_queues(emulation: Emulation, system: System, report: Report) -> None:
-    """Every function of every instruction on every queue of the LPAR that is another's."""
+    """Every instruction on the queues of the LPAR that are another's, or on some of them if they are very many."""
     level = system.linux.level
     cpu = Cpu(emulation.machine, level)
     profile = next(lpar.linux.level.matrix for lpar in emulation.lpars if lpar.names[0] == system.names[0])
     foreign = [apqn for apqn in profile.apqns() if apqn not in level.effective]
-    answers = {answer for apqn in foreign for answer in _all_functions(cpu, apqn)}
-    example = f", such as {foreign[-1]}" if foreign else ""
+    tried = foreign[:: len(foreign) // MANY + 1]
+    answers = {answer for apqn in tried for answer in _all_functions(cpu, apqn)}
+    example = f", such as {tried[-1]}" if tried else ""
     report.check(
-        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {counted(len(foreign), 'queue')} of others{example}: "
+        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {counted(len(tried), 'queue')} of others{example}: "
         f"response code {_codes(answers)}",
         passed=answers <= {ResponseCode.NOT_AVAILABLE},
     )

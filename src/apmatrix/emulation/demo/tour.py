@@ -31,7 +31,7 @@ def tour(emulation: Emulation, report: Report, key: RsaKey | None = None) -> Non
     running = sum(guest.vm is not None for guest in emulation.guests())
     report.line(
         f"{counted(len(emulation.machine.adapters), 'adapter')}, {counted(len(emulation.lpars), 'LPAR')}, "
-        f"{counted(running, 'running guest')}; {counted(results, 'RSA result')} found right with pow(); "
+        f"{counted(running, 'running guest')}; {counted(results, 'RSA result')} matched pow(); "
         f"{counted(refusals, 'refusal')} explained"
     )
     for check in report.failed:

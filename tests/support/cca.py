@@ -18,7 +18,7 @@ def request(parameters, domain=6, function_id=b"T2", room=0, data_room=0):
     cprbx[2] = 2
     cprbx[6:8] = function_id
     cprbx[12:16] = len(parameters).to_bytes(4, "big")
-    cprbx[20:24] = (room or 512).to_bytes(4, "big")
+    cprbx[20:24] = (220 + (room or 512)).to_bytes(4, "big")
     cprbx[28:32] = data_room.to_bytes(4, "big")
     cprbx[170:172] = short(domain)
     header = bytearray(88)

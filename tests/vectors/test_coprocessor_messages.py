@@ -90,4 +90,4 @@ def test_builders_build_what_linux_builds():
     assert ep11.request(38, (ep11.word(3), ep11.word(0))) == MV["MV-16"]
     words = b"OP      KEYLN32 AESDATA " + bytes(8)
     parameters = cca.parameters(b"KG", [], words, cca.KEY_SKELETON_PARTS)
-    assert cca.request(parameters, room=512)[308:] == MV["MV-14"][308:]
+    assert cca.request(parameters) == MV["MV-14"]

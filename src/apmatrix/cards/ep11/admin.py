@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from apmatrix.cards.ep11.call import Call, Handlers
 
+FUNCTION_NUMBER: Final = 41
+"""Number of the function; it needs flag 80."""
+
 _ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
     b"IMPORT": lambda registers, key: registers.import_whole(key),
     b"COMMIT": lambda registers, _: registers.commit(),
@@ -48,5 +51,4 @@ def administer(call: Call) -> bytes:
     return query_domain(call)
 
 
-FUNCTIONS: Final[Handlers] = {41: administer}
-"""The functions that need flag 80."""
+FUNCTIONS: Final[Handlers] = {FUNCTION_NUMBER: administer}

@@ -42,6 +42,11 @@ class Command(NamedTuple):
             raise RefusedMessage(ReplyCode.MALFORMED)
         return cls(_integer(strings[0]), _integer(strings[1]), tuple(strings[2:]))
 
+    def build(self) -> bytes:
+        """The payload of a request."""
+        words = (self.function.to_bytes(4, "big"), self.domain.to_bytes(4, "big"))
+        return _long(_SEQUENCE, b"".join(_string(string) for string in (*words, *self.strings)))
+
     def reply(self, value: int, data: bytes = b"") -> bytes:
         """The payload that answers this command. Linux wants these forms of the lengths."""
         words = b"".join(_string(word.to_bytes(4, "big")) for word in (self.function, self.domain, value))
@@ -71,6 +76,8 @@ def _integer(content: bytes) -> int:
 
 
 def _string(content: bytes) -> bytes:
+    if len(content) >= _LONG_FORM:
+        return _long(_OCTET_STRING, content)
     return bytes((_OCTET_STRING, len(content))) + content
 
 

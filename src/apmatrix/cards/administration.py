@@ -1,0 +1,143 @@
+"""The administrative commands for master keys, from the sender's side (docs/administrative-commands.md).
+
+A command is a message like any other: whoever sends it needs a queue of the card and the target among the
+control domains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.arch import Mode
+from apmatrix.cards.cca.admin import FUNCTION
+from apmatrix.cards.cca.blocks import Parameters
+from apmatrix.cards.cca.errors import Reason
+from apmatrix.cards.ep11.admin import FUNCTION_NUMBER
+from apmatrix.cards.ep11.errors import ReturnValue
+from apmatrix.cards.ep11.info import DomainInfo
+from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.errors import CardError
+from apmatrix.cards.masterkeys import KeySet
+from apmatrix.cards.messages import EP11_ADMINISTRATIVE
+from apmatrix.cards.requests import cca_request, ep11_request, parse_cca_reply, parse_ep11_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class AdministrationError(CardError):
+    """The card refused an administrative command; the text says why and what to do."""
+
+
+class Action(Enum):
+    """What can be done; the values are the keywords of the messages."""
+
+    LOAD_FIRST = "LOAD-FST"
+    LOAD_MIDDLE = "LOAD-MID"
+    LOAD_LAST = "LOAD-LST"
+    SET = "SET"
+    IMPORT = "IMPORT"
+    COMMIT = "COMMIT"
+    FINALIZE = "FINALIZE"
+    CLEAR = "CLEAR"
+    QUERY = "QUERY"
+    ZEROIZE_DOMAIN = "ZERO-DOM"
+    ZEROIZE_CARD = "ZERO-CRD"
+
+
+_ZEROIZE: Final = (Action.ZEROIZE_DOMAIN, Action.ZEROIZE_CARD)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterView:
+    """What anyone may see of a register set: a state and a pattern each for new, current and old."""
+
+    new: tuple[str, bytes]
+    current: tuple[str, bytes]
+    old: tuple[str, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCommand:
+    """One command for the master keys of ``domain``. ``part`` is a key part and never shown."""
+
+    action: Action
+    key_set: KeySet
+    domain: int
+    part: bytes = field(default=b"", repr=False)
+
+    @property
+    def mode(self) -> Mode:
+        """The kind of card that the command is for."""
+        return Mode.EP11 if self.key_set is KeySet.WK else Mode.CCA
+
+    def message(self, queue_domain: int) -> bytes:
+        """The message to send to the queue of ``queue_domain``."""
+        keyword = self.action.value.encode()
+        if self.mode is Mode.EP11:
+            strings = (keyword, self.part) if self.part else (keyword,)
+            return ep11_request(Command(1 << 16 | FUNCTION_NUMBER, self.domain, strings), flags=EP11_ADMINISTRATIVE)
+        rules = (keyword,) if self.action in _ZEROIZE else (keyword, self.key_set.label.encode())
+        parameters = Parameters(FUNCTION, rules, self.domain.to_bytes(2, "big") + self.part)
+        return cca_request(parameters, queue_domain, function_id=b"T5")
+
+    def result(self, reply: bytes) -> RegisterView | None:
+        """What the card answered: the registers, or nothing after zeroizing; AdministrationError if it refused."""
+        if self.mode is Mode.EP11:
+            return _ep11_result(reply, self)
+        found = parse_cca_reply(reply)
+        codes = (found.return_code, found.reason_code)
+        if codes != (0, 0):
+            raise _refused(self, _CCA_REASONS.get(codes), f"CCA codes {codes[0]}/{codes[1]}")
+        return None if self.action in _ZEROIZE else _cca_view(found.parameters, self.key_set)
+
+
+_WRONG_STATE: Final = "the register is not in the state that this needs, or the key part has the wrong length"
+_CCA_REASONS: Final[Mapping[tuple[int, int], str]] = {
+    Reason.MASTER_KEY_STATE.value: _WRONG_STATE,
+    Reason.ACCESS_DENIED.value: "keys of other domains are involved; make them control domains first",
+    Reason.KEYS_NOT_KEPT.value: "the state directory cannot be written; nothing has changed",
+}
+_EP11_REASONS: Final[Mapping[int, str]] = {
+    ReturnValue.WRONG_STATE: _WRONG_STATE,
+    ReturnValue.INTERNAL_ERROR: "the state directory cannot be written; nothing has changed",
+}
+_NEW_STATES: Final = {b"1": "empty", b"2": "partial", b"3": "full"}
+_OTHER_STATES: Final = {b"1": "invalid", b"2": "valid"}
+_CURRENT_VALID: Final = 0x02
+_NEW_PRESENT: Final = 0x04
+_NEW_COMMITTED: Final = 0x08
+
+
+def _refused(command: KeyCommand, reason: str | None, codes: str) -> AdministrationError:
+    return AdministrationError(
+        f"{command.action.value} of the {command.key_set.label} master key in domain {command.domain:#04x} "
+        f"was refused: {reason or 'the card gives no reason'} ({codes})"
+    )
+
+
+def _cca_view(parameters: Parameters, key_set: KeySet) -> RegisterView:
+    size = key_set.pattern_size
+    patterns = [parameters.vud[start : start + size] for start in range(0, 3 * size, size)]
+    new, current, old = parameters.rules
+    return RegisterView(
+        (_NEW_STATES[new], patterns[0]),
+        (_OTHER_STATES[current], patterns[1]),
+        (_OTHER_STATES[old], patterns[2]),
+    )
+
+
+def _ep11_result(reply: bytes, command: KeyCommand) -> RegisterView | None:
+    found = parse_ep11_reply(reply)
+    if found.value != ReturnValue.OK:
+        raise _refused(command, _EP11_REASONS.get(found.value), f"EP11 return value {found.value:08x}")
+    if command.action in _ZEROIZE:
+        return None
+    info = DomainInfo.parse(found.data)
+    new = "empty"
+    if info.flags & _NEW_PRESENT:
+        new = "committed" if info.flags & _NEW_COMMITTED else "uncommitted"
+    current = "valid" if info.flags & _CURRENT_VALID else "invalid"
+    return RegisterView((new, info.new_pattern), (current, info.current_pattern))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from apmatrix.linux import LinuxSystem, Vm
 
 ADAPTERS, DOMAINS = (5, 6, 7), (4, 5, 6)
+GIVE_ALL = "-0-255"
 EVERYTHING = Matrix(Mask.of(*ADAPTERS), Mask.of(*DOMAINS), Mask.of(*DOMAINS))
 UUIDS = (U1, U2, U3)
 CARDS = {5: "CEX8C", 6: "CEX8A", 7: "CEX8A"}
@@ -41,7 +42,8 @@ domain_masks = st.sets(st.sampled_from(DOMAINS), min_size=1).map(lambda chosen: 
 matrices = st.builds(Matrix, adapter_masks, domain_masks, domain_masks)
 queues = st.builds(Apqn, st.sampled_from(ADAPTERS), st.sampled_from(DOMAINS))
 uuids = st.sampled_from(UUIDS)
-which = st.integers(0, 3)
+kinds = st.sampled_from(("adapter", "domain", "control_domain"))
+which = st.integers(0, 11)
 terms = st.lists(
     st.tuples(st.sampled_from("+-"), st.sampled_from((*ADAPTERS, *DOMAINS, 9, 300))), min_size=1, max_size=3
 ).map(lambda chosen: ",".join(f"{sign}{number}" for sign, number in chosen))
@@ -63,11 +65,11 @@ class HostMachine(RuleBasedStateMachine):
         """Give the queues away or not; start guests, and in each a guest of its own."""
         self.host = Host(cards=CARDS, matrix=EVERYTHING, policy=self.POLICY)
         if given:
-            self.host.apmask("\n")
+            assert self.host.apmask(GIVE_ALL) == "ok"
         for uuid, (outer, inner) in zip(UUIDS, plans, strict=False):
             vm = self.host_guest(self.host.system, uuid, outer)
             if vm is not None:
-                vm.linux.sysfs.write("bus/ap/apmask", b"\n")
+                self.write(vm.linux, "bus/ap/apmask", GIVE_ALL)
                 self.host_guest(vm.linux, uuid, inner | Matrix(outer.apm, outer.aqm))
 
     def host_guest(self, system: LinuxSystem, uuid: str, matrix: Matrix) -> Vm | None:
@@ -76,7 +78,10 @@ class HostMachine(RuleBasedStateMachine):
         taken = Mask.union(self.assigned(system, other).apm for other in self.mdevs(system) if other != uuid)
         free = Matrix(matrix.apm - taken, matrix.aqm, matrix.adm) & self.configured(system)
         self.write(system, f"{MATRIX}/{uuid}/ap_config", f"{free.apm},{free.aqm},{free.adm}\n")
-        return self.start_guest(system, uuid)
+        vm = self.start_guest(system, uuid)
+        if vm is not None:
+            self.use(vm)
+        return vm
 
     def teardown(self) -> None:
         if self.host is not None:
@@ -103,6 +108,11 @@ class HostMachine(RuleBasedStateMachine):
         """One of the running systems, most often the host."""
         systems = list(self.systems())
         return systems[which % len(systems)]
+
+    def pick_mdev(self, which: int) -> tuple[LinuxSystem, str]:
+        """One of the mdevs of all systems; one that does not exist if there is none."""
+        found = [(system, uuid) for system in self.systems() for uuid in self.mdevs(system)]
+        return found[which % len(found)] if found else (self.host.system, U1)
 
     def vms(self) -> Iterator[tuple[LinuxSystem, Vm]]:
         return ((system, vm) for system in self.systems() for vm in system.kvm.vms)
@@ -170,41 +180,36 @@ class HostMachine(RuleBasedStateMachine):
     def create(self, which: int, uuid: str) -> None:
         self.write(self.pick(which), f"{TYPE}/create", uuid)
 
-    @rule(which=which, uuid=uuids)
-    def remove(self, which: int, uuid: str) -> None:
-        system = self.pick(which)
-        if uuid not in [vm.name for vm in system.kvm.vms]:  # it would wait for the guest
+    @rule(which=which)
+    def remove(self, which: int) -> None:
+        system, uuid = self.pick_mdev(which)
+        if self.POLICY == "protective" or uuid not in [vm.name for vm in system.kvm.vms]:  # Linux would wait
             self.write(system, f"{MATRIX}/{uuid}/remove", "1")
 
-    @rule(
-        which=which,
-        uuid=uuids,
-        kind=st.sampled_from(("assign_adapter", "assign_domain", "assign_control_domain")),
-        number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)),
-    )
-    def assign(self, which: int, uuid: str, kind: str, number: int) -> None:
-        self.write(self.pick(which), f"{MATRIX}/{uuid}/{kind}", str(number))
+    @rule(which=which, kind=kinds, number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)))
+    def assign(self, which: int, kind: str, number: int) -> None:
+        system, uuid = self.pick_mdev(which)
+        self.write(system, f"{MATRIX}/{uuid}/assign_{kind}", str(number))
 
-    @rule(
-        which=which,
-        uuid=uuids,
-        kind=st.sampled_from(("unassign_adapter", "unassign_domain", "unassign_control_domain")),
-        number=st.sampled_from((*ADAPTERS, *DOMAINS)),
-    )
-    def unassign(self, which: int, uuid: str, kind: str, number: int) -> None:
-        self.write(self.pick(which), f"{MATRIX}/{uuid}/{kind}", str(number))
+    @rule(which=which, kind=kinds, index=which)
+    def unassign(self, which: int, kind: str, index: int) -> None:
+        """Something that is assigned, if there is anything."""
+        system, uuid = self.pick_mdev(which)
+        matrix = self.assigned(system, uuid) if uuid in self.mdevs(system) else EVERYTHING
+        mask = {"adapter": matrix.apm, "domain": matrix.aqm, "control_domain": matrix.adm}[kind] or Mask.of(9)
+        self.write(system, f"{MATRIX}/{uuid}/unassign_{kind}", str(list(mask)[index % len(mask)]))
 
-    @rule(which=which, uuid=uuids, matrix=matrices)
-    def configure(self, which: int, uuid: str, matrix: Matrix) -> None:
-        text = f"{matrix.apm},{matrix.aqm},{matrix.adm}\n"
-        self.write(self.pick(which), f"{MATRIX}/{uuid}/ap_config", text)
+    @rule(which=which, matrix=matrices)
+    def configure(self, which: int, matrix: Matrix) -> None:
+        system, uuid = self.pick_mdev(which)
+        self.write(system, f"{MATRIX}/{uuid}/ap_config", f"{matrix.apm},{matrix.aqm},{matrix.adm}\n")
 
     @rule(which=which, uuid=uuids, matrix=matrices, give=st.booleans())
     def provide(self, which: int, uuid: str, matrix: Matrix, give: bool) -> None:
         """Start a guest, or give one more."""
         system = self.pick(which)
         if give:
-            self.write(system, "bus/ap/apmask", "\n")
+            self.write(system, "bus/ap/apmask", GIVE_ALL)
         self.host_guest(system, uuid, matrix)
 
     @rule(which=which, verb=st.sampled_from(("bind", "unbind")), apqn=queues)
@@ -232,18 +237,21 @@ class HostMachine(RuleBasedStateMachine):
         self.host.set_state(adapter, state)
         self.write(self.host.system, "bus/ap/scans", "1")
 
-    @rule(which=which, uuid=uuids)
-    def start(self, which: int, uuid: str) -> None:
-        self.start_guest(self.pick(which), uuid)
+    @rule(which=which)
+    def start(self, which: int) -> None:
+        self.start_guest(*self.pick_mdev(which))
 
     def start_guest(self, system: LinuxSystem, uuid: str) -> Vm | None:
         before = self.state()
         try:
-            return system.kvm.start(uuid)
+            vm = system.kvm.start(uuid)
         except Refused as refused:
             assert self.state() == before
             self.explained(refused.as_oserror())
             return None
+        vm.boot_options["policy"] = self.POLICY
+        assert vm.linux.level is vm.level  # boots it: that resets its queues
+        return vm
 
     @precondition(lambda self: self.host and any(True for _ in self.vms()))
     @rule(which=which)
@@ -256,7 +264,9 @@ class HostMachine(RuleBasedStateMachine):
     def send(self, which: int) -> None:
         """A guest leaves replies in all its queues."""
         vms = [vm for _, vm in self.vms() if len(vm.level.effective)]
-        vm = vms[which % len(vms)]
+        self.use(vms[which % len(vms)])
+
+    def use(self, vm: Vm) -> None:
         for apqn in vm.level.effective.apqns():
             self.machine.nqap(vm.level, apqn, 1, b"request")
 
@@ -297,17 +307,23 @@ class ProtectiveMachine(HostMachine):
         """The adapters that running guests have queues on."""
         return {vm: vm.level.matrix.apm for _, vm in self.vms() if vm.level.matrix.aqm}
 
-    @rule(
-        which=which,
-        uuid=uuids,
-        kind=st.sampled_from(("assign_adapter", "assign_domain")),
-        number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)),
-    )
-    def assign(self, which: int, uuid: str, kind: str, number: int) -> None:
+    @rule(which=which, kind=kinds, number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)))
+    def assign(self, which: int, kind: str, number: int) -> None:
         before = self.working()
-        super().assign(which, uuid, kind, number)
+        super().assign(which, kind, number)
         for vm, adapters in before.items():
             assert adapters <= vm.level.matrix.apm
+
+    @rule(index=which, domain=st.sampled_from(DOMAINS))
+    def tempt(self, index: int, domain: int) -> None:
+        """Assign a domain that has an unbound queue on an adapter which a guest works with."""
+        working = [(system, vm) for system, vm in self.vms() if vm.level.matrix.apm and vm.level.matrix.aqm]
+        if working:
+            system, vm = working[index % len(working)]
+            self.write(system, "bus/ap/drivers/vfio_ap/unbind", str(Apqn(next(iter(vm.level.matrix.apm)), domain)))
+            before = vm.level.matrix.apm
+            self.write(system, f"{MATRIX}/{vm.name}/assign_domain", str(domain))
+            assert vm.level.matrix.apm == before
 
     @rule(which=which, apqn=queues)
     def unbind_held(self, which: int, apqn: Apqn) -> None:
@@ -317,6 +333,26 @@ class ProtectiveMachine(HostMachine):
             error = self.write(system, "bus/ap/drivers/vfio_ap/unbind", str(apqn))
             assert error is not None
             assert holders[0] in str(error)
+
+    @rule(which=which)
+    def rest(self, which: int) -> None:
+        """After a scan an mdev has every adapter whose queues are all there."""
+        system = self.pick(which)
+        system.sysfs.write("bus/ap/scans", b"1")
+        for uuid in self.mdevs(system):
+            assigned = self.assigned(system, uuid) & self.configured(system)
+            whole = Mask.of(
+                *(
+                    adapter
+                    for adapter in assigned.apm
+                    if all(self.driver(system, Apqn(adapter, domain)) == "vfio_ap" for domain in assigned.aqm)
+                )
+            )
+            path = f"{MATRIX}/{uuid}/guest_matrix"
+            shown = system.sysfs.read(path).decode().split()
+            assert shown == [str(apqn) for apqn in Matrix(whole, assigned.aqm).apqns()] or not (
+                whole and assigned.aqm
+            )
 
 
 LIMITS = settings(max_examples=50, stateful_step_count=30, suppress_health_check=list(HealthCheck))

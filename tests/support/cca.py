@@ -188,3 +188,29 @@ def protected_key(reply):
     length = int.from_bytes(message[238:240], "big")
     assert message[233] == 2
     return message[240 : 240 + length]
+
+
+def clear_ec_token(curve_type, bits, private=b"", point=b""):
+    """A clear elliptic-curve token as libica builds it; without key and point, a skeleton."""
+    section = bytearray(76)
+    section[0] = 0x20
+    section[2:4] = short(76 + 16 + len(private))
+    section[8] = 0xC0
+    section[9] = curve_type
+    section[10] = 0x40
+    section[12:14] = short(bits)
+    section[14:16] = section[72:74] = short(16)
+    section[74:76] = short(len(private))
+    associated = bytearray(16)
+    associated[2:4] = short(16)
+    associated[7] = curve_type
+    associated[8:10] = short(bits)
+    associated[10:12] = b"\xc0\x40"
+    public = bytearray(14)
+    public[0] = 0x21
+    public[2:4] = short(14 + len(point))
+    public[8] = curve_type
+    public[10:12] = short(bits)
+    public[12:14] = short(len(point))
+    body = bytes(section + associated) + private + bytes(public) + point
+    return b"\x1e\0" + short(8 + len(body)) + bytes(4) + body

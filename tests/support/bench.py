@@ -75,6 +75,7 @@ class Bench:
         )
         self.steps = Steps()
         self.echo = Echo()
+        self.firmware: dict[int, Firmware] = {}
         for number, kind in ((2, "CEX7A"), (5, "CEX8C"), (10, "CEX8P")):
             self.plug(number, kind)
         self.level: Level = self.machine.add_lpar(ActivationProfile("lpar", MATRIX_OF_M)).level
@@ -84,8 +85,9 @@ class Bench:
         self.registers = Registers()
 
     def plug(self, number: int, kind: str, **options: Any) -> Adapter:
-        """Add an adapter whose card is under control of the test."""
+        """Add an adapter whose card is under control of the test; its own firmware is kept in ``firmware``."""
         adapter = self.machine.add_adapter(number, CardType.parse(kind), **options)
+        self.firmware[number] = adapter.firmware
         adapter.workers = self.steps
         adapter.firmware = self.echo
         return adapter

@@ -6,7 +6,6 @@ import pytest
 
 from apmatrix.arch import ConditionCode, Interruption, Opcode, ProgramCheck, ResponseCode
 from apmatrix.cards import Function
-from apmatrix.cards.models import firmware_for
 from support.bench import MATRIX_OF_M, POISON, REPLY, Bench, Posted
 
 DONE, REFUSED, PART = ConditionCode.DONE, ConditionCode.REFUSED, ConditionCode.PART_STORED
@@ -117,7 +116,7 @@ def type_06(function_id: bytes, domain: int) -> bytes:
     [(b"T2", 0x33, True), (b"T2", 6, False), (b"T5", 0x40, False), (b"T5", 0x41, True)],
 )
 def test_I52_a_domain_that_the_program_may_not_use(bench, function_id, domain, refused):
-    bench.adapter.firmware = firmware_for(bench.adapter.card_type, bench.adapter.functions)
+    bench.adapter.firmware = bench.firmware[5]
     message = type_06(function_id, domain)
     bench.memory.write(ADDRESS, message)
     taken = {6: ADDRESS + len(message), 7: 0}

@@ -72,3 +72,6 @@ def _use_ep11(card):
     for kind in (1, 3):
         ep11.call(card, 38, (ep11.word(kind), ep11.word(0)))
     ep11.administer(card, b"QUERY")
+
+
+CARDS = {"accelerator": accelerator, "CCA": cca_card, "EP11": ep11_card}

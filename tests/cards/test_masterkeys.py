@@ -195,6 +195,10 @@ class TestControlDomains:
         reply = ep11.Reply(exchange(adapter, message, 6, control_domains=(0x40,)))
         assert reply.value == 7
         assert adapter.context.keyring.registers(6, KeySet.WK).new is None
+        # even a message that came past NQAP's check changes nothing
+        message = ep11.request(41, (b"IMPORT", key), 6, flags=0x80)
+        assert ep11.Reply(adapter.firmware.process(6, Request(1, message))).value == 7
+        assert adapter.context.keyring.registers(6, KeySet.WK).new is None
         # without flag 80 there is no administration
         message = ep11.request(41, (b"IMPORT", key), 6)
         assert ep11.Reply(exchange(adapter, message, 6, control_domains=(6,))).value == 0x54

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -316,6 +317,24 @@ class TestFilters:
         bench.queue.reset()
         bench.clock.advance(3)
         assert words(bench.queue.test()) == "80000000"
+
+    def test_requests_pass_in_order_and_replies_in_reverse(self, bench):
+        class Mark(Filter):
+            def __init__(self, letter):
+                self.letter = letter
+
+            def request(self, queue, handling):
+                request = handling.request
+                return replace(handling, request=replace(request, message=request.message + self.letter))
+
+            def reply(self, queue, request, reply):
+                return reply + self.letter
+
+        for letter in (b"1", b"2"):
+            bench.adapter.filters.add(Mark(letter))
+        assert len(bench.adapter.filters) == 2
+        bench.fill(0, 1)
+        assert bench.queue.dequeue(10).data == b"\x06012" + b"21"
 
     def test_faulty_filter_is_a_machine_failure(self, bench):
         class Broken(Filter):

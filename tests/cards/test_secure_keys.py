@@ -172,6 +172,14 @@ def test_malformed_tokens_are_refused(adapter, make, use):
         assert use(adapter, changed).codes != (0, 0)
 
 
+def test_data_key_with_altered_padding_is_refused(adapter):
+    token = bytearray(cca.token(cca.import_clear(adapter, bytes(16))))
+    token[32] ^= 1
+    words = [int.from_bytes(token[at : at + 4], "big") for at in range(0, 60, 4)]
+    token[60:] = (sum(words) % 2**32).to_bytes(4, "big")
+    assert cca.unwrap_data(adapter, bytes(token)).codes == (8, 65)
+
+
 @given(secret=st.binary(min_size=16, max_size=64), key=st.binary(min_size=16, max_size=66))
 def test_wrapping_key_there_and_back(secret, key):
     wrapping_key = WrappingKey(secret)

@@ -121,6 +121,14 @@ def test_change_that_cannot_be_kept_does_not_happen():
     assert adapter.context.keyring.registers(6, KeySet.AES) == before
 
 
+def test_looking_writes_nothing():
+    store = FullDisk()
+    store.full = True
+    adapter = make_adapter(context=CardContext.of(5, store))
+    assert cca.master_key(adapter, b"QUERY", b"AES").codes == (0, 0)
+    assert cca.facility(adapter, b"STATICSA").codes == (0, 0)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"6": {"AES": {}}}', b'{"x": {}}', b'{"6": {"XYZ": {}}}'])
 def test_damaged_record(content):
     store = MemoryStore()

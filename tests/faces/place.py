@@ -18,7 +18,7 @@ from apmatrix.faces.namespaces import enter
 lines = Lines(socket.socket(fileno=int(sys.argv[1])))
 rooms = enter("test")
 lines.request({"op": "attach"}, rooms.for_machine)
-rooms.close()
+rooms.leave_to_machine()
 if child := os.fork():
     sys.exit(os.wait()[1])
 while request := lines.receive():

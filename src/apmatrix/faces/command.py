@@ -68,8 +68,8 @@ def _attend(command: Command, lines: Lines, parent: int) -> int:
     rooms = enter(command.machine)
     _follow(parent)
     answer = lines.request({"op": "attach", "system": command.system}, rooms.for_machine)
+    rooms.leave_to_machine()
     furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"]))
-    rooms.close()
     first = os.fork()
     if first == 0:
         _be_first(command, lines)

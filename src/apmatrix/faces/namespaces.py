@@ -48,9 +48,9 @@ class Rooms:
     for_machine: tuple[int, int, int]
     real_sys: int
 
-    def close(self) -> None:
-        """Close this process's copies."""
-        for descriptor in (*self.for_machine, self.real_sys):
+    def leave_to_machine(self) -> None:
+        """Close this process's copies, so that the mount fails at once if the machine dies."""
+        for descriptor in self.for_machine:
             os.close(descriptor)
 
 
@@ -87,6 +87,7 @@ class Furniture:
 def furnish(rooms: Rooms, furniture: Furniture) -> None:
     """Complete /sys with what is real, and make a private /dev and /etc; the machine serves the device by now."""
     _bind_real(rooms.real_sys, furniture.bindings)
+    os.close(rooms.real_sys)
     private_dev()
     private_etc(furniture.machine, furniture.state)
 
@@ -100,15 +101,15 @@ def _unshare() -> None:
     user, group = os.geteuid(), os.getegid()
     try:
         unshare(Namespaces.USER | spaces | Namespaces.PID)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
     except OSError as error:
         raise NamespaceError(
             f"namespaces are not allowed here ({error.strerror}): a private /sys needs root, or user namespaces "
             "for this user (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns; in a container: its seccomp profile)"
         ) from error
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
 
 
 def _loopback_up() -> None:

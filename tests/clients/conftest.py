@@ -1,0 +1,117 @@
+"""How client programs are run on an emulated machine, and what they need."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.boot.packages import Repository
+
+ROOT = Path(__file__).parents[2]
+APMATRIX = str(Path(sys.executable).with_name("apmatrix"))
+THREE = ROOT / "examples/three-guests.toml"
+
+
+@functools.cache
+def missing():
+    """Why no program can be run on an emulated machine here; empty if it can be done."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse cannot be opened"
+    done = subprocess.run(["unshare", "-mn", "true"], capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"no namespaces: {done.stderr.strip()}"
+
+
+@functools.cache
+def installed(package, *programs):
+    """Install a Debian package if need be; why it cannot be had, or nothing."""
+    places = f"{os.environ['PATH']}:/usr/sbin:/sbin:/lib/systemd"
+    if all(shutil.which(program, path=places) for program in programs):
+        return ""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return f"{package} is not installed, and only root of a Debian could do that"
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "install", "-qy", "--no-install-recommends", package]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        subprocess.run(["apt-get", "update", "-q"], env=environment, capture_output=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return f"{package} cannot be installed: {done.stderr.strip()[-200:]}" if done.returncode else ""
+
+
+def need(package, *programs):
+    """Skip the test unless programs of a package are there."""
+    if reason := installed(package, *programs):
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _mountable():
+    if reason := missing():
+        pytest.skip(reason)
+
+
+class Host:
+    """Runs commands on an emulated machine, each one in a session of its own unless ``up`` was called."""
+
+    def __init__(self, state, file=THREE):
+        self.file = file
+        self.environment = os.environ | {
+            "APMATRIX_STATE": str(state),
+            "PATH": f"{Path(APMATRIX).parent}:{os.environ['PATH']}:/usr/sbin:/sbin",
+        }
+        self.machine = None
+
+    def up(self):
+        """Start the machine in the background."""
+        done = self.apmatrix("up", str(self.file))
+        assert done.returncode == 0, done.stderr
+        self.machine = self.file.stem
+
+    def down(self):
+        """Stop it."""
+        if self.machine:
+            done = self.apmatrix("down", self.machine)
+            assert done.returncode == 0, done.stderr
+            self.machine = None
+
+    def apmatrix(self, *words):
+        """Run the apmatrix command."""
+        return subprocess.run([APMATRIX, *words], capture_output=True, text=True, env=self.environment, timeout=300)
+
+    def run(self, script, *options):
+        """A shell script on the machine: the finished process."""
+        where = ["--machine", self.machine] if self.machine else [str(self.file)]
+        return self.apmatrix("run", *options, *where, "--", "bash", "-c", script)
+
+    def sh(self, script, *options):
+        """What a script prints that must succeed."""
+        done = self.run(script, *options)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def host(tmp_path):
+    host = Host(tmp_path / "state")
+    yield host
+    host.down()
+
+
+@functools.cache
+def s390x_tree():
+    """A directory with s390-tools for s390x and the libraries they need; a sentence if it cannot be had."""
+    packages = (
+        *("s390-tools", "s390-tools-data", "libc6", "libgcc-s1", "libudev1", "libcap2", "zlib1g", "libssl3t64"),
+        *("libzstd1", "libjson-c5", "libncurses6", "libtinfo6", "libfuse3-4", "libglib2.0-0t64"),
+        *("libpcre2-8-0", "libatomic1"),
+    )
+    try:
+        repository = Repository("trixie")
+        return [repository.tree(package) for package in repository.fetch(packages)]
+    except ApmatrixError as error:
+        return str(error)

@@ -19,6 +19,7 @@ from apmatrix.emulation import Emulation
 from apmatrix.faces.boot import Guest, Hardware, Interactive, LevelProcessor, Software, Way
 
 if TYPE_CHECKING:
+    from apmatrix.emulation import System
     from apmatrix.machine import Level
 
 POWER_OFF_TIMEOUT = 30.0
@@ -108,23 +109,30 @@ def _use(guest: Guest, progress: _Progress, software: Software) -> int:
 
 
 def _level(emulation: Emulation, lpar: str | None, guest: str | None) -> Level:
-    """The level that is meant; ApmatrixError with the names that there are if there is none."""
-    machine = emulation.machine
-    if guest is not None:
-        for each in emulation.guests():
-            if guest in (each.name, each.names[-1], each.uuid):
-                if each.vm is None:
-                    reason = f": {each.refusal}" if each.refusal else " (start = false in the file)"
-                    raise ApmatrixError(f"guest {each.name} is not started{reason}")
-                return each.vm.level
-        known = ", ".join(each.name for each in emulation.guests()) or "none"
-        raise _Unknown(f"there is no guest {guest}: the file has {known}")
-    if not machine.lpars:
-        raise ApmatrixError("no LPAR of this file could be activated: see apmatrix show")
-    name = lpar or next(iter(machine.lpars))
-    if name not in machine.lpars:
-        raise _Unknown(f"there is no LPAR {name}: active are {', '.join(machine.lpars)}")
-    return machine.lpars[name].level
+    """The level that is meant, its emulated Linux shut down; ApmatrixError if there is none of that name."""
+    system = _guest(emulation, guest) if guest is not None else _lpar(emulation, lpar)
+    system.linux.shut_down()  # a level has one operating system, here the real one
+    return system.linux.level
+
+
+def _guest(emulation: Emulation, name: str) -> System:
+    for each in emulation.guests():
+        if name in (each.name, each.names[-1], each.uuid):
+            if each.system is None:
+                raise ApmatrixError(
+                    f"guest {each.name} is not started: {each.refusal or 'the file has start = false'}"
+                )
+            return each.system
+    known = ", ".join(each.name for each in emulation.guests()) or "none"
+    raise _Unknown(f"there is no guest {name}: the file has {known}")
+
+
+def _lpar(emulation: Emulation, name: str | None) -> System:
+    for each in emulation.lpars:
+        if name in (each.name, None):
+            return each
+    active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
+    raise _Unknown(f"there is no LPAR {name}: active are {active}" if name else "no LPAR of this file is active")
 
 
 class _Unknown(click.ClickException):

@@ -20,7 +20,9 @@ _LEAD = b"\x1eapmatrix:"
 _MARK = re.compile(rb"\x1eapmatrix:(\w+):([^\r\n]*)\r?\n")
 _LONGEST_MARK = 256
 _CHUNK = 65536
-END_OF_TYPING = b"\x04"
+END_OF_TYPING, END_INTERVAL = b"\x04", 0.5
+"""Typed in a silence of so many seconds when there is no more to type, until whoever reads there has seen it."""
+
 KEPT = 65536
 """Bytes of the console's text that are kept for error messages."""
 
@@ -110,17 +112,22 @@ class Console:
         sources: tuple[int | socket.socket, ...] = (self._connection, source)
         with raw_terminal(source):
             while not self.ended:
-                readable = select.select(sources, (), ())[0]
-                if source in readable:
-                    typed = os.read(source, _CHUNK)
-                    if not typed:
-                        sources = (self._connection,)
-                    self._connection.sendall(typed or END_OF_TYPING)
+                readable = select.select(sources, (), (), END_INTERVAL)[0]
+                if source in readable and not self._type_from(source):
+                    sources = (self._connection,)
+                if not readable and source not in sources:
+                    self._connection.sendall(END_OF_TYPING)
                 for event in self.events(0):
                     if isinstance(event, Mark):
                         yield event
                     else:
                         os.write(sink, event)
+
+    def _type_from(self, source: int) -> bool:
+        """Pass on what was typed; False at the end."""
+        typed = os.read(source, _CHUNK)
+        self._connection.sendall(typed)
+        return bool(typed)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apmatrix.faces.boot.qemu import Hardware
     from apmatrix.faces.boot.service import Execute
 
-ATTACH_TIMEOUT = 120.0
+ATTACH_TIMEOUT = 60.0
 BOOT_TIMEOUT = 300.0
 _LOOK = 0.2
 _END_TIMEOUT = 5.0
@@ -46,7 +46,7 @@ class Guest:
         *,
         way: Way = Way.MAILBOX,
         progress: Callable[[str], None] = _ignore,
-        text: Callable[[bytes], None] = _ignore,
+        text: Callable[[bytes], object] = _ignore,
     ) -> None:
         self._reset = reset
         self._progress = progress
@@ -104,7 +104,7 @@ class Guest:
             )
         return release
 
-    def run_command(self, output: Callable[[bytes], None], timeout: float | None = None) -> int:
+    def run_command(self, output: Callable[[bytes], object], timeout: float | None = None) -> int:
         """Pass on what the command writes that the guest was given, and return its exit code."""
         self._wait_for("begin", BOOT_TIMEOUT, _ignore)
         return int(self._wait_for("end", timeout, output))
@@ -125,7 +125,7 @@ class Guest:
                 pass
         self._check()
 
-    def _wait_for(self, name: str, timeout: float | None, output: Callable[[bytes], None]) -> str:
+    def _wait_for(self, name: str, timeout: float | None, output: Callable[[bytes], object]) -> str:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.console.ended:
             if deadline is not None and time.monotonic() > deadline:

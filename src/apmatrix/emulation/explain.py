@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apmatrix.arch import Apqn, Mask, Matrix
+from apmatrix.arch import Apqn, Matrix
 from apmatrix.config import listed
 from apmatrix.emulation.administrator import described
-from apmatrix.emulation.look import GUEST_DRIVER, assigned_matrix, queue_drivers
+from apmatrix.emulation.look import GUEST_DRIVER, assigned_matrix, handed_on, queue_drivers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.emulation.bringup import Emulation, Guest, System
-
-LONGEST_MATRIX = 4094
-"""Length from which on Linux may have cut the text of a matrix (MTX-41)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ def _assignment(system: System, guest: Guest, apqn: Apqn) -> Step:
 def _filter(system: System, guest: Guest, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
     """Linux hands on whole adapters: one queue that is not there costs all of the adapter's."""
     assigned = assigned_matrix(system.linux, guest.uuid)
-    passes = apqn in _handed_on(guest)
+    passes = apqn in handed_on(guest)
     if passes:
         text = f"every queue that {guest.file.name} is assigned on adapter {apqn.adapter} is bound to vfio_ap"
     elif apqn not in assigned:
@@ -214,13 +211,3 @@ def _others(system: System, guest: Guest) -> Iterator[tuple[str, Matrix]]:
     return (
         (other.file.name, assigned_matrix(system.linux, other.uuid)) for other in system.guests if other is not guest
     )
-
-
-def _handed_on(guest: Guest) -> Matrix:
-    """What is left of a guest's matrix after the filter."""
-    text = guest.host.admin.read(f"{guest.mdev}/guest_matrix") if guest.defined else ""
-    if guest.vm is not None and len(text) >= LONGEST_MATRIX:
-        return guest.vm.level.matrix
-    # Lines with an adapter or a domain only have no queue.
-    apqns = [Apqn.parse(line) for line in text.split("\n") if len(line) == len("05.00ab")]
-    return Matrix(Mask.of(*(apqn.adapter for apqn in apqns)), Mask.of(*(apqn.domain for apqn in apqns)))

@@ -13,13 +13,16 @@ from apmatrix.emulation.view import AdapterView, GuestView, Holding, LparView, M
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from apmatrix.emulation.bringup import Emulation
+    from apmatrix.emulation.bringup import Emulation, Guest
     from apmatrix.linux import LinuxSystem, Vm
 
     Names = Mapping[LinuxSystem, Mapping[str, str]]  # of each system: names of mdevs by UUID
 
 HOST_DRIVER = "cex4queue"
 GUEST_DRIVER = "vfio_ap"
+
+LONGEST_MATRIX = 4094
+"""Length from which on Linux may have cut the text of a matrix (MTX-41)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,25 @@ def assigned_matrix(linux: LinuxSystem, uuid: str) -> Matrix:
     except FileNotFoundError:
         return EMPTY_MATRIX
     return Matrix(*map(Mask.parse_hex, text.strip().split(",")))
+
+
+def handed_on(guest: Guest) -> Matrix:
+    """What vfio_ap left of a guest's matrix after its filter, whether the guest runs or not."""
+    text = guest.host.admin.read(f"{guest.mdev}/guest_matrix") if guest.defined else ""
+    if guest.vm is not None and len(text) >= LONGEST_MATRIX:
+        return guest.vm.level.matrix
+    # Lines with an adapter or a domain only have no queue.
+    apqns = [Apqn.parse(line) for line in text.split("\n") if len(line) == len("05.00ab")]
+    return Matrix(Mask.of(*(apqn.adapter for apqn in apqns)), Mask.of(*(apqn.domain for apqn in apqns)))
+
+
+def granted(emulation: Emulation, guest: Guest) -> Matrix:
+    """What a running guest should have by what its hosts say, all levels together; the machine is not asked."""
+    matrix = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == guest.names[0])
+    for above in emulation.guests():
+        if above.vm is not None and guest.names[: len(above.names)] == above.names:
+            matrix = matrix & handed_on(above) & above.vm.level.form.limits
+    return matrix
 
 
 def _is_uuid(name: str) -> bool:

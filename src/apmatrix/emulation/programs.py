@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mode
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from apmatrix.emulation.bringup import System
     from apmatrix.emulation.rsa import Question
 
+PATIENCE = 20.0
+"""Seconds after which a program gives up; Linux itself waits for minutes, a card answers in milliseconds."""
+
 
 class Program:
     """One program; its calls may come from several threads."""
@@ -22,6 +26,18 @@ class Program:
 
     def trouble(self, apqn: Apqn, question: Question) -> str:
         """Ask through one queue and no other; empty if the answer is right, else what was wrong."""
+        verdict = [f"no answer within {PATIENCE:.0f} s"]
+
+        def ask() -> None:
+            verdict.append(self._ask(apqn, question))
+
+        # A thread that can be left behind: a request to zcrypt cannot be taken back.
+        asking = threading.Thread(target=ask, name=f"program-{apqn}", daemon=True)
+        asking.start()
+        asking.join(PATIENCE)
+        return verdict[-1]
+
+    def _ask(self, apqn: Apqn, question: Question) -> str:
         try:
             answer = self.system.linux.zcrypt.rsa(question.request(), queue=str(apqn))
         except ApmatrixError as error:

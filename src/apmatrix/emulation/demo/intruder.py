@@ -19,7 +19,9 @@ from apmatrix.arch import (
 from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
 from apmatrix.cards.messages import Cprbx, MessageType, ReplyHeader, RequestHeader, message_type
 from apmatrix.config import counted
+from apmatrix.emulation import programs
 from apmatrix.emulation.administrator import described
+from apmatrix.emulation.look import granted
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
 from apmatrix.machine import FlatMemory
@@ -27,7 +29,7 @@ from apmatrix.machine import FlatMemory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.emulation.bringup import Emulation, Guest, System
     from apmatrix.emulation.demo.report import Report
     from apmatrix.emulation.rsa import RsaKey
     from apmatrix.machine import Cpc, Level
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 STORAGE = 1 << 16
 MANY = 64
 """Queues of others that a guest tries."""
-
-PATIENCE = 10.0
-"""Seconds to wait for a card's reply."""
 
 
 class Cpu:
@@ -80,8 +79,9 @@ def intrude(emulation: Emulation, key: RsaKey, report: Report) -> None:
     """Have every guest try what it must not be able to; check what the machine answers."""
     report.section("An intruder in a guest")
     guests = [guest.system for guest in emulation.guests() if guest.system is not None]
-    for system in guests:
-        _foreign_queues(emulation, system, report)
+    for guest in emulation.guests():
+        if guest.vm is not None:
+            _foreign_queues(emulation, guest, guest.vm.level, report)
     if guests:
         _bare_instructions(emulation.machine, guests[0], report)
     for system in guests:
@@ -101,17 +101,17 @@ def _troubles(system: System, key: RsaKey) -> Iterator[str]:
             yield trouble
 
 
-def _foreign_queues(emulation: Emulation, system: System, report: Report) -> None:
+def _foreign_queues(emulation: Emulation, guest: Guest, level: Level, report: Report) -> None:
     """Every instruction on the queues of the LPAR that are another's, or on some of them if they are very many."""
-    level = system.linux.level
     cpu = Cpu(emulation.machine, level)
-    profile = next(lpar.linux.level.matrix for lpar in emulation.lpars if lpar.names[0] == system.names[0])
-    foreign = [apqn for apqn in profile.apqns() if apqn not in level.effective]
+    profile = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == guest.names[0])
+    own = granted(emulation, guest)
+    foreign = [apqn for apqn in profile.apqns() if apqn not in own]
     tried = foreign[:: len(foreign) // MANY + 1]
     answers = {answer for apqn in tried for answer in _all_functions(cpu, apqn)}
     example = f", such as {tried[-1]}" if tried else ""
     report.check(
-        f"{system.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {counted(len(tried), 'queue')} of others{example}: "
+        f"{guest.name}: TAPQ, RAPQ, ZAPQ, NQAP and DQAP on {counted(len(tried), 'queue')} of others{example}: "
         f"response code {_codes(answers)}",
         passed=answers <= {ResponseCode.NOT_AVAILABLE},
     )
@@ -170,7 +170,7 @@ def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[st
     if not status.ok:
         code = status.response_code
         return f"NQAP answers {code:02x}", code is ResponseCode.INVALID_DOMAIN
-    cpu.machine.adapters[apqn.adapter].queue(apqn.domain).wait(PATIENCE)
+    cpu.machine.adapters[apqn.adapter].queue(apqn.domain).wait(programs.PATIENCE)
     status, reply = cpu.dqap(apqn)
     if not status.ok or message_type(reply) != MessageType.COPROCESSOR_REPLY:
         return f"DQAP answers {status.response_code:02x}", False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import Apqn, ResponseCode
 from apmatrix.config import counted
+from apmatrix.emulation import programs
 from apmatrix.emulation.look import assigned_matrix
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from apmatrix.emulation.bringup import Emulation, Guest, System
     from apmatrix.emulation.demo.report import Report
     from apmatrix.emulation.rsa import RsaKey
-
-
-PATIENCE = 20.0
-"""Seconds after which a program that should go on is given up; a card answers in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class _Stream:
         """Wait for two more right results; False if they do not come."""
         with self._changed:
             wanted = self.right + 2
-            return self._changed.wait_for(lambda: self.right >= wanted, PATIENCE)
+            return self._changed.wait_for(lambda: self.right >= wanted, programs.PATIENCE)
 
     def _run(self) -> None:
         while not self._stop:

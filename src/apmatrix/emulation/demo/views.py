@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from apmatrix.config import counted
 from apmatrix.emulation import lszcrypt
-from apmatrix.emulation.look import queue_drivers
+from apmatrix.emulation.look import granted, queue_drivers
 
 if TYPE_CHECKING:
-    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.emulation.bringup import Emulation, Guest, System
     from apmatrix.emulation.demo.report import Report
 
 MANY = 12
@@ -17,19 +17,18 @@ MANY = 12
 
 
 def show_views(emulation: Emulation, report: Report) -> None:
-    """Show what lszcrypt prints in each guest, and check that it is what the guest's level has."""
+    """Show what lszcrypt prints in each guest, and check that it is what its hosts gave it."""
     report.section("What each guest sees (lszcrypt -V)")
     for guest in emulation.guests():
         if guest.system is not None:
-            _show(emulation, guest.system, report)
+            _show(emulation, guest, guest.system, report)
 
 
-def _show(emulation: Emulation, system: System, report: Report) -> None:
+def _show(emulation: Emulation, guest: Guest, system: System, report: Report) -> None:
     rows = list(lszcrypt.rows(system.admin))
     if len(rows) <= MANY:
         for text in (f"{system.name}:", lszcrypt.title(), *map(str, rows)):
             report.line(text)
     found = set(queue_drivers(system.linux))
-    matrix = system.linux.level.effective
-    given = {apqn for apqn in matrix.apqns() if apqn.adapter in emulation.machine.adapters}
+    given = {apqn for apqn in granted(emulation, guest).apqns() if apqn.adapter in emulation.machine.adapters}
     report.check(f"{system.name} sees its {counted(len(given), 'queue')} and no other", passed=found == given)

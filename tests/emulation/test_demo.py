@@ -1,0 +1,100 @@
+"""The demonstration notices what is wrong: each check fails on a machine that does wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from apmatrix.arch import Apqn, Mask
+from apmatrix.cards import Filter
+from apmatrix.config import load
+from apmatrix.emulation import Emulation, programs
+from apmatrix.emulation.demo import Report, tour
+from apmatrix.emulation.rsa import RsaKey
+from apmatrix.linux.errors import BadValue
+from apmatrix.machine import Level
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+KEY = RsaKey.generate(1024)
+
+
+@pytest.fixture
+def _impatient(monkeypatch):
+    """For machines that are going to fail anyway."""
+    monkeypatch.setattr(programs, "PATIENCE", 0.3)
+
+
+def failed(emulation):
+    report = Report()
+    tour(emulation, report, KEY)
+    return {check.section.split()[0] for check in report.failed}
+
+
+@pytest.fixture
+def emulation():
+    with Emulation.start(load(EXAMPLES / "three-guests.toml")) as running:
+        yield running
+
+
+def test_nothing_fails_on_a_good_machine(emulation):
+    assert failed(emulation) == set()
+
+
+class Falsifier(Filter):
+    """Turns the last bit of every reply."""
+
+    def reply(self, queue, request, reply):
+        return reply[:-1] + bytes((reply[-1] ^ 1,))
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_wrong_results_are_noticed(emulation):
+    emulation.machine.adapters[6].filters.add(Falsifier())
+    assert failed(emulation) >= {"RSA", "An", "Hot"}
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_level_that_sees_more_than_it_should_is_noticed(emulation, monkeypatch):
+    honest = Level.effective.fget
+    monkeypatch.setattr(
+        Level, "effective", property(lambda level: level.parent.matrix if level.parent else honest(level))
+    )
+    assert "An" in failed(emulation)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_view_with_a_queue_too_few_is_noticed(emulation):
+    guest = next(emulation.guests())
+    with guest.system.linux.kernel:
+        guest.system.linux.ap.queues.pop(Apqn(5, 4))
+        guest.system.linux.ap.devices.pop("05.0004")
+        guest.system.linux.ap.drivers["cex4queue"].devices.pop("05.0004")
+    assert "What" in failed(emulation)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_another_errno_is_noticed(emulation, monkeypatch):
+    policy = emulation.lpars[0].linux.policy
+
+    def refuse(_mdev, _new):
+        raise BadValue("no")
+
+    monkeypatch.setattr(policy, "check_assignment", refuse, raising=True)
+    assert "What" in failed(emulation)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_what_is_not_refused_is_noticed(emulation, monkeypatch):
+    driver = emulation.lpars[0].linux.vfio_ap.driver
+    monkeypatch.setattr(type(driver), "in_use", lambda _driver, _adapters, _domains: None)
+    report = Report()
+    tour(emulation, report, KEY)
+    texts = [check.text for check in report.failed]
+    assert any(text.startswith("no error") and "back to the host" in text for text in texts)
+    assert "nothing changed by all that" in texts
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_masks_of_an_mdev_that_come_back_too_late_are_noticed(emulation, monkeypatch):
+    monkeypatch.setattr(type(next(emulation.guests()).vm), "set_masks", lambda _vm, _matrix: None)
+    assert Mask.of(6) <= next(emulation.guests()).vm.level.matrix.apm
+    assert "Hot" in failed(emulation)

@@ -14,11 +14,12 @@ _numbers = itertools.count(1)
 class ApMessage:
     """A request message and what becomes of it.
 
-    ``rc`` is None while it is on its way, then 0 with the ``reply``, or a negative errno. ``done`` is called
-    once, under the system's lock.
+    ``rc`` is None while it is on its way, then 0 with the ``reply``, or a negative errno. ``behind`` is what the
+    queue's receive buffer holds behind the reply: the end of a longer, earlier one. ``done`` is called once, under
+    the system's lock.
     """
 
-    __slots__ = ("done", "message", "message_id", "rc", "reply", "special")
+    __slots__ = ("behind", "done", "message", "message_id", "rc", "reply", "special")
 
     def __init__(
         self, message: bytes, done: Callable[[ApMessage], None], *, special: bool = False, task_id: int = 1
@@ -29,9 +30,11 @@ class ApMessage:
         self.done = done
         self.rc: int | None = None
         self.reply = b""
+        self.behind = b""
 
-    def finish(self, rc: int, reply: bytes = b"") -> None:
+    def finish(self, rc: int, reply: bytes = b"", behind: bytes = b"") -> None:
         """End the request."""
         self.rc = rc
         self.reply = reply
+        self.behind = behind
         self.done(self)

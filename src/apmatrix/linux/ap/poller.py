@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from apmatrix.linux.ap import states
@@ -14,19 +15,39 @@ if TYPE_CHECKING:
 
 
 class Poller:
-    """Runs the state machines of the queues that wait for something.
+    """Runs the state machines of the queues.
 
-    One timer serves all: short while replies are awaited without interrupts, 40 ms while queues are in reset.
+    One timer serves all that wait: short while replies are awaited without interrupts, 40 ms while queues are in
+    reset. What comes up while a machine runs, an interrupt or a request from a callback, waits for its turn.
     """
 
     def __init__(self, bus: ApBus) -> None:
         self._bus = bus
         self._waiting: dict[ApQueue, Wait] = {}
+        self._turn: deque[ApQueue] = deque()
+        self._running = False
+        self._missed = False
         self._timer: Timer | None = None
         self._due: float | None = None
         self._wait = Wait.NONE
 
-    def attend(self, queue: ApQueue, wait: Wait) -> None:
+    def run(self, *queues: ApQueue) -> None:
+        """Run the machines of ``queues`` now, and later as they wish."""
+        self._turn.extend(queues)
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._turn:
+                queue = self._turn.popleft()
+                self._attend(queue, states.run(queue))
+                if self._missed and not self._turn:
+                    self._missed = False
+                    self._turn.extend(self._waiting)
+        finally:
+            self._running = False
+
+    def _attend(self, queue: ApQueue, wait: Wait) -> None:
         """Come back to ``queue`` after ``wait``."""
         if wait is Wait.NONE:
             self._waiting.pop(queue, None)
@@ -40,12 +61,13 @@ class Poller:
 
     def poll(self) -> None:
         """Look at every waiting queue now: a timer ran out, or an interrupt came."""
+        if self._running:
+            self._missed = True
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._due = None
-        for queue in tuple(self._waiting):
-            if queue in self._waiting:
-                self.attend(queue, states.run(queue))
+        self.run(*self._waiting)
 
     def reschedule(self) -> None:
         """The poll timeout changed."""
@@ -57,7 +79,7 @@ class Poller:
 
     def _schedule(self, wait: Wait) -> None:
         bus = self._bus
-        if wait is Wait.HIGH and bus.indication is not None:
+        if wait is Wait.INTERRUPT:
             return
         if self._timer is not None and wait >= self._wait:
             return  # it runs out no later than this would

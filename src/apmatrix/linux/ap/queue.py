@@ -134,15 +134,18 @@ class ApQueue(Device):
     """A queue of an adapter in one of the system's usage domains.
 
     ``online`` and ``load`` are the host driver's. ``total`` counts requests.
-    ``requests`` wait to be sent, ``pending`` are in the card, by message id.
+    ``requests`` wait to be sent, ``pending`` are in the card, by message id. ``interrupts`` tells that replies are
+    announced; ``buffer`` is what replies are received into, and keeps what later ones do not overwrite.
     """
 
     __slots__ = (
         "apqn",
+        "buffer",
         "card",
         "chkstop",
         "config",
         "device_state",
+        "interrupts",
         "last_error",
         "load",
         "online",
@@ -170,6 +173,8 @@ class ApQueue(Device):
         self.device_state = DeviceState.UNINITIATED
         self.state = State.RESET_START
         self.last_error: ResponseCode | None = None
+        self.interrupts = False
+        self.buffer = b""
         self.online = True
         self.load = 0
         self.total = 0
@@ -212,8 +217,14 @@ class ApQueue(Device):
         message = self.pending.pop(message_id, None)
         if not self.pending:
             self.disarm_timeout()
+        if reply is None:
+            if message is not None:
+                message.finish(-errno.EMSGSIZE)
+            return
+        behind = self.buffer[len(reply) :]
+        self.buffer = reply + behind
         if message is not None:
-            message.finish(0 if reply is not None else -errno.EMSGSIZE, reply or b"")
+            message.finish(0, reply, behind)
 
     def requeue_pending(self) -> None:
         """The card lost what it had: send it again."""
@@ -239,7 +250,7 @@ class ApQueue(Device):
 
     def kick(self) -> None:
         """Run the state machine now, and later as it wishes."""
-        self.bus.poller.attend(self, states.run(self))
+        self.bus.poller.run(self)
 
     def start(self) -> None:
         """Put the queue into operation, beginning with a reset."""

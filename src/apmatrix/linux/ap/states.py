@@ -47,9 +47,10 @@ class Wait(IntEnum):
     """When to run the machine again."""
 
     AGAIN = 0
-    HIGH = 1  # after the bus's poll timeout, or the interrupt if there is one
+    HIGH = 1  # after the bus's poll timeout
     LOW = 2
-    NONE = 3
+    INTERRUPT = 3
+    NONE = 4
 
 
 def step(queue: ApQueue) -> Wait:
@@ -76,6 +77,11 @@ def fail(queue: ApQueue, code: ResponseCode) -> Wait:
     return Wait.NONE
 
 
+def _reply_wait(queue: ApQueue) -> Wait:
+    """How to learn of the next reply."""
+    return Wait.INTERRUPT if queue.interrupts else Wait.HIGH
+
+
 def _ready(queue: ApQueue) -> Wait:
     queue.state = State.WORKING if queue.outstanding else State.IDLE
     return Wait.AGAIN
@@ -86,6 +92,7 @@ def _reset(queue: ApQueue) -> Wait:
     if code not in (ResponseCode.NORMAL, ResponseCode.RESET_IN_PROGRESS):
         return fail(queue, code)
     queue.state = State.RESET_WAIT
+    queue.interrupts = False
     queue.requeue_pending()
     return Wait.LOW
 
@@ -106,12 +113,15 @@ def _setirq_wait(queue: ApQueue) -> Wait:
     status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
     if not status.ok:
         return fail(queue, status.response_code)
-    return _ready(queue) if status.interrupts_enabled else Wait.LOW
+    if not status.interrupts_enabled:
+        return Wait.LOW
+    queue.interrupts = True
+    return _ready(queue)
 
 
 def _write(queue: ApQueue) -> Wait:
     if not queue.requests:
-        return Wait.HIGH if queue.outstanding else Wait.NONE
+        return _reply_wait(queue) if queue.outstanding else Wait.NONE
     request = queue.requests[0]
     bus = queue.bus
     status = bus.machine.nqap(bus.level, queue.apqn, request.message_id, request.message, special=request.special)
@@ -121,12 +131,12 @@ def _write(queue: ApQueue) -> Wait:
         queue.pending[request.message_id] = request
         queue.outstanding += 1
         queue.arm_timeout()
-        full = status.queue_full or queue.outstanding > queue.card.depth
+        full = queue.outstanding >= queue.card.depth
         queue.state = State.QUEUE_FULL if full else State.WORKING
-        return Wait.AGAIN if queue.requests and not full else Wait.HIGH
+        return Wait.AGAIN if queue.requests and not full else _reply_wait(queue)
     if code == ResponseCode.QUEUE_FULL:
         queue.state = State.QUEUE_FULL
-        return Wait.HIGH
+        return _reply_wait(queue)
     if code == ResponseCode.RESET_IN_PROGRESS:
         queue.state = State.RESET_WAIT
         return Wait.LOW
@@ -143,6 +153,8 @@ def _read(queue: ApQueue) -> Wait:
     if delivery.status is None:
         return _truncated(queue, delivery)
     code = delivery.status.response_code
+    if queue.interrupts and delivery.status.empty and not delivery.status.interrupts_enabled:
+        queue.interrupts = queue.enable_interrupts()  # somebody switched them off
     if code == ResponseCode.NORMAL:
         queue.outstanding = max(0, queue.outstanding - 1)
         queue.receive(delivery.message_id, delivery.data)
@@ -155,7 +167,7 @@ def _read(queue: ApQueue) -> Wait:
             queue.requeue_pending()
             queue.state = State.IDLE
             return Wait.AGAIN
-        return Wait.HIGH
+        return _reply_wait(queue)
     return fail(queue, code)
 
 

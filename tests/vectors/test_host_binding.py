@@ -2,7 +2,8 @@
 
 import pytest
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import Facility, Mask, Matrix
+from support.host import FACILITIES
 
 
 def test_V29_one_domain(h0_host):
@@ -22,6 +23,16 @@ def test_V30_one_adapter(h0_host):
     for name in ("online", "mkvps", "load"):
         assert h0_host.attribute("05.0004", name) == "ENOENT"
     assert h0_host.status("05.0004") == "unassigned\n"
+
+
+def test_V30_what_a_coprocessor_tells_of_its_keys(make_host):
+    host = make_host(facilities=(*FACILITIES, Facility.AQIC))  # with interrupts a reply needs no poll timer
+    lines = host.attribute("05.0004", "mkvps").splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{key} {register}" for key in ("AES", "APKA", "ASYM") for register in ("NEW", "CUR", "OLD")
+    ]
+    assert host.apmask("-5") == "ok"
+    assert host.attribute("05.0004", "mkvps") == "ENOENT"
 
 
 def test_V31_the_default_drivers_have_a_product(make_host):

@@ -203,6 +203,7 @@ class Host:
             self.plug(number, kind, **(card_options or {}).get(number, {}))
         self.lpar = self.machine.add_lpar(ActivationProfile("lpar", matrix))
         self.system = LinuxSystem(self.machine, self.lpar.level, name="lpar", **linux)
+        self.clock.advance(1)  # the queues come out of their first reset
         self.sysfs = self.system.sysfs
         self.events: list[Uevent] = []
         self.system.uevents.subscribe(self.events.append)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
 from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, FixedDirectory, Link, Node, Sysfs
-from apmatrix.linux.errors import InUse, NoDevice
+from apmatrix.linux.errors import BadValue, InUse, NoDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,10 +86,15 @@ def show_uevent(device: Device) -> str:
 @DEVICE.store("uevent")
 def synthesize_uevent(device: Device, value: Written) -> None:
     """Send an event on request: the written word is the action."""
+    device.uevent(_action(value), (("SYNTH_UUID", "0"),))
+
+
+def _action(value: Written) -> str:
+    """The action that a write to a ``uevent`` file begins with; raises BadValue."""
     action = value.line.split(" ")[0]
     if action not in ("add", "remove", "change", "move", "online", "offline", "bind", "unbind"):
-        raise NoDevice(f"{action!r} is no uevent action", number=22)
-    device.uevent(action, (("SYNTH_UUID", "0"),))
+        raise BadValue(f"{action!r} is no uevent action", remedy="write add, change or remove")
+    return action
 
 
 class Device(KObject):
@@ -142,25 +147,28 @@ class Device(KObject):
         self.bus.uevents.emit(action, f"/{self.path}", self.bus.name, (*self.uevent_env(), *extra))
 
 
-DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
+BINDING: AttributeGroup[Driver[Any]] = AttributeGroup()
 
 
-@DRIVER.store("bind")
+@BINDING.store("bind")
 def bind(driver: Driver[Any], value: Written) -> None:
     """Bind a device by its name (BUS-45)."""
     driver.bus.bind_by_hand(driver, value.line)
 
 
-@DRIVER.store("unbind")
+@BINDING.store("unbind")
 def unbind(driver: Driver[Any], value: Written) -> None:
     """Unbind a device by its name (BUS-45)."""
     driver.bus.unbind_by_hand(driver, value.line)
 
 
+DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
+
+
 @DRIVER.store("uevent")
 def synthesize_driver_uevent(driver: Driver[Any], value: Written) -> None:
     """Send an event about the driver."""
-    driver.bus.uevents.emit(value.line.split(" ")[0], f"/{driver.path}", "drivers")
+    driver.bus.uevents.emit(_action(value), f"/{driver.path}", "drivers")
 
 
 class Driver(KObject, Generic[D]):
@@ -168,7 +176,7 @@ class Driver(KObject, Generic[D]):
 
     __slots__ = ("bus", "devices")
 
-    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DRIVER,)
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DRIVER, BINDING)
     DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = ()
     MODULE: ClassVar[str] = ""
 
@@ -266,7 +274,7 @@ def drivers_probe(bus: Bus, value: Written) -> None:
 @BUS.store("uevent")
 def synthesize_bus_uevent(bus: Bus, value: Written) -> None:
     """Send an event about the bus."""
-    bus.uevents.emit(value.line.split(" ")[0], f"/{bus.path}", "bus")
+    bus.uevents.emit(_action(value), f"/{bus.path}", "bus")
 
 
 class Bus(KObject):

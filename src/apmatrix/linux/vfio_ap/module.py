@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from apmatrix.arch import Apqn, Configuration, Mask, Matrix
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
+from apmatrix.linux.core.objects import DRIVER
 from apmatrix.linux.errors import InUse
 from apmatrix.linux.vfio_ap.assignment import Assignment
 from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE
@@ -42,6 +43,14 @@ class MdevType(KObject):
     def __init__(self, module: VfioAp, parent_path: str) -> None:
         super().__init__(module.system.sysfs, parent_path, TYPE_NAME)
         self.module = module
+
+
+class MatrixDriver(Driver[Any]):
+    """``/sys/bus/matrix/drivers/vfio_ap``: it cannot be unbound by hand (MTX-1)."""
+
+    __slots__ = ()
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DRIVER,)
 
 
 class MdevDriver(Driver[Any]):
@@ -80,7 +89,7 @@ class VfioAp:
         directory = system.sysfs.root.below("devices/vfio_ap")
         self.matrix_bus = Bus(system.sysfs, system.uevents, "matrix")
         self.mdev_bus = Bus(system.sysfs, system.uevents, "mdev")
-        self.matrix_bus.add_driver(Driver(self.matrix_bus, "vfio_ap"))
+        self.matrix_bus.add_driver(MatrixDriver(self.matrix_bus, "vfio_ap"))
         self.mdev_driver = MdevDriver(self.mdev_bus, "vfio_ap_mdev")
         self.mdev_bus.add_driver(self.mdev_driver)
         self.matrix_device = MatrixDevice(self.matrix_bus, "devices/vfio_ap", "matrix")

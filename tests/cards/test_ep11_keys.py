@@ -104,6 +104,22 @@ def test_new_wrapping_key_makes_old_blobs_useless(adapter):
     assert ep11.encrypt(adapter, blob, b"data").value == WRONG_WRAPPING_KEY
 
 
+def test_blob_re_enciphered_before_survives_the_change(adapter):
+    blob = blob_of(ep11.generate(adapter))
+    secret = blob_of(ep11.encrypt(adapter, blob, b"data"))
+    assert ep11.administer(adapter, b"REENCIPH", blob).value == 0x80010014
+    ep11.administer(adapter, b"IMPORT", bytes(32))
+    assert ep11.administer(adapter, b"REENCIPH", blob).value == 0x80010014
+    ep11.administer(adapter, b"COMMIT")
+    again = blob_of(ep11.administer(adapter, b"REENCIPH", blob))
+    assert ep11.administer(adapter, b"REENCIPH", again).value == WRONG_WRAPPING_KEY
+    assert ep11.encrypt(adapter, again, b"data").value == WRONG_WRAPPING_KEY
+    ep11.administer(adapter, b"FINALIZE")
+    assert ep11.encrypt(adapter, blob, b"data").value == WRONG_WRAPPING_KEY
+    assert blob_of(ep11.decrypt(adapter, again, secret)) == b"data"
+    assert again[48:56] == blob[48:56]
+
+
 def test_without_wrapping_key_there_are_no_keys():
     adapter = make_adapter("CEX8P")
     assert ep11.generate(adapter).value == NO_WRAPPING_KEY

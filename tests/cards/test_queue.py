@@ -411,3 +411,47 @@ def test_wait_for_several_replies(bench):
     waiters[1].join()
     assert results[-1] == (3, True, True)
     assert bench.queue.wait(replies=8)  # as nothing more can come
+
+
+class Load:
+    """Threads that send to, take from, reset and stop one queue, all at once."""
+
+    def __init__(self, workers):
+        self.adapter = make_adapter(firmware=Echo(), clock=RealClock(), workers=workers)
+        self.queue = self.adapter.queue(6)
+        self.ended = threading.Event()
+
+    def send(self, first):
+        for number in range(first, first + 500):
+            self.queue.enqueue(Request(number, b"%d" % number))
+
+    def take(self):
+        while not self.ended.is_set():
+            self.queue.wait(0.01)
+            found = self.queue.dequeue(100)
+            if found.status.ok:
+                assert found.data == b"\x06%d" % found.message_id
+
+    def disturb(self):
+        for number in range(200):
+            self.queue.reset(zeroize=bool(number % 2))
+            self.adapter.set_state(AdapterState.DECONFIGURED)
+            self.adapter.set_state(AdapterState.ONLINE)
+
+
+def test_resets_and_failing_cards_under_load_mix_up_nothing():
+    with WorkerPool(2) as workers, ThreadPoolExecutor(5) as threads:
+        load = Load(workers)
+        takers = [threads.submit(load.take) for _ in range(2)]
+        others = [threads.submit(load.send, 0), threads.submit(load.send, 1000), threads.submit(load.disturb)]
+        for other in others:
+            other.result()
+        while not load.queue.test().empty:
+            pass
+        load.ended.set()
+        for taker in takers:
+            taker.result()
+        assert load.queue.enqueue(Request(1, b"still alive")).ok
+        assert load.queue.wait()
+        assert load.queue.dequeue(100).data == b"\x06still alive"
+    assert not load.adapter.failures

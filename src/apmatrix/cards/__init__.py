@@ -1,17 +1,23 @@
 """What is behind a queue: the queue engine, the cards and their firmware. Stands on arch."""
 
 from apmatrix.cards.adapter import Adapter, AdapterState
+from apmatrix.cards.administration import Action, KeyCommand
 from apmatrix.cards.clock import Clock, ManualClock, RealClock, Timer
 from apmatrix.cards.context import CardContext
 from apmatrix.cards.cpacf import WrappingKey
 from apmatrix.cards.errors import CardError
+from apmatrix.cards.faults import Fault, Switchboard
 from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
+from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
+from apmatrix.cards.recording import Recorder, Replay
+from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.vault import MemoryStore, Store, Vault
 from apmatrix.cards.workers import Inline, WorkerPool, Workers
 
 __all__ = [
+    "Action",
     "Adapter",
     "AdapterState",
     "Answer",
@@ -20,21 +26,28 @@ __all__ = [
     "Clock",
     "Delivery",
     "Failure",
+    "Fault",
     "Filter",
     "Firmware",
     "Function",
     "Handling",
     "Indication",
     "Inline",
+    "KeyCommand",
+    "KeySet",
     "Loss",
     "ManualClock",
     "MemoryStore",
     "Queue",
     "RealClock",
+    "Recorder",
+    "Replay",
     "Request",
     "ScriptedAnswers",
     "Store",
+    "Switchboard",
     "Timer",
+    "TimingModel",
     "Vault",
     "WorkerPool",
     "Workers",

@@ -22,6 +22,9 @@ class Power(NamedTuple):
     exponent: int
     modulus: int
 
+    def __repr__(self) -> str:
+        return f"<Power of {self.modulus.bit_length()} bits>"  # the exponent may be a private one
+
 
 class Engine(ABC):
     """A library that computes powers with the interpreter lock released."""

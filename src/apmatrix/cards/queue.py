@@ -73,6 +73,9 @@ class _Reply(NamedTuple):
     message_id: int
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"<reply {self.message_id:016x} of {len(self.data)} bytes>"
+
 
 class Queue:
     """One queue of an adapter. Cheap until it is used: the containers are made with the first request."""

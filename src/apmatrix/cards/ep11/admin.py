@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.cards.ep11.blob import seal, unseal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 from apmatrix.cards.ep11.info import query_domain
-from apmatrix.cards.masterkeys import KeySet, MasterKeyError, Registers
+from apmatrix.cards.masterkeys import KeySet, MasterKeyError, NewState, Registers
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
@@ -27,17 +28,21 @@ _ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
 
 
 def administer(call: Call) -> bytes:
-    """Do what the first string says, with the second as key; answers the domain information.
+    """Do what the first string says, with the second as key or blob; answers the domain information.
 
-    Ep11Error if the sender may not administer the domain, or the registers are not in the state needed.
+    REENCIPH answers the blob as it will be good after FINALIZE, since EP11 has no old register. Ep11Error if
+    the sender may not administer the domain, or the registers are not in the state needed.
     """
-    action, key = (*call.strings(1), *call.command.strings[1:2], b"")[:2]
+    action, content = (*call.strings(1), *call.command.strings[1:2], b"")[:2]
     domain = call.command.domain
     if domain not in call.control_domains:  # NQAP has checked it already; a card never trusts the way to it
         raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
     try:
+        if action == b"REENCIPH":
+            return _reencipher(call.registers, content)
         if action in _ACTIONS:
-            call.card.keyring.change(domain, KeySet.WK, lambda registers: _ACTIONS[action](registers, key))
+            transition = _ACTIONS[action]
+            call.card.keyring.change(domain, KeySet.WK, lambda registers: transition(registers, content))
         elif action == b"ZERO-DOM":
             call.card.keyring.zeroize(domain)
         elif action == b"ZERO-CRD" and call.card.keyring.within(call.control_domains):
@@ -49,6 +54,12 @@ def administer(call: Call) -> bytes:
     except VaultError:
         raise Ep11Error(ReturnValue.INTERNAL_ERROR) from None
     return query_domain(call)
+
+
+def _reencipher(registers: Registers, blob: bytes) -> bytes:
+    if registers.new_state is not NewState.COMMITTED:
+        raise Ep11Error(ReturnValue.WRONG_STATE)
+    return seal(unseal(blob, registers), registers.finalize())
 
 
 FUNCTIONS: Final[Handlers] = {FUNCTION_NUMBER: administer}

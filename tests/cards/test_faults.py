@@ -64,7 +64,8 @@ def test_text(text, fault):
         ("on=nqap delay=1", "belong together"),
         ("response=2", "belong together"),
         ("on=nqap response=2 delay=1", "only effect"),
-        ("reply=0x99", "'reply=0x99'"),
+        ("reply=0x100", "'reply=0x100': 0x100 is outside"),
+        ("reply=", "'reply='"),
         ("times=-1 lose=held", "cannot be negative"),
     ],
 )
@@ -87,6 +88,12 @@ def test_reply_code_for_one_verb_only():
     adapter, _, _ = switched("verb=PD reply=0x24")
     assert exchange(adapter, MV["MV-5"]) == MV["MV-6"]
     assert exchange(adapter, MV["MV-7"]) == MV["MV-19"]
+
+
+def test_codes_without_a_name():
+    adapter, _, _ = switched("reply=0x99", "on=tapq response=0x77")
+    assert exchange(adapter, MV["MV-5"]) == bytes.fromhex("0082000099000000")
+    assert adapter.queue(6).test().value == 0x80770000
 
 
 def test_transport_failure_carries_status_and_control_block():

@@ -218,6 +218,22 @@ def test_fault_in_the_card_is_answered_and_remembered_without_data():
     assert "secret" not in repr(failure)
 
 
+def test_faulty_indication_loses_no_reply_and_counts_right():
+    class Broken(Bell):
+        def post(self):
+            raise RuntimeError
+
+    adapter = make_adapter(firmware=Echo())
+    queue = adapter.queue(6)
+    queue.set_interruption(Broken())
+    for number in range(2):
+        assert words(queue.enqueue(Request(number, b""))) in ("01000000", "41000000")
+    assert words(queue.test()) == "41000000"
+    assert [queue.dequeue(10).message_id for _ in range(2)] == [0, 1]
+    assert words(queue.test()) == "81000000"
+    assert adapter.failures[-1].error == "RuntimeError"
+
+
 def test_closed_pool_loses_no_request():
     workers = ThreadPoolExecutor(1)
     workers.shutdown()
@@ -335,6 +351,21 @@ class TestFilters:
         assert len(bench.adapter.filters) == 2
         bench.fill(0, 1)
         assert bench.queue.dequeue(10).data == b"\x06012" + b"21"
+
+    def test_faulty_filter_of_functions_is_passed_by(self, bench):
+        class Broken(Filter):
+            def function(self, queue, function):
+                raise KeyError
+
+        bench.adapter.filters.add(Broken())
+        assert words(bench.queue.test()) == "80000000"
+        assert bench.adapter.failures[-1].error == "KeyError"
+
+    def test_code_without_a_name(self, bench):
+        bench.adapter.filters.add(ScriptedAnswers(Function.TAPQ, [ResponseCode(0x99)]))
+        status = bench.queue.test()
+        assert words(status) == "80990000"
+        assert status.response_code == 0x99
 
     def test_faulty_filter_is_a_machine_failure(self, bench):
         class Broken(Filter):

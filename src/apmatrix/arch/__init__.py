@@ -1,7 +1,7 @@
 """Values and encodings of the AP architecture. Knows nobody."""
 
 from apmatrix.arch.cardtype import CardType, Mode
-from apmatrix.arch.codes import ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
+from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
 from apmatrix.arch.controlblock import ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
 from apmatrix.arch.info import Configuration, Functions, QueueInfo
@@ -18,6 +18,7 @@ __all__ = [
     "NO_BITS",
     "ApmatrixError",
     "Apqn",
+    "ByteCode",
     "CardType",
     "ConditionCode",
     "Configuration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 
 class Opcode(IntEnum):
@@ -26,7 +27,20 @@ class FunctionCode(IntEnum):
     AAPQ = 0x08
 
 
-class ResponseCode(IntEnum):
+class ByteCode(IntEnum):
+    """Codes of one byte, of which only some have names; the others are members too, named by their number."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int) or not 0 <= value <= 0xFF:
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"CODE_{value:02X}"
+        member._value_ = value
+        return member
+
+
+class ResponseCode(ByteCode):
     """Response codes of the queue status word."""
 
     NORMAL = 0x00

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch import ByteCode, Layout, octets, text
 from apmatrix.cards.errors import CardError
 
 
@@ -25,7 +25,7 @@ class MessageType(IntEnum):
     ERROR_88 = 0x88
 
 
-class ReplyCode(IntEnum):
+class ReplyCode(ByteCode):
     """RY: why a card refused a message (hardware.md 3.3)."""
 
     NORMAL = 0x00

@@ -10,12 +10,13 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch import Apqn, QueueStatus, ResponseCode
-from apmatrix.arch.status import queue_status
+from apmatrix.arch.status import NOT_AVAILABLE, queue_status
 from apmatrix.cards.filters import Function, Handling, Loss
 
 if TYPE_CHECKING:
@@ -77,6 +78,16 @@ class _Reply(NamedTuple):
         return f"<reply {self.message_id:016x} of {len(self.data)} bytes>"
 
 
+Allowed = Callable[[], bool]
+"""Whether a program may still use a queue. Asked under the queue's lock, so that a queue that is taken from its
+owner and reset gets nothing more from him and gives him nothing more: not even in the middle of an instruction."""
+
+
+def always() -> bool:
+    """Nobody can take the queue away."""
+    return True
+
+
 class Queue:
     """One queue of an adapter. Cheap until it is used: the containers are made with the first request."""
 
@@ -115,7 +126,7 @@ class Queue:
         with self._lock:
             return self._status(self._obstacle())
 
-    def reset(self, *, zeroize: bool = False) -> QueueStatus:
+    def reset(self, *, zeroize: bool = False, allowed: Allowed = always) -> QueueStatus:
         """RAPQ, or ZAPQ with ``zeroize``: drop all requests and replies, disable interruptions.
 
         Response code 00 means that the reset has begun. It is complete at once unless the adapter has a
@@ -124,7 +135,7 @@ class Queue:
         if (answered := self._filtered(Function.ZAPQ if zeroize else Function.RAPQ)) is not None:
             return answered
         with self._lock:
-            obstacle = self._obstacle()
+            obstacle = self._obstacle(allowed)
             if obstacle is not ResponseCode.NORMAL:
                 return self._status(obstacle)
             self._drop_all()
@@ -136,7 +147,7 @@ class Queue:
             self.adapter.firmware.zeroize(self.apqn.domain)
         return status
 
-    def enqueue(self, request: Request) -> QueueStatus:
+    def enqueue(self, request: Request, allowed: Allowed = always) -> QueueStatus:
         """NQAP of a whole message. Response code 00: in process; otherwise nothing was taken.
 
         The checks come in the order of hardware.md 1.6: configuration and state, length (15), depth (10),
@@ -147,7 +158,7 @@ class Queue:
         adapter = self.adapter
         admission = self._admit(request)
         with self._lock:
-            code = self._obstacle()
+            code = self._obstacle(allowed)
             if code is ResponseCode.NORMAL:
                 if len(request.message) > adapter.max_message_size:
                     code = ResponseCode.MESSAGE_TOO_BIG
@@ -163,12 +174,12 @@ class Queue:
         self._begin(epoch, request, None if isinstance(admission, ResponseCode) else admission)
         return status
 
-    def dequeue(self, length: int, position: int = 0) -> Delivery:
+    def dequeue(self, length: int, position: int = 0, allowed: Allowed = always) -> Delivery:
         """DQAP into a buffer of ``length`` bytes, from byte ``position`` of the reply on (hardware.md 1.6)."""
         if (answered := self._filtered(Function.DQAP)) is not None:
             return Delivery(answered)
         with self._lock:
-            obstacle = self._obstacle()
+            obstacle = self._obstacle(allowed)
             if obstacle is not ResponseCode.NORMAL:
                 return Delivery(self._status(obstacle))
             replies = self._replies
@@ -183,7 +194,7 @@ class Queue:
             replies.popleft()
             return Delivery(self._status(), message_id, data[position:] if position else data)
 
-    def set_interruption(self, indication: Indication | None) -> QueueStatus:
+    def set_interruption(self, indication: Indication | None, allowed: Allowed = always) -> QueueStatus:
         """AQIC: post ``indication`` whenever a reply begins to wait; None switches interruptions off.
 
         Response code 07 if it already is as asked. If a reply waits while interruptions are being switched
@@ -192,7 +203,7 @@ class Queue:
         if (answered := self._filtered(Function.AQIC)) is not None:
             return answered
         with self._lock:
-            code = self._obstacle()
+            code = self._obstacle(allowed)
             if code is ResponseCode.NORMAL and indication == self._indication:
                 code = ResponseCode.OTHERWISE_CHANGED
             if code is not ResponseCode.NORMAL:
@@ -200,8 +211,7 @@ class Queue:
             self._indication = indication
             due = indication if self._replies else None
             status = self._status()
-        if due is not None:
-            due.post()
+        self._post(due)
         return status
 
     def wait(self, timeout: float | None = None, *, replies: int = 1) -> bool:
@@ -225,6 +235,11 @@ class Queue:
                     self._awaited.remove(replies)
             return bool(self._replies)
 
+    def reclaim(self) -> None:
+        """Take the queue from its owner: everything in it is lost and zeroized, whatever a filter says."""
+        self.drop()
+        self.adapter.firmware.zeroize(self.apqn.domain)
+
     def drop(self) -> None:
         """Lose everything, because the adapter went away or failed."""
         with self._lock:
@@ -234,7 +249,11 @@ class Queue:
         filters = self.adapter.filters
         if not filters:
             return None
-        answer = filters.function(self, function)
+        try:
+            answer = filters.function(self, function)
+        except Exception as error:
+            self._fail(error)
+            return None
         if answer is None:
             return None
         with self._lock:
@@ -262,7 +281,10 @@ class Queue:
             self._complete(epoch, _Reply(request.message_id, self._fail(error)))
 
     def _fail(self, error: Exception) -> bytes:
-        """Remember a fault of the card, which must not take the queue with it; the reply that reports it."""
+        """Remember a fault of card, filter or indication, which must not take the queue with it.
+
+        Returns the reply that reports it.
+        """
         self.adapter.failures.append(Failure.of(self.apqn, error))
         return MACHINE_FAILURE
 
@@ -298,8 +320,14 @@ class Queue:
                     due = self._indication
                 self._replies.append(reply)
             self._wake_waiters()
-        if due is not None:
-            due.post()
+        self._post(due)
+
+    def _post(self, indication: Indication | None) -> None:
+        if indication is not None:
+            try:
+                indication.post()
+            except Exception as error:
+                self._fail(error)
 
     def _finish_reset(self, epoch: int) -> None:
         with self._lock:
@@ -323,8 +351,10 @@ class Queue:
         if not self._in_process or len(self._replies or ()) >= min(self._awaited):
             self._arrival.notify_all()
 
-    def _obstacle(self) -> ResponseCode:
-        """03, 04 or 02, in this order (hardware.md 1.4); NORMAL if nothing is in the way."""
+    def _obstacle(self, allowed: Allowed = always) -> ResponseCode:
+        """01, 03, 04 or 02, in this order (hardware.md 1.4); NORMAL if nothing is in the way."""
+        if not allowed():
+            return ResponseCode.NOT_AVAILABLE
         obstacle = self.adapter.obstacle
         if obstacle is ResponseCode.NORMAL and self._reset is not None:
             return ResponseCode.RESET_IN_PROGRESS
@@ -334,6 +364,8 @@ class Queue:
         return self._in_process + (len(self._replies) if self._replies else 0)
 
     def _status(self, code: ResponseCode = ResponseCode.NORMAL) -> QueueStatus:
+        if code is ResponseCode.NOT_AVAILABLE:
+            return NOT_AVAILABLE
         load = self._load()
         return queue_status(
             code,

@@ -14,7 +14,7 @@ from apmatrix.linux.protective import ProtectivePolicy
 from apmatrix.linux.vfio_ap import VfioAp
 from apmatrix.linux.zcrypt import Zcrypt
 from apmatrix.linux.zcrypt.cex4 import Cex4CardDriver, Cex4QueueDriver
-from apmatrix.linux.zcrypt.nodes import ZcryptClass
+from apmatrix.linux.zcrypt.nodes import ZcryptNodes
 
 if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
@@ -59,7 +59,7 @@ class LinuxSystem:
             self.ap.add_driver(Cex4CardDriver(self.ap))
             self.ap.add_driver(Cex4QueueDriver(self.ap))
             self.zcrypt = Zcrypt(self)
-            self.zcrypt_nodes = ZcryptClass(self)
+            self.zcrypt_nodes = ZcryptNodes(self)
             self.ap.scanner.scan()
             if vfio_ap:
                 self.load_vfio_ap()

@@ -131,6 +131,12 @@ def set_queue_online(queue: ApQueue, online: bool) -> None:
         queue.flush(errno.EAGAIN)
 
 
+def retire_queue(queue: ApQueue) -> None:
+    """Use a queue no more for new requests because of what its card answered; those it has go on."""
+    queue.online = False
+    queue.uevent("change", (("ONLINE", "0"),))
+
+
 @QUEUE_DRIVER.show("online")
 def queue_online(queue: ApQueue) -> str:
     """1 if configured, not checkstopped and set online."""

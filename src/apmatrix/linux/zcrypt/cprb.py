@@ -13,13 +13,14 @@ from apmatrix.cards.messages import (
     EP11_SPECIAL,
     Cprbx,
     Ep11Cprb,
+    ErrorReply,
     MessageType,
     ReplyHeader,
     RequestHeader,
-    message_type,
 )
 from apmatrix.linux.errors import BadValue, Failed
-from apmatrix.linux.zcrypt.replies import Offline, ReplyError, broken, error_of, short_error
+from apmatrix.linux.zcrypt import asn1
+from apmatrix.linux.zcrypt.replies import Reply, ReplyError, broken, error_of, length_of_blocks
 
 ANY: Final = 0xFFFF
 """Domain of a request that may go to any."""
@@ -31,6 +32,7 @@ ERROR_STATUS: Final = 0x0008_044D
 USAGE: Final = b"T2"
 ADMINISTRATIVE: Final = frozenset((b"T3", b"T5", b"T6", b"T7"))
 _SPECIAL: Final = (b"US", b"AU")
+_LARGEST_ROOM: Final = 0xFFFF_FFFF
 
 _HEADER_SIZE: Final = RequestHeader.WIDTH // 8
 _REPLY_HEADER_SIZE: Final = ReplyHeader.WIDTH // 8
@@ -41,8 +43,8 @@ _EP11_SIZE: Final = Ep11Cprb.WIDTH // 8
 class StatusError(ReplyError):
     """A refused CPRB; ``status`` goes to the caller's structure."""
 
-    def __init__(self, number: int, message: str, status: int, offline: Offline | None = None) -> None:
-        super().__init__(number, message, offline)
+    def __init__(self, error: ReplyError, status: int) -> None:
+        super().__init__(error.errno, str(error), error.offline)
         self.status = status
 
 
@@ -57,10 +59,25 @@ class CcaRequest:
     data_room: int = 0
     agent: bytes = b"CA"
 
-    def check(self) -> None:
-        """BadValue for a control block that is too short for what it is."""
-        if len(self.control) < _CPRBX_SIZE or self.control_room < _CPRBX_SIZE:
+    def check(self, longest: int) -> None:
+        """BadValue for lengths that cannot be; ``longest`` is the size of Linux' message buffers."""
+        self.check_lengths(len(self.control), len(self.data), self.control_room, self.data_room, longest)
+        self.check_verb()
+
+    def check_verb(self) -> None:
+        """BadValue if the control block ends before its verb."""
+        if self.cprbx.length + len(self.verb) > len(self.control) + _padding(len(self.control)):
+            raise BadValue(f"the CPRB has no verb where it says: behind {self.cprbx.length} bytes")
+
+    @staticmethod
+    def check_lengths(control: int, data: int, control_room: int, data_room: int, longest: int) -> None:
+        """The checks that need nothing but the lengths."""
+        if control < _CPRBX_SIZE or control_room < _CPRBX_SIZE:
             raise BadValue(f"a CPRB needs {_CPRBX_SIZE} bytes, and as much room for its reply")
+        if _HEADER_SIZE + control + _padding(control) + data > longest:
+            raise BadValue(f"a request of {control + data} bytes is longer than any card takes")
+        if control_room + _padding(control_room) + data_room > _LARGEST_ROOM:
+            raise BadValue("the room for the reply is larger than can be")
 
     @property
     def cprbx(self) -> Cprbx:
@@ -78,24 +95,40 @@ class CcaRequest:
         return self.administrative or self.cprbx.function_id == USAGE
 
     @property
+    def verb(self) -> bytes:
+        """What the card shall do, such as ``b"FQ"``."""
+        start = self.cprbx.length
+        return self.control[start : start + 2].ljust(2, b"\0")
+
+    @property
     def special(self) -> bool:
         """True for the verbs that need NQAP's S bit."""
-        return self.control[_CPRBX_SIZE : _CPRBX_SIZE + 2] in _SPECIAL
+        return self.verb in _SPECIAL
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message."""
+        return _HEADER_SIZE + len(self.control) + _padding(len(self.control)) + len(self.data)
 
     def message(self, domain: int, longest: int) -> bytes:
-        """The type 06 message. Linux 7.2 overwrites the domain with that of the transporting queue (5.1)."""
+        """The type 06 message for a card with messages of at most ``longest`` bytes.
+
+        Linux 7.2 overwrites the domain with that of the transporting queue (5.1).
+        """
         control = bytes(self.cprbx.replace(domain=domain)) + self.control[_CPRBX_SIZE:]
-        padded = control + bytes(-len(control) % 4)
+        padded = control + bytes(_padding(len(control)))
+        payload = longest - _REPLY_HEADER_SIZE
+        data_room = min(self.data_room, payload)
         header = RequestHeader(
             message_type=MessageType.COPROCESSOR_REQUEST,
             offset1=_HEADER_SIZE,
             offset2=_HEADER_SIZE + len(padded) if self.data else 0,
             agent=self.agent,
-            function_code=control[_CPRBX_SIZE : _CPRBX_SIZE + 2],
+            function_code=self.verb,
             to_card1=len(control),
             to_card2=len(self.data),
-            from_card1=min(self.control_room, longest - _REPLY_HEADER_SIZE),
-            from_card2=self.data_room,
+            from_card1=min(self.control_room, payload - data_room),
+            from_card2=data_room,
         )
         return bytes(header) + padded + self.data
 
@@ -106,41 +139,35 @@ class CcaReply:
 
     control: bytes = field(repr=False)
     data: bytes = field(repr=False)
-    status: int = 0
 
     @property
     def cprbx(self) -> Cprbx:
         """The control block's header, with return and reason code."""
         return Cprbx.parse(self.control)
 
-
-def cca_reply(reply: bytes, request: CcaRequest) -> CcaReply:
-    """Take a type 86 reply apart. Raises StatusError; EMSGSIZE where the caller has no room."""
-    if error := short_error(reply):
-        raise StatusError(error.errno, str(error), ERROR_STATUS)
-    header = _header(reply, ERROR_STATUS)
-    if header.reply_code:
-        error = error_of(header.reply_code)
-        raise StatusError(error.errno, str(error), header.final_status)
-    if len(reply) <= _REPLY_HEADER_SIZE + 2 or reply[_REPLY_HEADER_SIZE + 2] != CPRBX_VERSION:
-        wrong = broken(reply)
-        raise StatusError(wrong.errno, str(wrong), ERROR_STATUS, wrong.offline)
-    control = reply[header.offset1 : header.offset1 + header.count1]
-    data = reply[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
-    if len(control) > request.control_room or len(data) > request.data_room:
-        raise StatusError(errno.EMSGSIZE, "the reply does not fit the caller's buffers", 0)
-    return CcaReply(control, data, header.final_status)
+    def check_room(self, request: CcaRequest) -> None:
+        """Failed (EMSGSIZE) where the caller has no room."""
+        if len(self.control) > request.control_room or len(self.data) > request.data_room:
+            raise no_room(len(self.control) + len(self.data))
 
 
-def _header(reply: bytes, status: int) -> ReplyHeader:
-    if message_type(reply) != MessageType.COPROCESSOR_REPLY or len(reply) < _REPLY_HEADER_SIZE:
-        wrong = broken(reply)
-        raise StatusError(wrong.errno, str(wrong), status, wrong.offline)
-    header = ReplyHeader.parse(reply)
-    end = header.offset2 + header.count2 if header.count2 else header.offset1 + header.count1
-    if header.offset1 != _REPLY_HEADER_SIZE or end != len(reply):
-        raise StatusError(errno.EMSGSIZE, f"a reply of {len(reply)} bytes tells a length of {end}", 0)
-    return header
+def no_room(needed: int) -> Failed:
+    """A reply does not fit the caller's buffer."""
+    return Failed(f"the reply of {needed} bytes does not fit the caller's buffers", number=errno.EMSGSIZE)
+
+
+def cca_reply(reply: Reply) -> CcaReply:
+    """Take a type 86 reply apart. Raises ReplyError, StatusError if the caller shall see a status."""
+    message = reply.taken(CPRBX_VERSION, length_of_blocks)
+    if message[1] in (MessageType.ERROR, MessageType.ERROR_88):
+        raise StatusError(error_of(message), ERROR_STATUS)
+    header = ReplyHeader.parse(message.ljust(_REPLY_HEADER_SIZE, b"\0"))
+    if message[1] == MessageType.COPROCESSOR_REPLY and header.reply_code:
+        raise StatusError(error_of(message), header.final_status)
+    if len(message) < _REPLY_HEADER_SIZE:
+        raise StatusError(broken(message), ERROR_STATUS)
+    data = message[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
+    return CcaReply(message[header.offset1 : header.offset1 + header.count1], data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +178,35 @@ class Ep11Request:
     targets: tuple[tuple[int, int], ...] = ()
     room: int = 8192
 
-    def check(self) -> None:
-        """BadValue for a block that is too short, or whose payload length is not what follows."""
-        if len(self.cprb) < _EP11_SIZE + 5:
-            raise BadValue("an EP11 CPRB needs a payload")
+    def check(self, longest: int) -> None:
+        """BadValue for lengths that cannot be, or a payload that Linux does not understand."""
+        self.check_lengths(len(self.cprb), self.room, longest)
         if self.header.payload_length != len(self.cprb) - _EP11_SIZE:
             raise BadValue("the payload length of the EP11 CPRB is wrong")
+        asn1.function_part(self._payload)
+
+    @staticmethod
+    def check_lengths(request: int, room: int, longest: int) -> None:
+        """The checks that need nothing but the lengths."""
+        if request < _EP11_SIZE + asn1.SHORTEST or room < _EP11_SIZE:
+            raise BadValue(f"an EP11 CPRB needs {_EP11_SIZE} bytes and a payload, and room for its reply")
+        if _HEADER_SIZE + request + _padding(request) > longest or room + _padding(room) > _LARGEST_ROOM:
+            raise BadValue(f"a request of {request} bytes, or its reply, is longer than any card takes")
+
+    @property
+    def _payload(self) -> bytes:
+        return self.cprb[_EP11_SIZE:]
+
+    @property
+    def function(self) -> int:
+        """The number of the function."""
+        part = asn1.function_part(self._payload)
+        return int.from_bytes(self._payload[part.start : part.end], "big") & 0xFFFF
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message."""
+        return _HEADER_SIZE + len(self.cprb) + _padding(len(self.cprb))
 
     @property
     def header(self) -> Ep11Cprb:
@@ -190,53 +240,31 @@ class Ep11Request:
             to_card1=len(cprb),
             from_card1=longest - _REPLY_HEADER_SIZE,
         )
-        return bytes(header) + cprb + bytes(-len(cprb) % 4)
+        return bytes(header) + cprb + bytes(_padding(len(cprb)))
 
     def _for_domain(self, domain: int) -> bytes:
         """Overwrite target id and domain string."""
-        payload = bytearray(self.cprb[_EP11_SIZE:])
-        position = _after_header(payload, 0)
-        position = _skip(payload, position)
-        start = _after_header(payload, position)
-        length = _skip(payload, position) - start
-        payload[start : start + length] = domain.to_bytes(4, "big")[-length:]
-        return bytes(self.header.replace(target=domain)) + bytes(payload)
+        payload = self._payload
+        part = asn1.domain_part(payload)
+        if part is not None:
+            number = domain.to_bytes(4, "big")[-part.size :]
+            payload = payload[: part.start] + number + payload[part.end :]
+        return bytes(self.header.replace(target=domain)) + payload
 
 
-def _length_at(payload: bytes | bytearray, position: int) -> tuple[int, int]:
-    """The ASN.1 length at ``position``: short form, 81, 82 or 84, and where the content begins."""
-    if position >= len(payload):
-        raise BadValue("the EP11 payload ends in the middle")
-    first = payload[position]
-    if first < 0x80:
-        return first, position + 1
-    size = first & 0x7F
-    if size not in (1, 2, 4) or position + 1 + size > len(payload):
-        raise BadValue("the EP11 payload has a length that Linux does not know")
-    return int.from_bytes(payload[position + 1 : position + 1 + size], "big"), position + 1 + size
+def ep11_reply(reply: Reply) -> bytes:
+    """The CPRB in a type 86 reply. Raises ReplyError."""
+    message = reply.taken(EP11_CPRB_VERSION, length_of_blocks)
+    kind = message[1]
+    refused = kind == MessageType.COPROCESSOR_REPLY and ErrorReply.parse(message).reply_code
+    if refused or kind in (MessageType.ERROR, MessageType.ERROR_EP11):
+        raise error_of(message)
+    if len(message) < _REPLY_HEADER_SIZE:
+        raise broken(message)
+    header = ReplyHeader.parse(message)
+    return message[header.offset1 : header.offset1 + header.count1]
 
 
-def _after_header(payload: bytes | bytearray, position: int) -> int:
-    return _length_at(payload, position + 1)[1]
-
-
-def _skip(payload: bytes | bytearray, position: int) -> int:
-    length, start = _length_at(payload, position + 1)
-    if start + length > len(payload):
-        raise BadValue("the EP11 payload ends in the middle")
-    return start + length
-
-
-def ep11_reply(reply: bytes, request: Ep11Request) -> bytes:
-    """The CPRB in a type 86 reply. Raises ReplyError; EMSGSIZE where the caller has no room."""
-    if error := short_error(reply, ep11=True):
-        raise error
-    header = _header(reply, 0)
-    if header.reply_code:
-        raise error_of(header.reply_code)
-    cprb = reply[header.offset1 : header.offset1 + header.count1]
-    if len(cprb) < 3 or cprb[2] != EP11_CPRB_VERSION:
-        raise broken(reply)
-    if len(cprb) > request.room:
-        raise Failed("the reply does not fit the caller's buffer", number=errno.EMSGSIZE)
-    return cprb
+def _padding(length: int) -> int:
+    """Bytes that are missing to a multiple of four."""
+    return -length % 4

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from apmatrix.linux import masks
 from apmatrix.linux.core import AttributeGroup, ChangeKind, KObject, Link, Written
-from apmatrix.linux.errors import BadValue, Exists, Failed, InUse
+from apmatrix.linux.errors import Exists, Failed
+from apmatrix.linux.zcrypt.byteorder import ByteOrder
+from apmatrix.linux.zcrypt.files import ZcryptFile
 from apmatrix.linux.zcrypt.perms import Permissions
 
 if TYPE_CHECKING:
@@ -98,9 +100,7 @@ class DefaultNode(DeviceNode):
     @property
     def permissions(self) -> Permissions:
         """All ioctls, and the queues that the bus masks leave to the host."""
-        everything = Permissions.everything()
-        everything.adapters, everything.domains = self._bus.apmask, self._bus.aqmask
-        return everything
+        return Permissions.of_the_bus(self._bus.apmask, self._bus.aqmask)
 
 
 class ZcryptNode(DeviceNode):
@@ -113,23 +113,33 @@ class ZcryptNode(DeviceNode):
         self.permissions = Permissions()
 
 
-CLASS: AttributeGroup[ZcryptClass] = AttributeGroup()
+AnyNode = DefaultNode | ZcryptNode
+
+CLASS: AttributeGroup[ZcryptNodes] = AttributeGroup()
+
+
+def _name(value: Written) -> str:
+    """The name that was written, as the kernel takes it: what is too long is cut off."""
+    return value.text.lstrip()[:LONGEST_NAME].rstrip()
 
 
 @CLASS.store("create")
-def create(kind: ZcryptClass, value: Written) -> None:
+def create(nodes: ZcryptNodes, value: Written) -> None:
     """Make a node; without a name the kernel finds one."""
-    kind.create(value.text.strip())
+    nodes.create(_name(value))
 
 
 @CLASS.store("destroy")
-def destroy(kind: ZcryptClass, value: Written) -> None:
+def destroy(nodes: ZcryptNodes, value: Written) -> None:
     """Take a node away."""
-    kind.destroy(value.text.strip())
+    nodes.destroy(_name(value))
 
 
-class ZcryptClass(KObject):
-    """``/sys/class/zcrypt``, and all device nodes of the system: ``nodes`` by name."""
+class ZcryptNodes(KObject):
+    """``/sys/class/zcrypt``, and all device nodes of the system.
+
+    ``nodes`` are those that are there, by name; ``opens`` counts the open files of all, destroyed ones included.
+    """
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CLASS,)
 
@@ -142,23 +152,43 @@ class ZcryptClass(KObject):
         default = DefaultNode(system)
         root.below("devices/virtual/misc").entries[default.name] = default
         root.below("class/misc").entries[default.name] = Link(default.path)
-        self.nodes: dict[str, DefaultNode | ZcryptNode] = {default.name: default}
+        self.nodes: dict[str, AnyNode] = {default.name: default}
+        self.opens = 0
         system.uevents.emit("add", f"/{default.path}", "misc", default.env())
 
     def _extra(self) -> list[ZcryptNode]:
         return [node for node in self.nodes.values() if isinstance(node, ZcryptNode)]
 
+    def open(self, name: str, order: ByteOrder = ByteOrder.LITTLE) -> ZcryptFile:
+        """Open a node for a program of that byte order; Refused ENOENT."""
+        return ZcryptFile(self._system, name, order)
+
+    def take(self, name: str) -> AnyNode:
+        """Count one more that has a node open; Refused ENOENT."""
+        with self._system.kernel:
+            node = self.nodes.get(name)
+            if node is None:
+                raise Failed(f"there is no node {name!r}", number=errno.ENOENT)
+            node.opens += 1
+            self.opens += 1
+            return node
+
+    def give_back(self, node: AnyNode) -> None:
+        """Count one less."""
+        with self._system.kernel:
+            node.opens -= 1
+            self.opens -= 1
+
     def create(self, name: str) -> ZcryptNode:
-        """A new node; Refused EINVAL for a bad name, EEXIST, ENOSPC if there are 256."""
+        """A new node, with a name of its own if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
+        name = name.replace("/", "!")
+        if name in self.nodes:
+            raise Exists(f"there is a node {name} already", holder=name, remedy="choose another name")
         taken = {node.minor for node in self._extra()}
         minor = next((number for number in range(MOST_NODES) if number not in taken), None)
         if minor is None:
             raise Failed(f"there are {MOST_NODES} zcrypt nodes already", number=errno.ENOSPC)
         name = name or f"zcrypt_{minor}"
-        if len(name) > LONGEST_NAME or "/" in name:
-            raise BadValue(f"{name!r} is no name for a node", remedy=f"use at most {LONGEST_NAME} characters")
-        if name in self.nodes:
-            raise Exists(f"there is a node {name} already", holder=name, remedy="choose another name")
         node = ZcryptNode(self._system, name, minor)
         self.nodes[name] = node
         self._devices.entries[name] = node
@@ -168,12 +198,10 @@ class ZcryptClass(KObject):
         return node
 
     def destroy(self, name: str) -> None:
-        """Remove a node; Refused ENOENT, EBUSY while somebody has it open."""
+        """Remove a node; who has it open keeps it. Refused ENOENT."""
         node = self.nodes.get(name)
         if not isinstance(node, ZcryptNode):
             raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
-        if node.opens:
-            raise InUse(f"node {name} is open", holder=name, remedy="end the programs that use it")
         del self.nodes[name], self._devices.entries[name]
         node.alive = False
         self._system.sysfs.changed(ChangeKind.REMOVED, node.parent_path, name)

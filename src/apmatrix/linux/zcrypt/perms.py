@@ -21,6 +21,6 @@ class Permissions:
     default: bool = False
 
     @classmethod
-    def everything(cls) -> Permissions:
-        """Those of the kernel itself and of ``/dev/z90crypt``, whose masks are the bus's."""
-        return cls(ALL_BITS, ALL_BITS, ALL_BITS, ALL_BITS, default=True)
+    def of_the_bus(cls, adapters: Mask, domains: Mask) -> Permissions:
+        """Those of the kernel itself and of ``/dev/z90crypt``; the masks are the bus's."""
+        return cls(ALL_BITS, adapters, domains, ALL_BITS, default=True)

@@ -1,94 +1,161 @@
-"""What Linux makes of a card's reply (hardware.md 3.2, 3.3, 3.7)."""
+"""What Linux makes of a card's reply (hardware.md 3.2, 3.3, 3.5, 3.7, 3.8)."""
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from apmatrix.cards.messages import CPRBX_VERSION, AcceleratorHeader, Cprbx, MessageType, ReplyHeader, message_type
+from apmatrix.cards.messages import (
+    CPRBX_VERSION,
+    AcceleratorHeader,
+    Cprbx,
+    ErrorReply,
+    MessageType,
+    ReplyHeader,
+)
 from apmatrix.linux.errors import Failed
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CONTROL: Final = ReplyHeader.WIDTH // 8
+_VERSION: Final = _CONTROL + 2
 _RESULT: Final = 274
-_LENGTH_OF_RESULT: Final = 272
-_CONTROL: Final = 48
-_SHORTEST_ACCELERATOR_REPLY: Final = 16
-_TOO_LONG_FOR_THE_CARD: Final = 0x14F
+_LENGTH_OF_RESULT: Final = slice(272, _RESULT)
+_ACCELERATOR_RESULT: Final = AcceleratorHeader.WIDTH // 8
+_SHORT: Final = ErrorReply.WIDTH // 8
+_EXPONENT_TOO_LONG: Final = 0x14F
 
 _USER_ERRORS: Final = frozenset((0x22, 0x23, 0x24, 0x29, 0x34, 0x40, 0x41, 0x80, 0x82, 0x84, 0x85, 0x8A, 0x8B, 0xA0))
 _USER_RETURN_CODES: Final = frozenset(((8, 65), (8, 66), (8, 72), (8, 770), (12, 769)))
-
-
-@dataclass(frozen=True, slots=True)
-class Offline:
-    """The reply makes Linux stop using the queue; ``why`` is what the kernel log says."""
-
-    why: str
+_ERRORS: Final = (MessageType.ERROR, MessageType.ERROR_88)
 
 
 class ReplyError(Failed):
-    """A reply that is no answer. ``offline`` is set if it takes the queue out of service."""
+    """A reply that is no answer. ``offline`` is what the kernel log says if it takes the queue out of service."""
 
-    def __init__(self, number: int, message: str, offline: Offline | None = None) -> None:
+    def __init__(self, number: int, message: str, offline: str | None = None) -> None:
         super().__init__(message, number=number)
         self.offline = offline
 
 
-def error_of(reply_code: int) -> ReplyError:
+class Reply(NamedTuple):
+    """A reply, and what the receive buffer holds behind it, which Linux also looks at (hardware.md 3.5)."""
+
+    data: bytes
+    behind: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Reply of {len(self.data)} bytes>"
+
+    @property
+    def view(self) -> bytes:
+        """The receive buffer, as far as Linux looks at it without asking for the length."""
+        return (self.data + self.behind).ljust(_RESULT, b"\0")
+
+    def taken(self, version: int, length: Callable[[bytes], int]) -> bytes:
+        """What Linux copies from the buffer for the requester.
+
+        A type 86 message with the right ``version`` of control block is taken whole; its ``length`` must be that
+        of the reply (else ReplyError EMSGSIZE). Of all others Linux takes the first eight bytes.
+        """
+        view = self.view
+        if view[1] != MessageType.COPROCESSOR_REPLY or view[_VERSION] != version:
+            return view[:_SHORT]
+        told = length(view)
+        self.check_length(told)
+        return view[:told]
+
+    def check_length(self, told: int) -> None:
+        """ReplyError (EMSGSIZE) if the reply's length is not the one that it tells."""
+        if told != len(self.data):
+            raise ReplyError(errno.EMSGSIZE, f"a reply of {len(self.data)} bytes tells a length of {told}")
+
+
+def length_of_blocks(view: bytes) -> int:
+    """The length that a reply with control block and data tells."""
+    header = ReplyHeader.parse(view)
+    return header.offset2 + header.count2 if header.count2 else header.offset1 + header.count1
+
+
+def error_of(message: bytes) -> ReplyError:
     """The errno for a reply code (hardware.md 3.3): the user's fault, or one to try again."""
-    number = errno.EINVAL if reply_code in _USER_ERRORS else errno.EAGAIN
-    return ReplyError(number, f"the card answered with reply code {reply_code:02x}")
+    code = ErrorReply.parse(message).reply_code
+    number = errno.EINVAL if code in _USER_ERRORS else errno.EAGAIN
+    return ReplyError(number, f"the card answered with reply code {code:02x}")
 
 
-def broken(reply: bytes) -> ReplyError:
+def broken(message: bytes) -> ReplyError:
     """A reply that Linux cannot take for one of this card's."""
-    kind = message_type(reply)
-    why = f"unknown response type 0x{kind & 0xFF:02x}"
-    return ReplyError(errno.EAGAIN, f"the card's reply has an {why}", Offline(why))
+    why = f"unknown response type 0x{message[1]:02x}"
+    return ReplyError(errno.EAGAIN, f"the card's reply has an {why}", f"{why} => online=0")
 
 
-def short_error(reply: bytes, *, ep11: bool = False) -> ReplyError | None:
-    """The error of a reply of type 82 or 88 (EP11: 82 or 87); None for another type."""
-    second = MessageType.ERROR_EP11 if ep11 else MessageType.ERROR_88
-    if message_type(reply) in (MessageType.ERROR, second) and len(reply) >= 5:
-        return error_of(reply[4])
-    return None
-
-
-def accelerator_result(reply: bytes, length: int) -> bytes:
+def accelerator_result(reply: Reply, length: int) -> bytes:
     """The last ``length`` bytes of a type 80 reply. Raises ReplyError."""
-    if error := short_error(reply):
-        raise error
-    if message_type(reply) != MessageType.ACCELERATOR_REPLY or len(reply) < _SHORTEST_ACCELERATOR_REPLY:
-        raise broken(reply)
-    told = AcceleratorHeader.parse(reply).length
-    if told != len(reply):
-        raise ReplyError(errno.EMSGSIZE, f"a reply of {len(reply)} bytes tells a length of {told}")
-    if told < _SHORTEST_ACCELERATOR_REPLY + length:
-        raise ReplyError(errno.EAGAIN, "the card's reply is too short", Offline(f"code=0x{reply[4]:02x}"))
-    return reply[-length:]
+    view = reply.view
+    if view[1] in _ERRORS:
+        raise error_of(view)
+    if view[1] != MessageType.ACCELERATOR_REPLY:
+        raise broken(view)
+    told = AcceleratorHeader.parse(view).length
+    reply.check_length(told)
+    if told < _ACCELERATOR_RESULT + length:
+        code = ErrorReply.parse(view).reply_code
+        raise ReplyError(errno.EAGAIN, "the card's reply is too short", f"code=0x{code:02x} => online=0")
+    return reply.data[-length:]
 
 
-def cca_result(reply: bytes, length: int) -> bytes:
-    """The result in a type 86 reply to PK or PD, ``length`` bytes. Raises ReplyError."""
-    if error := short_error(reply):
-        raise error
-    if message_type(reply) != MessageType.COPROCESSOR_REPLY or len(reply) < _RESULT:
-        raise broken(reply)
-    header, control = ReplyHeader.parse(reply), Cprbx.parse(reply[_CONTROL:])
-    code, reason = control.return_code, control.reason_code
-    told = _RESULT + int.from_bytes(reply[_LENGTH_OF_RESULT:_RESULT], "big")
-    if told != len(reply):
-        raise ReplyError(errno.EMSGSIZE, f"a reply of {len(reply)} bytes tells a length of {told}")
-    if code and reason == _TOO_LONG_FOR_THE_CARD and length > 256:
+def cca_result(reply: Reply, length: int) -> bytes:
+    """The result in a type 86 reply to PK or PD: ``length`` bytes, or fewer if the card gave fewer.
+
+    Raises ReplyError.
+    """
+    message = reply.taken(CPRBX_VERSION, lambda view: _RESULT + _number(view[_LENGTH_OF_RESULT]))
+    if message[1] in _ERRORS:
+        raise error_of(message)
+    whole = len(message) > _SHORT
+    control = Cprbx.parse(message[_CONTROL:]) if whole else Cprbx()
+    if control.return_code and control.reason_code == _EXPONENT_TOO_LONG and length > 256:
         raise ReplyError(errno.EINVAL, "the exponent is too long for the card")
-    if header.reply_code:
-        raise error_of(header.reply_code)
-    if control.version != CPRBX_VERSION:
-        raise broken(reply)
-    if code:
-        if (code, reason) in _USER_RETURN_CODES:
-            raise ReplyError(errno.EINVAL, f"the card answered {code}/{reason}")
-        why = f"rc/rs={code}/{reason}"
-        raise ReplyError(errno.EAGAIN, f"the card answered {code}/{reason}", Offline(why))
-    return reply[_RESULT : told - 2].rjust(length, b"\0")[-length:]
+    if message[1] == MessageType.COPROCESSOR_REPLY and ErrorReply.parse(message).reply_code:
+        raise error_of(message)
+    if not whole:
+        raise broken(message)
+    _check_codes(control)
+    result = _number(message[_LENGTH_OF_RESULT]) - 2
+    if not 0 <= result <= length:
+        raise ReplyError(errno.EMSGSIZE, f"the card gave {result} bytes where {length} were expected")
+    return message[_RESULT : _RESULT + result]
+
+
+def _check_codes(control: Cprbx) -> None:
+    """Return and reason code of an RSA request."""
+    codes = (control.return_code, control.reason_code)
+    if codes in _USER_RETURN_CODES:
+        raise ReplyError(errno.EINVAL, "the card answered {}/{}".format(*codes))
+    if control.return_code:
+        raise ReplyError(
+            errno.EAGAIN, "the card answered {}/{}".format(*codes), "rc/rs={}/{} online=0".format(*codes)
+        )
+
+
+def random_data(reply: Reply) -> bytes:
+    """The bytes in a reply to RL. Raises ReplyError."""
+    message = reply.taken(CPRBX_VERSION, length_of_blocks)
+    refused = message[1] in _ERRORS or (
+        message[1] == MessageType.COPROCESSOR_REPLY and ErrorReply.parse(message).reply_code
+    )
+    if refused:
+        raise ReplyError(errno.EINVAL, "the card refused to make random numbers")
+    if len(message) <= _CONTROL:
+        raise broken(message)
+    control = Cprbx.parse(message[_CONTROL:])
+    if control.return_code or control.reason_code:
+        raise ReplyError(errno.EINVAL, f"the card answered {control.return_code}/{control.reason_code}")
+    header = ReplyHeader.parse(message)
+    return message[header.offset2 : header.offset2 + header.count2]
+
+
+def _number(field: bytes) -> int:
+    return int.from_bytes(field, "big")

@@ -10,9 +10,6 @@ from apmatrix.arch import Mode
 from apmatrix.cards.messages import AcceleratorHeader, Cprbx, MessageType, RequestHeader
 from apmatrix.linux.errors import Failed
 
-LONGEST: Final = 512
-"""Bytes of the longest modulus."""
-
 REPLY_ROOM: Final = 0x724
 _SIZES: Final = (128, 256, 512)
 _CPRBX_SIZE: Final = 220
@@ -22,7 +19,7 @@ _CRT_FORMAT: Final = 0x10
 
 @dataclass(frozen=True, slots=True)
 class ModExpo:
-    """``data ^ exponent mod modulus``; all three have the length of the modulus, 1 to 512 bytes."""
+    """``data ^ exponent mod modulus``; all three as long as the modulus, of which cards take up to 512 bytes."""
 
     data: bytes = field(repr=False)
     exponent: bytes = field(repr=False)
@@ -37,7 +34,7 @@ class ModExpo:
 
     def check(self) -> None:
         """Failed (EINVAL) if the lengths do not fit."""
-        if not 1 <= self.length <= LONGEST or not len(self.exponent) == len(self.modulus) == self.length:
+        if not len(self.exponent) == len(self.modulus) == self.length:
             raise Failed("the operands of a modular exponentiation have different lengths", number=errno.EINVAL)
 
     def accelerator_message(self) -> bytes:
@@ -86,7 +83,7 @@ class ModExpoCrt:
         """Failed (EINVAL) if the lengths do not fit."""
         long, short = self.short + 8, self.short
         fits = tuple(map(len, (self.p, self.q, self.dp, self.dq, self.u))) == (long, short, long, short, long)
-        if not 1 <= self.length <= LONGEST or not fits:
+        if not fits:
             raise Failed("the parts of an RSA key in CRT form have wrong lengths", number=errno.EINVAL)
 
     def accelerator_message(self) -> bytes:

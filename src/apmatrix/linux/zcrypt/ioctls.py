@@ -1,0 +1,232 @@
+"""The ioctls of ``/dev/z90crypt`` and of extra nodes (hardware.md 5.2), as Linux 7.2 has them.
+
+Errors are Refused with the errno that the program gets. Whatever a face needs to serve a node is
+:class:`~apmatrix.linux.zcrypt.files.ZcryptFile`.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.linux.errors import BadValue, Failed
+from apmatrix.linux.zcrypt import status
+from apmatrix.linux.zcrypt.cprb import CcaRequest, Ep11Request, StatusError, no_room
+from apmatrix.linux.zcrypt.rsa import ModExpo, ModExpoCrt
+from apmatrix.linux.zcrypt.structures import (
+    OUTPUT_LENGTH_OFFSET,
+    Ep11Target,
+    Ep11Urb,
+    IoctlNumber,
+    RsaModExpo,
+    RsaModExpoCrt,
+    Xcrb,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.linux.ap import ApBus
+    from apmatrix.linux.core import Task
+    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.zcrypt.byteorder import ByteOrder
+    from apmatrix.linux.zcrypt.memory import Caller
+    from apmatrix.linux.zcrypt.perms import Permissions
+
+MAGIC: Final = ord("z")
+_READ, _READ_WRITE = 2, 3
+_PADDING: Final = 8
+_WORD: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An ioctl: who calls, on which system, what the node allows, and the address that is its argument."""
+
+    system: LinuxSystem
+    permissions: Permissions
+    caller: Caller
+    argument: int
+    task: Task | None = None
+
+
+def rsa_mod_expo(call: Call) -> None:
+    """ICARSAMODEXPO."""
+    block = call.caller.fetch(RsaModExpo, call.argument)
+    fetch, length = call.caller.bytes_at, block.input_length
+
+    def load() -> ModExpo:
+        return ModExpo(
+            modulus=fetch(block.modulus, length),
+            exponent=fetch(block.exponent, length),
+            data=fetch(block.input, length),
+        )
+
+    _rsa(call, block, load, crt=False)
+
+
+def rsa_crt(call: Call) -> None:
+    """ICARSACRT."""
+    block = call.caller.fetch(RsaModExpoCrt, call.argument)
+    fetch = call.caller.bytes_at
+    short = (block.input_length + 1) // 2
+    long = short + _PADDING
+
+    def load() -> ModExpoCrt:
+        return ModExpoCrt(
+            p=fetch(block.p, long),
+            q=fetch(block.q, short),
+            dp=fetch(block.dp, long),
+            dq=fetch(block.dq, short),
+            u=fetch(block.u, long),
+            data=fetch(block.input, block.input_length),
+        )
+
+    _rsa(call, block, load, crt=True)
+
+
+def _rsa(
+    call: Call, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
+) -> None:
+    """The operands are looked at only when a queue has been chosen."""
+    length = block.input_length
+    if block.output_length < length:
+        raise BadValue(f"there is no room for a result of {length} bytes")
+    zcrypt = call.system.zcrypt
+    result = zcrypt.rsa_when_chosen(length, load, call.permissions, crt=crt, task=call.task)
+    call.caller.store(block.output, result)
+    call.caller.store_number(call.argument + OUTPUT_LENGTH_OFFSET, length)
+
+
+class _CprbCall:
+    """ZSECSENDCPRB: whatever happens, the program gets its structure back as it is then."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.block = call.caller.fetch(Xcrb, call.argument).replace(status=0)
+
+    def run(self) -> None:
+        """Send, and hand the structure back."""
+        try:
+            self._deliver(self._request())
+        except StatusError as error:
+            self.block = self.block.replace(status=error.status)
+            raise
+        finally:
+            self.call.caller.store_block(self.call.argument, self.block)
+
+    def _request(self) -> CcaRequest:
+        block, fetch = self.block, self.call.caller.bytes_at
+        lengths = (block.request_length, block.request_data_length, block.reply_length, block.reply_data_length)
+        CcaRequest.check_lengths(*lengths, self.call.system.zcrypt.buffer_size)
+        request = CcaRequest(
+            control=fetch(block.request, block.request_length),
+            card=block.card,
+            control_room=block.reply_length,
+            data_room=block.reply_data_length,
+            agent=block.agent.to_bytes(2, "big"),
+        )
+        request.check_verb()
+        return replace(request, data=fetch(block.request_data, block.request_data_length))
+
+    def _deliver(self, request: CcaRequest) -> None:
+        """The control block comes first; its part of the structure is right even if the data do not fit."""
+        call = self.call
+        reply = call.system.zcrypt.send_cprb(request, call.permissions, task=call.task)
+        if len(reply.control) > request.control_room:
+            raise no_room(len(reply.control))
+        call.caller.store(self.block.reply, reply.control)
+        self.block = self.block.replace(reply_length=len(reply.control))
+        if len(reply.data) > request.data_room:
+            raise no_room(len(reply.data))
+        call.caller.store(self.block.reply_data, reply.data)
+        self.block = self.block.replace(reply_data_length=len(reply.data))
+
+
+def send_cprb(call: Call) -> None:
+    """ZSECSENDCPRB."""
+    _CprbCall(call).run()
+
+
+def send_ep11_cprb(call: Call) -> None:
+    """ZSENDEP11CPRB: here too the structure goes back in any case."""
+    block = call.caller.fetch(Ep11Urb, call.argument)
+    try:
+        targets = _targets(call, block)
+        Ep11Request.check_lengths(block.request_length, block.reply_length, call.system.zcrypt.buffer_size)
+        cprb = call.caller.bytes_at(block.request, block.request_length)
+        request = Ep11Request(cprb, targets, block.reply_length)
+        reply = call.system.zcrypt.ep11(request, call.permissions, task=call.task)
+        call.caller.store(block.reply, reply)
+        block = block.replace(reply_length=len(reply))
+    finally:
+        call.caller.store_block(call.argument, block)
+
+
+def _targets(call: Call, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
+    listed = call.caller.bytes_at(block.targets, block.targets_count * _WORD)
+    entries = [
+        call.caller.order.parse(Ep11Target, listed[start : start + _WORD]) for start in range(0, len(listed), _WORD)
+    ]
+    return tuple((entry.card, entry.domain) for entry in entries)
+
+
+def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[Call], None]:
+    """An ioctl that stores what ``make`` tells about the bus."""
+
+    def answer(call: Call) -> None:
+        with call.system.kernel:
+            call.caller.store(call.argument, make(call.system.ap, call.caller.order))
+
+    return answer
+
+
+def total_opens(call: Call) -> None:
+    """Z90STAT_TOTALOPEN_COUNT."""
+    call.caller.store_number(call.argument, call.system.zcrypt_nodes.opens)
+
+
+def _read_write(number: int) -> IoctlNumber:
+    return IoctlNumber(direction=_READ_WRITE, magic=MAGIC, number=number)
+
+
+def _read(number: int, size: int) -> IoctlNumber:
+    return IoctlNumber(direction=_READ, size=size, magic=MAGIC, number=number)
+
+
+HANDLERS: Final[dict[IoctlNumber, Callable[[Call], None]]] = {
+    _read_write(0x05): rsa_mod_expo,
+    _read_write(0x06): rsa_crt,
+    _read_write(0x81): send_cprb,
+    _read_write(0x04): send_ep11_cprb,
+    _read_write(0x5F): _answering(status.device_status),
+    _read(0x58, status.CARDS): _answering(status.status_mask),
+    _read(0x59, status.CARDS): _answering(status.depth_mask),
+    _read(0x5A, status.CARDS * _WORD): _answering(status.request_counts),
+    _read(0x44, _WORD): _answering(status.waiting_count),
+    _read(0x45, _WORD): _answering(status.pending_count),
+    _read(0x46, _WORD): total_opens,
+    _read(0x47, _WORD): _answering(status.default_domain),
+    # The older forms, for 64 adapters.
+    _read_write(0x4F): _answering(partial(status.device_status, old=True)),
+    _read(0x48, status.OLD_CARDS): _answering(partial(status.status_mask, cards=status.OLD_CARDS)),
+    _read(0x49, status.OLD_CARDS): _answering(partial(status.depth_mask, cards=status.OLD_CARDS)),
+    _read(0x4A, status.OLD_CARDS * _WORD): _answering(partial(status.request_counts, cards=status.OLD_CARDS)),
+}
+
+
+def handle(number: int, call: Call) -> None:
+    """Do an ioctl. Refused: EPERM if the node does not allow it, ENOTTY for one that zcrypt does not know."""
+    ioctl = IoctlNumber(number & 0xFFFF_FFFF)
+    if ioctl.number == 0 or ioctl.number not in call.permissions.ioctls:
+        raise Failed(
+            f"this node does not allow ioctl {ioctl.number:#04x}",
+            remedy="add its bit to the node's ioctlmask",
+            number=errno.EPERM,
+        )
+    handler = HANDLERS.get(ioctl)
+    if handler is None:
+        raise Failed(f"zcrypt has no ioctl {number:#010x}", number=errno.ENOTTY)
+    handler(call)

@@ -120,7 +120,7 @@ class _Measurements:
         ]
 
     def _boot(self, hardware: Hardware, way: Way) -> None:
-        with Guest(hardware, self.processor.execute, self.processor.reset, way=way) as guest:
+        with Guest(hardware, self.processor, way=way) as guest:
             guest.wait_until_ready()
 
     def _work(self, way: Way) -> tuple[float, float, float]:
@@ -136,9 +136,7 @@ class _Measurements:
     def _run(self, command: str, way: Way) -> tuple[float, int, bytes]:
         """Seconds that a command took in a guest, the AP instructions meanwhile, its output."""
         output = bytearray()
-        with Guest(
-            self._hardware(command, processors=2), self.processor.execute, self.processor.reset, way=way
-        ) as guest:
+        with Guest(self._hardware(command, processors=2), self.processor, way=way) as guest:
             guest.wait_until_ready()
             before = guest.service.executed
             seconds = _timed(lambda: guest.run_command(output.extend))

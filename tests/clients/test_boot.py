@@ -4,12 +4,12 @@ Needs QEMU for s390x, Debian packages for s390x, and for the crypto requests a c
 """
 
 import errno
-import itertools
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +20,10 @@ import gmpy2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from apmatrix.arch import Apqn, CardType, Mask, Matrix
+from apmatrix.arch import Apqn, CardType, Mask, Matrix, Opcode
 from apmatrix.cards import Filter
+from apmatrix.config import load
+from apmatrix.emulation import Emulation
 from apmatrix.faces.boot import (
     Guest,
     GuestError,
@@ -36,7 +38,11 @@ from apmatrix.faces.boot import (
     Way,
 )
 from apmatrix.faces.boot.qemu import PROGRAM
+from apmatrix.faces.lines import ControlError
 from apmatrix.machine import ActivationProfile, Cpc
+from apmatrix.service.client import connect
+from apmatrix.service.occupation import RemoteLevel
+from apmatrix.service.server import MachineServer
 
 DATA = Path(__file__).parent.parent / "data"
 SUITES = {"bookworm": "6.1", "trixie": "6.12", "sid": "7."}
@@ -50,6 +56,31 @@ def lszcrypt(text: bytes) -> dict[str, list[str]]:
     """The lines of ``lszcrypt -V`` about cards and queues, by their name."""
     lines = (line.split() for line in text.decode().splitlines())
     return {line[0]: line[1:] for line in lines if line and re.fullmatch(r"[0-9a-f]{2}(\.[0-9a-f]{4})?", line[0])}
+
+
+class Watched(LevelProcessor):
+    """A level that shows what is executed there: ``seen`` gets each instruction and its registers.
+
+    ``busy`` is set after ``count`` instructions.
+    """
+
+    def __init__(self, session, count=0, seen=lambda instruction, registers: None):
+        super().__init__(session.machine, session.level)
+        self.count = count
+        self.seen = seen
+        self.resets = 0
+        self.busy = threading.Event()
+
+    def execute(self, instruction, registers, memory):
+        self.seen(instruction, registers)
+        self.count -= 1
+        if not self.count:
+            self.busy.set()
+        return super().execute(instruction, registers, memory)
+
+    def reset(self):
+        self.resets += 1
+        super().reset()
 
 
 class Session:
@@ -66,27 +97,13 @@ class Session:
         return self.machine.add_lpar(ActivationProfile(name, matrix)).level
 
     def guest(self, software, *, level=None, processors=1, way=Way.MAILBOX, **parts):
-        processor = LevelProcessor(self.machine, level or self.level)
+        processor = parts.pop("processor", None) or LevelProcessor(self.machine, level or self.level)
         try:
-            kernel, initrd = software.prepare(self.directory, lambda _: None)
+            kernel, initrd = software.prepare(parts.pop("directory", self.directory), lambda _: None)
         except PackageError as error:
             pytest.skip(f"packages for s390x cannot be had: {error}")
         hardware = Hardware(kernel, initrd, processor.kernel_parameters, processors=processors)
-        execute = parts.pop("execute", processor.execute)
-        return Guest(hardware, execute, processor.reset, way=way, **parts)
-
-    def after(self, count):
-        """Something that executes, and an event that is set after ``count`` instructions."""
-        execute = LevelProcessor(self.machine, self.level).execute
-        reached = threading.Event()
-        numbers = itertools.count(1)
-
-        def counted(instruction, registers, memory):
-            if next(numbers) == count:
-                reached.set()
-            return execute(instruction, registers, memory)
-
-        return counted, reached
+        return Guest(hardware, processor, way=way, **parts)
 
     def run(self, command, *, kernel=None, extra=(), **parts):
         """Exit code and output of a command in a guest."""
@@ -208,16 +225,12 @@ def test_a_reply_that_is_longer_than_the_buffer_is_delivered_in_parts(session, i
     longer = Longer()
     session.machine.adapters[5].filters.add(longer)
     positions = []
-    processor = LevelProcessor(session.machine, session.level)
 
-    def execute(instruction, registers, memory):
-        before = list(registers.gr)
-        code = processor.execute(instruction, registers, memory)
-        if instruction.opcode.name == "DQAP" and before[0] >> 32:
-            positions.append(before[0] >> 32)
-        return code
+    def seen(instruction, registers):
+        if instruction.opcode is Opcode.DQAP and registers.gr[0] >> 32:
+            positions.append(registers.gr[0] >> 32)
 
-    _, output = session.run("ica cprb 2000 1; ica cprb 0 1", extra=ica, execute=execute)
+    _, output = session.run("ica cprb 2000 1; ica cprb 0 1", extra=ica, processor=Watched(session, seen=seen))
     assert longer.lengthened == 1
     assert positions == [24576, 49152]
     results = re.findall(rb"rc (-?\d+) errno (\d+)", output)
@@ -228,27 +241,25 @@ def test_a_reply_that_is_longer_than_the_buffer_is_delivered_in_parts(session, i
 
 
 def test_reboot(session):
-    resets = []
-    with session.guest(Software(interactive=Interactive()), processors=2) as guest:
-        reset = guest._reset
-        guest._reset = lambda: (resets.append(1), reset())
+    level = Watched(session)
+    with session.guest(Software(interactive=Interactive()), processors=2, processor=level) as guest:
         guest.wait_until_ready()
         before = guest.service.executed
         guest.console.type("reboot -f\n")
         guest.wait_until_ready()
         assert guest.restarts == 1
-        assert resets == [1]
+        assert level.resets == 1
         assert guest.service.executed >= before + 10
         guest.console.type("poweroff -f\n")
         guest.wait_until_ended(60)
-    assert resets == [1, 1]
+    assert level.resets == 2
 
 
 def test_kill_of_qemu_resets_the_queues_and_the_next_boot_works(session, ica):
-    execute, busy = session.after(200)
-    with session.guest(Software(command="ica rsa /vectors 100000 2", extra=ica), execute=execute) as guest:
+    level = Watched(session, 200)
+    with session.guest(Software(command="ica rsa /vectors 100000 2", extra=ica), processor=level) as guest:
         guest.wait_until_ready()
-        assert busy.wait(120)
+        assert level.busy.wait(120)
         os.kill(guest.qemu.pid, signal.SIGKILL)
         with pytest.raises(QemuError, match="was killed"):
             guest.run_command(lambda _: None, 60)
@@ -309,10 +320,10 @@ def test_adapter_leaves_under_load(session, ica):
     """The accelerator goes while requests are under way: they are answered by what is left, none wrongly."""
     command = "ica rsa /vectors 3000 2; echo 1 > /sys/bus/ap/scans; lszcrypt -V"
     output = bytearray()
-    execute, busy = session.after(500)
-    with session.guest(Software(command=command, extra=ica), execute=execute) as guest:
+    level = Watched(session, 500)
+    with session.guest(Software(command=command, extra=ica), processor=level) as guest:
         guest.wait_until_ready()
-        assert busy.wait(120)
+        assert level.busy.wait(120)
         session.machine.set_profile("kvm1", Matrix(Mask.of(5), Mask.of(4, 0xAB), Mask.of(4)))
         guest.run_command(output.extend, 300)
         guest.wait_until_ended(60)
@@ -334,6 +345,107 @@ def machine_file(tmp_path):
         '[[lpar.guest]]\nname = "guest1"\nadapters = "5"\ndomains = "6"\nstart = true\n'
     )
     return file
+
+
+GUEST1 = "62177883-f1bb-47f0-914d-32a22e3a8804"
+
+
+@pytest.fixture
+def server(machine_file, tmp_path):
+    """A machine that runs for others, and the path of its control socket."""
+    text = machine_file.read_text().replace('name = "guest1"', f'name = "guest1"\nuuid = "{GUEST1}"')
+    machine_file.write_text(text.replace('aqmask = "-6"', 'aqmask = "-6,-7"').replace('"4,6"', '"4,6,7"'))
+    with Emulation.start(load(machine_file)) as emulation:
+        made = MachineServer(emulation)
+        made.listen_at(tmp_path / "control")
+        yield made, tmp_path / "control"
+
+
+def test_change_on_the_host_is_seen_by_the_real_kernel(server, session):
+    made, path = server
+    host = made.emulation.lpars[0].linux
+    steps = (
+        "lszcrypt; echo waiting",
+        "until lszcrypt | grep -q 05.0007; do echo 1 > /sys/bus/ap/scans; sleep 0.1; done; echo added",
+        "while lszcrypt | grep -q 05.0006; do echo 1 > /sys/bus/ap/scans; sleep 0.1; done; lszcrypt -V",
+    )
+    changes = {b"waiting": ("assign_domain", b"7"), b"added": ("unassign_domain", b"6")}
+    seen = bytearray()
+
+    def output(text):
+        seen.extend(text)
+        for word, (attribute, value) in list(changes.items()):
+            if word in seen:
+                host.sysfs.write(f"devices/vfio_ap/matrix/{GUEST1}/{attribute}", value)
+                del changes[word]
+
+    with RemoteLevel(connect(path), None, "guest1") as level:
+        software = Software(command="; ".join(steps))
+        with session.guest(software, processor=level) as guest:
+            guest.wait_until_ready()
+            assert guest.run_command(output, 120) == 0
+            guest.wait_until_ended(60)
+    before, _, after = bytes(seen).partition(b"waiting")
+    assert sorted(lszcrypt(before)) == ["05", "05.0006"]
+    assert sorted(lszcrypt(after.partition(b"added")[2])) == ["05", "05.0007"]
+
+
+def test_two_real_guests_of_one_running_host_one_started_for_it(server, session, ica):
+    """One guest of the file, and one whose mdev an administrator has just made."""
+    made, path = server
+    other = "1dd22f0c-96ea-4a0c-9d27-0c2b5b3a2a51"
+    sysfs = made.emulation.lpars[0].linux.sysfs
+    matrix = "devices/vfio_ap/matrix"
+    sysfs.write(f"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", other.encode())
+    for attribute, value in (("assign_adapter", b"5"), ("assign_domain", b"7")):
+        sysfs.write(f"{matrix}/{other}/{attribute}", value)
+    outputs = {}
+
+    def work(name):
+        with RemoteLevel(connect(path), None, name) as level:
+            directory = session.directory / name
+            directory.mkdir()
+            software = Software(command="lszcrypt; ica rsa /vectors 30 1", extra=ica)
+            outputs[name] = bytearray()
+            with session.guest(software, processor=level, directory=directory) as guest:
+                guest.wait_until_ready()
+                guest.run_command(outputs[name].extend, 300)
+
+    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in ("guest1", other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert sorted(lszcrypt(outputs["guest1"])) == ["05", "05.0006"]
+    assert sorted(lszcrypt(outputs[other])) == ["05", "05.0007"]
+    assert [rights(output) for output in outputs.values()] == [[(30, 0, 0, 0)]] * 2
+    assert [vm.name for vm in made.emulation.lpars[0].linux.kvm.vms] == ["guest1"]
+
+
+def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):
+    """What a killed bridge leaves on a queue is reset when its connection ends."""
+    made, path = server
+    level = made.emulation.lpars[0].guests[0].vm.level
+    with RemoteLevel(connect(path), None, "guest1") as remote:
+        software = Software(command="ica rsa /vectors 100000 1", extra=ica)
+        guest = session.guest(software, processor=remote)
+        with guest:
+            guest.wait_until_ready()
+            remote._lines.connection.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(ControlError, match="machine"):
+                guest.run_command(lambda _: None, 60)
+    assert made.emulation.machine.tapq(level, Apqn(5, 6))[0].empty
+
+
+def test_the_machine_of_a_real_guest_refuses_what_it_has_not(server):
+    _, path = server
+    for lpar, guest, reason in (
+        (None, "guest7", "no guest and no mdev guest7: guests are kvm1/guest1"),
+        (None, None, "runs guests that would end"),
+        ("kvm2", None, "runs guests"),
+    ):
+        with pytest.raises(ControlError, match=reason):
+            RemoteLevel(connect(path), lpar, guest)
 
 
 def apmatrix(*arguments, **options):

@@ -17,7 +17,7 @@ from apmatrix.arch import (
     ProgramCheck,
     Registers,
 )
-from apmatrix.faces.boot import Guest, GuestError, Hardware, LevelProcessor, QemuError
+from apmatrix.faces.boot import Guest, GuestError, Hardware, LevelProcessor, QemuError, Service
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
 
@@ -41,20 +41,20 @@ def test_kernel_parameters_keep_the_end_of_the_storage_free():
 
 
 def test_qemu_that_complains(tmp_path):
-    resets = []
+    level = Nothing()
     hardware = fake(tmp_path, "import sys; print('qemu: no such thing'); sys.exit('really')")
     with (
         pytest.raises(QemuError, match=r"QEMU ended: (really qemu: no such thing|qemu: no such thing really)"),
-        Guest(hardware, None, lambda: resets.append(1)) as guest,
+        Guest(hardware, level) as guest,
     ):
         guest.wait_until_ready(20)
-    assert resets == [1]
+    assert level.resets == 1
 
 
 def test_qemu_that_says_nothing(tmp_path):
     with (
         pytest.raises(GuestError, match="the guest ended before it said 'ready'; it said: nothing"),
-        Guest(fake(tmp_path, ""), None, lambda: None) as guest,
+        Guest(fake(tmp_path, ""), Nothing()) as guest,
     ):
         guest.wait_until_ready(20)
 
@@ -72,7 +72,7 @@ def test_a_guest_without_ap_instructions_is_an_error(tmp_path):
     text = []
     with (
         pytest.raises(GuestError, match=r"Linux 7\.2 is up but executed no AP instruction"),
-        Guest(fake(tmp_path, CONSOLE), None, lambda: None, text=text.append) as guest,
+        Guest(fake(tmp_path, CONSOLE), Nothing(), text=text.append) as guest,
     ):
         guest.wait_until_ready(20)
     assert text == [b"Linux\n"]
@@ -82,20 +82,35 @@ def test_a_guest_that_never_gets_ready(tmp_path):
     hardware = fake(tmp_path, CONSOLE.replace("apmatrix:ready", "apmatrix:other"))
     with (
         pytest.raises(GuestError, match=r"no 'ready' from the guest within 0 s"),
-        Guest(hardware, None, lambda: None) as guest,
+        Guest(hardware, Nothing()) as guest,
     ):
         guest.wait_until_ready(0)
 
 
 def test_qemu_that_is_killed(tmp_path):
-    resets = []
+    level = Nothing()
     hardware = fake(tmp_path, "import os; os.kill(os.getpid(), 9)")
     with (
         pytest.raises(QemuError, match=r"QEMU was killed \(signal 9\)"),
-        Guest(hardware, None, lambda: resets.append(1)) as guest,
+        Guest(hardware, level) as guest,
     ):
         guest.wait_until_ready(20)
-    assert resets == [1]
+    assert level.resets == 1
+
+
+class Nothing:
+    """A level that nobody uses; counts its resets."""
+
+    kernel_parameters = ""
+
+    def __init__(self):
+        self.resets = 0
+
+    def attach(self, storage):
+        return Service(None, storage)
+
+    def reset(self):
+        self.resets += 1
 
 
 @pytest.fixture

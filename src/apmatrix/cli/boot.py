@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import FINE, UNREADABLE, file_argument, read_file
+from apmatrix.cli.output import FINE, read_file
 from apmatrix.emulation import Emulation
-from apmatrix.faces.boot import Guest, Hardware, Interactive, LevelProcessor, Software, Way
+from apmatrix.faces.boot import Guest, Hardware, Interactive, Software, Way
+from apmatrix.service.client import connect, find_machine
+from apmatrix.service.occupation import RemoteLevel, occupy
 
 if TYPE_CHECKING:
-    from apmatrix.emulation import System
-    from apmatrix.machine import Level
+    from apmatrix.faces.boot import GuestLevel
 
 POWER_OFF_TIMEOUT = 30.0
 
 
 @click.command()
-@file_argument
+@click.argument("file", required=False, type=click.Path())
+@click.option("--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE.")
 @click.option("--lpar", metavar="NAME", help="Run at this LPAR's level; by default at the first one's.")
 @click.option("--guest", metavar="NAME", help="Run at this guest's level: its name or its mdev's UUID.")
 @click.option("--kernel", metavar="DEB|FILE|SUITE", help="A Debian package, a kernel, or a suite such as trixie.")
@@ -48,7 +49,8 @@ POWER_OFF_TIMEOUT = 30.0
 def boot(
     ctx: click.Context,
     *,
-    file: str,
+    file: str | None,
+    machine: str | None,
     lpar: str | None,
     guest: str | None,
     kernel: str | None,
@@ -62,36 +64,41 @@ def boot(
     """Boot a real s390x Linux at a level of the machine in FILE.
 
     An unmodified Debian kernel runs in QEMU; the machine executes its AP instructions. Kernel and tools come from
-    Debian and are kept in the user's cache directory.
+    Debian and are kept in the user's cache directory. On a running machine, the kernel sees what administrators
+    change on its host.
 
     \b
       apmatrix boot examples/three-guests.toml --guest guest1
       apmatrix boot examples/three-guests.toml --guest guest1 --exec 'lszcrypt -V'
       apmatrix boot examples/three-guests.toml --lpar kvm1 --kernel trixie --exec lszcrypt
+      apmatrix boot --machine cpc1 --guest guest2
     """
     if lpar and guest:
         raise click.UsageError("give --lpar or --guest, not both")
+    if (file is None) == (machine is None):
+        raise click.UsageError("give either FILE or --machine NAME")
     if command is not None and (interactive or initrd):
         raise click.UsageError("--exec goes neither with --interactive nor with --initrd")
     software = Software(kernel, initrd, command, None if command is not None else _terminal())
     with ExitStack() as stack:
-        emulation = stack.enter_context(Emulation.start(read_file(file)))
-        processor = LevelProcessor(emulation.machine, _level(emulation, lpar, guest))
+        level = _level(stack, file, machine, lpar, guest)
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="apmatrix-boot-"))
         progress = _Progress(stack, verbose=verbose)
         image, first = software.prepare(Path(directory), progress.step)
-        hardware = Hardware(image, first, processor.kernel_parameters, processors=processors)
-        running = stack.enter_context(
-            Guest(
-                hardware,
-                processor.execute,
-                processor.reset,
-                way=Way(interception),
-                progress=progress.step,
-                text=_write if verbose else _forget,
-            )
-        )
-        ctx.exit(_use(running, progress, software))
+        hardware = Hardware(image, first, level.kernel_parameters, processors=processors)
+        text = _write if verbose else _forget
+        running = Guest(hardware, level, way=Way(interception), progress=progress.step, text=text)
+        ctx.exit(_use(stack.enter_context(running), progress, software))
+
+
+def _level(
+    stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None
+) -> GuestLevel:
+    """Take the level, of a new machine or of one that runs; it is given back when the stack unwinds."""
+    if file is None:
+        return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest))
+    emulation = stack.enter_context(Emulation.start(read_file(file)))
+    return stack.enter_context(occupy(emulation, lpar, guest))
 
 
 def _use(guest: Guest, progress: _Progress, software: Software) -> int:
@@ -106,39 +113,6 @@ def _use(guest: Guest, progress: _Progress, software: Software) -> int:
     code = guest.run_command(_write)
     guest.wait_until_ended(POWER_OFF_TIMEOUT)
     return code
-
-
-def _level(emulation: Emulation, lpar: str | None, guest: str | None) -> Level:
-    """The level that is meant, its emulated Linux shut down; ApmatrixError if there is none of that name."""
-    system = _guest(emulation, guest) if guest is not None else _lpar(emulation, lpar)
-    system.linux.shut_down()  # a level has one operating system, here the real one
-    return system.linux.level
-
-
-def _guest(emulation: Emulation, name: str) -> System:
-    for each in emulation.guests():
-        if name in (each.name, each.names[-1], each.uuid):
-            if each.system is None:
-                raise ApmatrixError(
-                    f"guest {each.name} is not started: {each.refusal or 'the file has start = false'}"
-                )
-            return each.system
-    known = ", ".join(each.name for each in emulation.guests()) or "none"
-    raise _Unknown(f"there is no guest {name}: the file has {known}")
-
-
-def _lpar(emulation: Emulation, name: str | None) -> System:
-    for each in emulation.lpars:
-        if name in (each.name, None):
-            return each
-    active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
-    raise _Unknown(f"there is no LPAR {name}: active are {active}" if name else "no LPAR of this file is active")
-
-
-class _Unknown(click.ClickException):
-    """A name that the file does not have."""
-
-    exit_code = UNREADABLE
 
 
 class _Progress:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.lines import ControlError, Lines
+from apmatrix.service.occupation import Tenant
 from apmatrix.service.operations import OPERATIONS, find_system
 from apmatrix.service.session import Session
 
@@ -98,6 +99,7 @@ class _Client:
         self.lines = lines
         self.system = system
         self.session: Session | None = None
+        self.tenant = Tenant(server.emulation, lines)
         self._listener: socket.socket | None = None
 
     def run(self) -> None:
@@ -109,10 +111,11 @@ class _Client:
             _log.debug("a connection ended: %s", error)
         finally:
             self._detach()
+            self.tenant.close()
             self.lines.connection.close()
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = {"attach": self._attach, "replay": self._replay, "detach": self._detach}
+        own = {"attach": self._attach, "replay": self._replay, "detach": self._detach, **self.tenant.operations}
         operation = request.get("op")
         try:
             if operation in own:

@@ -8,7 +8,7 @@ from apmatrix.faces.boot.level import LevelProcessor
 from apmatrix.faces.boot.packages import Repository
 from apmatrix.faces.boot.prepare import Software
 from apmatrix.faces.boot.qemu import Hardware, Qemu
-from apmatrix.faces.boot.service import Service
+from apmatrix.faces.boot.service import GuestLevel, Server, Service
 
 __all__ = [
     "BootError",
@@ -16,6 +16,7 @@ __all__ = [
     "End",
     "Guest",
     "GuestError",
+    "GuestLevel",
     "Hardware",
     "Interactive",
     "KernelError",
@@ -24,6 +25,7 @@ __all__ = [
     "Qemu",
     "QemuError",
     "Repository",
+    "Server",
     "Service",
     "Software",
     "Way",

@@ -18,15 +18,19 @@ import select
 import threading
 import time
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from apmatrix.arch import Interruption
 from apmatrix.faces.boot.errors import KernelError, QemuError
 from apmatrix.faces.boot.frame import Psw
 from apmatrix.faces.boot.kernel import Handlers
 from apmatrix.faces.boot.mailbox import RESERVED, Mailbox
-from apmatrix.faces.boot.service import Done, Service
+from apmatrix.faces.boot.service import Done
 from apmatrix.faces.boot.storage import AddressSpace, Storage
 from apmatrix.faces.gdb import Break, GdbClient, Stop
+
+if TYPE_CHECKING:
+    from apmatrix.faces.boot.service import Server
 
 LOADER_START = 0x10000
 """Where QEMU starts a kernel that it was given as a file, at each restart too."""
@@ -44,8 +48,7 @@ BUSY_SECONDS, SHORT_WAIT = 0.0003, 0.0001
 IDLE_SECONDS, LONG_WAIT = 0.05, 0.001
 """How the mailbox is looked at: without a pause up to the first after an answer, with short ones up to the second."""
 
-
-_HOME_MODE = 3
+_HOME_MODE = 3  # address-space control in the PSW
 
 
 class End(Enum):
@@ -76,7 +79,7 @@ class Bridge:
     """
 
     def __init__(
-        self, client: GdbClient, storage: Storage, service: Service, *, processors: int = 1, way: Way = Way.MAILBOX
+        self, client: GdbClient, storage: Storage, service: Server, *, processors: int = 1, way: Way = Way.MAILBOX
     ) -> None:
         self.way = way
         self.reason = ""

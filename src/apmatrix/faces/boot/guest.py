@@ -11,14 +11,13 @@ from apmatrix.faces.boot.bridge import Bridge, End, Way
 from apmatrix.faces.boot.console import Console, Mark
 from apmatrix.faces.boot.errors import GuestError, QemuError
 from apmatrix.faces.boot.qemu import Qemu
-from apmatrix.faces.boot.service import Service
 from apmatrix.faces.gdb import Disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.faces.boot.qemu import Hardware
-    from apmatrix.faces.boot.service import Execute
+    from apmatrix.faces.boot.service import GuestLevel
 
 ATTACH_TIMEOUT = 60.0
 BOOT_TIMEOUT = 300.0
@@ -33,29 +32,31 @@ def _ignore(_: object) -> None:
 class Guest:
     """A real Linux at a level. Use as a context manager: at the end QEMU is gone and the queues are reset.
 
-    ``execute`` executes an AP instruction at the guest's level. ``reset`` resets the level's queues: it is called
-    when the guest restarts and when it or QEMU ends, whatever the reason. ``progress`` gets a few words at each
-    step, ``text`` what the guest writes on its console before it is asked for something.
+    ``level`` is reset when the guest restarts and when it or QEMU ends, whatever the reason. ``progress`` gets a few
+    words at each step, ``text`` what the guest writes on its console before it is asked for something.
     """
 
     def __init__(
         self,
         hardware: Hardware,
-        execute: Execute,
-        reset: Callable[[], None],
+        level: GuestLevel,
         *,
         way: Way = Way.MAILBOX,
         progress: Callable[[str], None] = _ignore,
         text: Callable[[bytes], object] = _ignore,
     ) -> None:
-        self._reset = reset
+        self._level = level
         self._progress = progress
         self._text = text
         self._failure: ApmatrixError | None = None
         self.restarts = 0
         self.qemu = Qemu(hardware)
+        try:
+            self.service = level.attach(self.qemu.storage)
+        except BaseException:
+            self.qemu.close()
+            raise
         self.console = Console(self.qemu.console)
-        self.service = Service(execute, self.qemu.storage)
         self.bridge = Bridge(self.qemu.stub, self.qemu.storage, self.service, processors=hardware.processors, way=way)
         self._thread = threading.Thread(target=self._steer, name="apmatrix-bridge", daemon=True)
 
@@ -79,7 +80,7 @@ class Guest:
                 if self.bridge.run() is not End.RESTARTED:
                     return
                 self.restarts += 1
-                self._reset()
+                self._level.reset()
         except Disconnected:
             code = self.qemu.await_end(_END_TIMEOUT)
             if code is not None and code < 0:
@@ -87,8 +88,14 @@ class Guest:
         except ApmatrixError as error:
             self._failure = error
         finally:
-            self._reset()
             self.qemu.kill()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        try:
+            self._level.reset()
+        except ApmatrixError as error:
+            self._failure = self._failure or error
 
     def wait_until_ready(self, timeout: float = BOOT_TIMEOUT) -> str:
         """Wait until the guest's first program has set it up; the kernel's release.

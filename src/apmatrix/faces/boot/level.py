@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Interruption, ProgramCheck
+from apmatrix.faces.boot.service import Service
 from apmatrix.machine import Intercepted
 
 if TYPE_CHECKING:
     from apmatrix.arch import ConditionCode, Instruction, Registers
+    from apmatrix.faces.boot.storage import Storage
     from apmatrix.machine import Cpc, Level, Memory
 
 _OFFERED = (12, 15)
@@ -16,7 +18,7 @@ _OFFERED = (12, 15)
 
 
 class LevelProcessor:
-    """Executes a guest's AP instructions at ``level``."""
+    """Executes a guest's AP instructions at ``level``: a GuestLevel of a machine in this process."""
 
     def __init__(self, machine: Cpc, level: Level) -> None:
         self._machine = machine
@@ -27,6 +29,10 @@ class LevelProcessor:
         """What makes a kernel believe in the machine's AP facilities."""
         offered = [str(facility) for facility in _OFFERED if facility in self._machine.facilities]
         return f"facilities={','.join(offered)}" if offered else ""
+
+    def attach(self, storage: Storage) -> Service:
+        """What executes the instructions of a guest with this storage."""
+        return Service(self.execute, storage)
 
     def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute one instruction; an instruction that no level handles is not installed (hardware.md 7.3)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from apmatrix.arch import Instruction, Interruption, ProgramCheck
 from apmatrix.faces.boot.frame import INSTRUCTION_LENGTH, Frame
@@ -30,22 +30,51 @@ class Interrupted:
     code: Interruption
 
 
+Outcome = Done | Interrupted
+
 NOT_OURS = Interrupted(Interruption.OPERATION)
 DONE = Done()
 
 
-class Service:
-    """Executes AP instructions found in interrupted programs.
+class Server(Protocol):
+    """Handles a guest's operation exceptions, here or in another process.
 
-    ``executed`` counts them, and shows that the guest is attached.
+    ``executed`` counts the AP instructions among them, and shows that the guest is attached.
     """
+
+    executed: int
+
+    def serve(self, address: int, kernel_asce: int, user_asce: int) -> Outcome:
+        """Handle an operation exception whose ``pt_regs`` are at a logical address of the kernel."""
+        ...
+
+
+class GuestLevel(Protocol):
+    """The level that a guest is to run at."""
+
+    @property
+    def kernel_parameters(self) -> str:
+        """What makes a kernel believe in the machine's AP facilities."""
+        ...
+
+    def attach(self, storage: Storage) -> Server:
+        """Get ready to execute the instructions of a guest with this storage."""
+        ...
+
+    def reset(self) -> None:
+        """Reset the level's queues: the guest restarts or has ended."""
+        ...
+
+
+class Service:
+    """Executes AP instructions found in interrupted programs: a Server in this process."""
 
     def __init__(self, execute: Execute, storage: Storage) -> None:
         self.storage = storage
         self.executed = 0
         self._execute = execute
 
-    def serve(self, address: int, kernel_asce: int, user_asce: int) -> Done | Interrupted:
+    def serve(self, address: int, kernel_asce: int, user_asce: int) -> Outcome:
         """Handle an operation exception whose ``pt_regs`` are at a logical address of the kernel."""
         space = AddressSpace(self.storage, kernel_asce)
         frame = Frame.read(space, address)

@@ -7,6 +7,7 @@ and a copy, and no word to QEMU.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -54,16 +55,18 @@ class PageEntry(Layout, width=64):
 class Storage:
     """The guest's absolute storage. Numbers are big-endian.
 
-    ``fd`` is a file of ``size`` bytes that QEMU maps too.
+    It is a file of ``size`` bytes that QEMU maps too; ``fd`` is a descriptor of it.
     """
 
     def __init__(self, fd: int, size: int) -> None:
         self.size = size
+        self.fd = os.dup(fd)
         self._map = mmap.mmap(fd, size)
 
     def close(self) -> None:
         """Unmap; the storage cannot be used any more."""
         self._map.close()
+        os.close(self.fd)
 
     def check(self, address: int, length: int) -> None:
         """ProgramCheck (addressing) if the bytes are not all in storage."""
@@ -92,11 +95,15 @@ class Storage:
 
 
 class AddressSpace:
-    """Logical storage under an address-space-control element: the ``Memory`` of AP instructions."""
+    """Logical storage under an address-space-control element: the ``Memory`` of AP instructions.
+
+    Translations are kept, so that an instance must not outlive the instruction that it is for.
+    """
 
     def __init__(self, storage: Storage, asce: int) -> None:
         self.storage = storage
         self.asce = Asce(asce)
+        self._pages: dict[int, PageEntry] = {}
 
     def read(self, address: int, length: int) -> bytes:
         """``length`` bytes at logical ``address``; raises ProgramCheck where translation fails."""
@@ -126,7 +133,8 @@ class AddressSpace:
         """The absolute address; raises ProgramCheck with the exception that the processor would give."""
         if self.asce.real_space:
             return address
-        page = self.page(address)
+        number = address // PAGE
+        page = self._pages.get(number) or self._pages.setdefault(number, self.page(address))
         if page.invalid:
             raise _translation(Interruption.PAGE_TRANSLATION, address)
         if store and page.protected:

@@ -211,6 +211,15 @@ def test_BUS_45_autoprobe_off_leaves_new_devices_alone(host):
     assert host.driver("05.0010") == "cex4queue"
 
 
+@pytest.mark.parametrize("name", ["05.0004\nx", "05.0004\n\n", " 05.0004", "5.4", "05.00FF", ""])
+def test_BUS_45_names_are_exact(host, name):
+    expected = "ENODEV" if name else "ok"
+    for write in (host.unbind, host.bind):
+        assert write("cex4queue", name) == expected
+    assert host.probe(name) == expected
+    assert len(host.on("cex4queue")) == 8
+
+
 # what guests notice
 
 

@@ -42,6 +42,11 @@ class Written:
         return self.raw.partition(b"\0")[0].decode("latin-1")
 
     @property
+    def name(self) -> str:
+        """The text without the newline that may end it: how a device is named (BUS-45)."""
+        return self.text.removesuffix("\n")
+
+    @property
     def line(self) -> str:
         """The text up to the first newline."""
         return self.text.partition("\n")[0]

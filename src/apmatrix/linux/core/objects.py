@@ -153,13 +153,13 @@ BINDING: AttributeGroup[Driver[Any]] = AttributeGroup()
 @BINDING.store("bind")
 def bind(driver: Driver[Any], value: Written) -> None:
     """Bind a device by its name (BUS-45)."""
-    driver.bus.bind_by_hand(driver, value.line)
+    driver.bus.bind_by_hand(driver, value.name)
 
 
 @BINDING.store("unbind")
 def unbind(driver: Driver[Any], value: Written) -> None:
     """Unbind a device by its name (BUS-45)."""
-    driver.bus.unbind_by_hand(driver, value.line)
+    driver.bus.unbind_by_hand(driver, value.name)
 
 
 DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
@@ -264,9 +264,9 @@ def store_autoprobe(bus: Bus, value: Written) -> None:
 @BUS.store("drivers_probe")
 def drivers_probe(bus: Bus, value: Written) -> None:
     """Offer an unbound device to all drivers; it succeeds also if none fits (BUS-45)."""
-    device = bus.devices.get(value.line)
+    device = bus.devices.get(value.name)
     if device is None:
-        raise NoDevice(f"there is no device {value.line!r} on bus {bus.name}")
+        raise NoDevice(f"there is no device {value.name!r} on bus {bus.name}")
     if device.driver is None:
         bus.attach(device)
 

@@ -30,7 +30,7 @@ from apmatrix.machine import execute as register_level
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apmatrix.arch import CardType, Functions
     from apmatrix.cards import AdapterState, Indication, Queue
@@ -182,7 +182,7 @@ class Cpc:
             for queue in adapter.used_queues() if adapter else ():
                 gone = keep is None or queue.apqn not in keep
                 if gone and queue.apqn.domain in matrix.aqm:
-                    queue.reset(zeroize=True)
+                    queue.reclaim()
 
     def close(self) -> None:
         """End the machine: what the cards have is finished, nothing more is taken."""
@@ -210,17 +210,17 @@ class Cpc:
     def rapq(self, level: Level, apqn: Apqn) -> QueueStatus:
         """Reset a queue: requests and replies are dropped, interruptions disabled."""
         queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=False)
+        return queue if isinstance(queue, QueueStatus) else queue.reset(allowed=_holds(level, apqn))
 
     def zapq(self, level: Level, apqn: Apqn) -> QueueStatus:
         """Reset a queue and zeroize what it holds for its owner; master keys stay (hardware.md 6.2)."""
         queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=True)
+        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=True, allowed=_holds(level, apqn))
 
     def aqic(self, level: Level, apqn: Apqn, indication: Indication | None) -> QueueStatus:
         """Enable (with an indication) or disable (None) the interruptions of a queue."""
         queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.set_interruption(indication)
+        return queue if isinstance(queue, QueueStatus) else queue.set_interruption(indication, _holds(level, apqn))
 
     def qci(self, level: Level) -> Configuration:
         """The level's own view: features, limits and effective masks."""
@@ -245,13 +245,15 @@ class Cpc:
         queue = self.find_queue(level, apqn)
         if isinstance(queue, QueueStatus):
             return queue
-        rc8a = "RC8A" in self.features
-        return queue.enqueue(Request(message_id, message, special, level.effective.adm, rc8a))
+        request = Request(message_id, message, special, level.effective.adm, "RC8A" in self.features)
+        return queue.enqueue(request, _holds(level, apqn))
 
     def dqap(self, level: Level, apqn: Apqn, length: int, position: int = 0) -> Delivery:
         """Take the next reply, or ``length`` bytes of it from ``position`` on (hardware.md 1.6)."""
         queue = self.find_queue(level, apqn)
-        return Delivery(queue) if isinstance(queue, QueueStatus) else queue.dequeue(length, position)
+        if isinstance(queue, QueueStatus):
+            return Delivery(queue)
+        return queue.dequeue(length, position, _holds(level, apqn))
 
     def execute(self, level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
@@ -263,3 +265,8 @@ class Cpc:
 
     def __repr__(self) -> str:
         return f"Cpc({self.name!r}, adapters {Mask.of(*self.adapters).ranges()}, LPARs {', '.join(self.lpars)})"
+
+
+def _holds(level: Level, apqn: Apqn) -> Callable[[], bool]:
+    """Whether the level still has the queue."""
+    return lambda: apqn in level.effective

@@ -105,10 +105,11 @@ class Holders:
     def __init__(self, linux: LinuxSystem, names: Names) -> None:
         self._drivers = queue_drivers(linux)
         known = names.get(linux, {})
-        self._mdevs = [
-            (known.get(mdev.uuid, mdev.uuid), mdev, Holders(mdev.guest, names) if mdev.guest else None)
-            for mdev in mdevs(linux)
-        ]
+        self._mdevs: dict[Apqn, tuple[str, Matrix, Holders | None]] = {}  # an APQN is in one mdev at most
+        for mdev in mdevs(linux):
+            below = Holders(mdev.guest, names) if mdev.guest else None
+            entry = (known.get(mdev.uuid, mdev.uuid), mdev.effective, below)
+            self._mdevs.update(dict.fromkeys(mdev.assigned.apqns(), entry))
 
     def look(self, apqn: Apqn) -> QueueView:
         """The queue's holder, as deep down as it was handed on."""
@@ -117,14 +118,14 @@ class Holders:
         driver = self._drivers[apqn]
         if driver != GUEST_DRIVER:
             return QueueView(apqn, Holding.HOST if driver else Holding.UNBOUND)
-        for name, mdev, below in self._mdevs:
-            if apqn in mdev.assigned:
-                if apqn not in mdev.effective:
-                    return QueueView(apqn, Holding.ASSIGNED, (name,))
-                deeper = below.look(apqn) if below else None
-                inner = deeper.holder if deeper and deeper.holding is Holding.GUEST else ()
-                return QueueView(apqn, Holding.GUEST, (name, *inner))
-        return QueueView(apqn, Holding.FREE)
+        if apqn not in self._mdevs:
+            return QueueView(apqn, Holding.FREE)
+        name, effective, below = self._mdevs[apqn]
+        if apqn not in effective:
+            return QueueView(apqn, Holding.ASSIGNED, (name,))
+        deeper = below.look(apqn) if below else None
+        inner = deeper.holder if deeper and deeper.holding is Holding.GUEST else ()
+        return QueueView(apqn, Holding.GUEST, (name, *inner))
 
 
 def look(emulation: Emulation) -> MatrixView:
@@ -158,9 +159,8 @@ def _lpar(name: str, linux: LinuxSystem, names: Names) -> LparView:
 
 def _guests(above: tuple[str, ...], linux: LinuxSystem, names: Names) -> Iterator[GuestView]:
     known = names.get(linux, {})
-    order = list(known)
-    in_file = sorted(mdevs(linux), key=lambda mdev: order.index(mdev.uuid) if mdev.uuid in known else len(order))
-    for mdev in in_file:
+    places = {uuid: place for place, uuid in enumerate(known)}
+    for mdev in sorted(mdevs(linux), key=lambda mdev: places.get(mdev.uuid, len(places))):
         path = (*above, known.get(mdev.uuid, mdev.uuid))
         yield GuestView("/".join(path), mdev.uuid, mdev.vm is not None, mdev.assigned, mdev.effective)
         if mdev.guest is not None:

@@ -15,6 +15,7 @@ from apmatrix.linux.vfio_ap import VfioAp
 from apmatrix.linux.zcrypt import Zcrypt
 from apmatrix.linux.zcrypt.cex4 import Cex4CardDriver, Cex4QueueDriver
 from apmatrix.linux.zcrypt.nodes import ZcryptNodes
+from apmatrix.linux.zcrypt.rng import Hwrng
 
 if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
@@ -60,6 +61,7 @@ class LinuxSystem:
             self.ap.add_driver(Cex4QueueDriver(self.ap))
             self.zcrypt = Zcrypt(self)
             self.zcrypt_nodes = ZcryptNodes(self)
+            self.hwrng = Hwrng(self)
             self.ap.scanner.scan()
             if vfio_ap:
                 self.load_vfio_ap()

@@ -65,7 +65,10 @@ def show_uevent(node: DeviceNode) -> str:
 
 
 class DeviceNode(KObject):
-    """A device with a node in /dev. ``opens`` counts who has it open, ``mode`` are the node's permission bits."""
+    """A device with a node in /dev, called ``device_name`` there.
+
+    ``opens`` counts who has it open, ``mode`` are the node's permission bits.
+    """
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DEVICE_NODE,)
 
@@ -74,6 +77,7 @@ class DeviceNode(KObject):
         self.kind = kind
         self.major, self.minor = number
         self.mode = mode
+        self.device_name = name
         self.opens = 0
 
     def names(self) -> Iterator[str]:
@@ -87,15 +91,33 @@ class DeviceNode(KObject):
 
     def env(self) -> Iterator[tuple[str, str]]:
         """The variables of its uevents."""
-        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)), ("DEVNAME", self.name))
+        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)), ("DEVNAME", self.device_name))
 
 
-class DefaultNode(DeviceNode):
+class MiscNode(DeviceNode):
+    """A device of the class misc."""
+
+    def __init__(
+        self, system: LinuxSystem, name: str, minor: int, mode: int, *, device_name: str | None = None
+    ) -> None:
+        super().__init__(system, "misc", name, (MISC_MAJOR, minor), mode)
+        self.device_name = device_name or name
+
+    def register(self, system: LinuxSystem) -> None:
+        """Show the device in the tree, and tell user space."""
+        root = system.sysfs.root
+        root.below("devices/virtual/misc").entries[self.name] = self
+        root.below("class/misc").entries[self.name] = Link(self.path)
+        system.uevents.emit("add", f"/{self.path}", "misc", self.env())
+
+
+class DefaultNode(MiscNode):
     """``/dev/z90crypt``: its masks are the bus's."""
 
     def __init__(self, system: LinuxSystem) -> None:
-        super().__init__(system, "misc", "z90crypt", (MISC_MAJOR, DEFAULT_MINOR), 0o666)
+        super().__init__(system, "z90crypt", DEFAULT_MINOR, 0o666)
         self._bus: ApBus = system.ap
+        self.register(system)
 
     @property
     def permissions(self) -> Permissions:
@@ -150,11 +172,8 @@ class ZcryptNodes(KObject):
         root.below("class").entries["zcrypt"] = self
         self._devices = root.below("devices/virtual/zcrypt")
         default = DefaultNode(system)
-        root.below("devices/virtual/misc").entries[default.name] = default
-        root.below("class/misc").entries[default.name] = Link(default.path)
         self.nodes: dict[str, AnyNode] = {default.name: default}
         self.opens = 0
-        system.uevents.emit("add", f"/{default.path}", "misc", default.env())
 
     def _extra(self) -> list[ZcryptNode]:
         return [node for node in self.nodes.values() if isinstance(node, ZcryptNode)]

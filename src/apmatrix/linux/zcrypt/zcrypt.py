@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from apmatrix.arch import Mode
+from apmatrix.arch import ALL_BITS, Mode
 from apmatrix.linux.ap.message import ApMessage
 from apmatrix.linux.errors import Failed, Interrupted, Refused
 from apmatrix.linux.zcrypt.cex4 import mode_of, retire_queue
@@ -156,17 +156,19 @@ class Zcrypt:
             raise no_room(len(cprb))
         return cprb
 
-    def random(self, request: Callable[[int], bytes]) -> bytes:
+    def random(self, request: Callable[[int], bytes], task: Task | None = None) -> bytes:
         """Random bytes from any CCA queue; ``request`` makes the message for a domain. It is sent only once."""
         wanted = Wanted(
             card=lambda card: mode_of(card) is Mode.CCA,
             queue=lambda _: True,
             weight=_weight(Work.RANDOM),
-            permissions=self.permissions,
+            permissions=Permissions.of_the_bus(ALL_BITS, ALL_BITS),
         )
-        return self._try(
-            wanted, lambda queue: random_data(self._send(queue, request(queue.apqn.domain))), patient=False
-        )
+
+        def once(queue: ApQueue) -> bytes:
+            return random_data(self._send(queue, request(queue.apqn.domain), task=task))
+
+        return self._try(wanted, once, patient=False)
 
     def send(self, queue: ApQueue, message: bytes, *, special: bool = False) -> bytes:
         """Send one message through one queue and wait; the reply. Refused with the errno of the queue."""

@@ -6,11 +6,13 @@ from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.requests import (
     ReplyError,
-    cca_request,
-    parse_cca_reply,
-    parse_ep11_reply,
+    cca_control,
+    cca_message,
+    read_cca_control,
+    read_ep11_control,
+    reply_parts,
 )
-from support import cca
+from support import cca, ep11
 from support.queues import exchange, make_adapter
 
 
@@ -83,11 +85,34 @@ def test_key_parts_are_never_shown():
 
 def test_requests_are_those_of_linux():
     parameters = Parameters(b"PK", (b"MRP",), b"data", b"keys")
-    assert cca_request(parameters, 6) == cca.request(cca.parameters(b"PK", [b"MRP"], b"data", b"keys"), room=512)
+    built = cca_message(cca_control(parameters, 6))
+    assert built == cca.request(cca.parameters(b"PK", [b"MRP"], b"data", b"keys"))
 
 
-@pytest.mark.parametrize("reply", [b"", b"\0\x82\0\0\x24\0\0\0", b"\0\x86" + bytes(46), b"\0\x86" + bytes(300)])
-@pytest.mark.parametrize("parse", [parse_cca_reply, parse_ep11_reply])
-def test_replies_that_make_no_sense(parse, reply):
-    with pytest.raises(ReplyError):
-        parse(reply)
+@pytest.mark.parametrize(
+    "reply", [b"", b"\0\x82\0\0\x24\0\0\0", b"\0\x86" + bytes(40), b"\0\x86\2\0\x90" + bytes(43)]
+)
+def test_messages_that_are_no_replies(reply):
+    with pytest.raises(ReplyError, match="refused"):
+        reply_parts(reply)
+
+
+@pytest.mark.parametrize("control", [b"", bytes(32), bytes(220), bytes(300)])
+@pytest.mark.parametrize("read", [read_cca_control, read_ep11_control])
+def test_control_blocks_that_make_no_sense(read, control):
+    with pytest.raises(ReplyError, match="the card's reply has no complete"):
+        read(control)
+
+
+@pytest.mark.parametrize("key_set", [KeySet.AES, KeySet.WK])
+def test_answers_to_something_else_make_no_sense(key_set):
+    command = KeyCommand(Action.QUERY, key_set, 6)
+    if key_set is KeySet.AES:
+        reply = exchange(make_adapter(), cca.request(cca.parameters(b"RL", [b"RANDOM"])))
+    else:
+        adapter = make_adapter("CEX8P")
+        ep11.set_wrapping_key(adapter, bytes(32))
+        blob = ep11.generate(adapter).data
+        reply = ep11.encrypt(adapter, blob, b"short").message
+    with pytest.raises(ReplyError, match="the card's reply"):
+        command.result(reply)

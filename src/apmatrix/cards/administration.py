@@ -21,7 +21,16 @@ from apmatrix.cards.ep11.payload import Command
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.messages import EP11_ADMINISTRATIVE
-from apmatrix.cards.requests import cca_request, ep11_request, parse_cca_reply, parse_ep11_reply
+from apmatrix.cards.requests import (
+    ReplyError,
+    cca_control,
+    cca_message,
+    ep11_control,
+    ep11_message,
+    read_cca_control,
+    read_ep11_control,
+    reply_parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +56,7 @@ class Action(Enum):
     ZEROIZE_CARD = "ZERO-CRD"
 
 
+_API: Final = 1 << 16
 _ZEROIZE: Final = (Action.ZEROIZE_DOMAIN, Action.ZEROIZE_CARD)
 
 
@@ -73,21 +83,34 @@ class KeyCommand:
         """The kind of card that the command is for."""
         return Mode.EP11 if self.key_set is KeySet.WK else Mode.CCA
 
-    def message(self, queue_domain: int) -> bytes:
-        """The message to send to the queue of ``queue_domain``."""
+    def control(self, queue_domain: int) -> bytes:
+        """The control block, as Linux takes it, for the queue of ``queue_domain``."""
         keyword = self.action.value.encode()
         if self.mode is Mode.EP11:
             strings = (keyword, self.part) if self.part else (keyword,)
-            return ep11_request(Command(1 << 16 | FUNCTION_NUMBER, self.domain, strings), flags=EP11_ADMINISTRATIVE)
+            command = Command(_API | FUNCTION_NUMBER, self.domain, strings)
+            return ep11_control(command, flags=EP11_ADMINISTRATIVE)
         rules = (keyword,) if self.action in _ZEROIZE else (keyword, self.key_set.label.encode())
         parameters = Parameters(FUNCTION, rules, self.domain.to_bytes(2, "big") + self.part)
-        return cca_request(parameters, queue_domain, function_id=b"T5")
+        return cca_control(parameters, queue_domain, function_id=b"T5")
 
-    def result(self, reply: bytes) -> RegisterView | None:
-        """What the card answered: the registers, or nothing after zeroizing; AdministrationError if it refused."""
+    def message(self, queue_domain: int) -> bytes:
+        """The whole message, as NQAP takes it, for the queue of ``queue_domain``."""
+        build = ep11_message if self.mode is Mode.EP11 else cca_message
+        return build(self.control(queue_domain))
+
+    def result(self, message: bytes) -> RegisterView | None:
+        """What the card answered: the registers, or nothing after zeroizing.
+
+        AdministrationError if it refused the command, ReplyError if it refused the message.
+        """
+        return self.control_result(reply_parts(message)[0])
+
+    def control_result(self, control: bytes) -> RegisterView | None:
+        """The same from the control block alone, which is what Linux gives back."""
         if self.mode is Mode.EP11:
-            return _ep11_result(reply, self)
-        found = parse_cca_reply(reply)
+            return _ep11_result(control, self)
+        found = read_cca_control(control)
         codes = (found.return_code, found.reason_code)
         if codes != (0, 0):
             raise _refused(self, _CCA_REASONS.get(codes), f"CCA codes {codes[0]}/{codes[1]}")
@@ -120,21 +143,25 @@ def _refused(command: KeyCommand, reason: str | None, codes: str) -> Administrat
 
 def _cca_view(parameters: Parameters, key_set: KeySet) -> RegisterView:
     size = key_set.pattern_size
+    if len(parameters.rules) != 3 or len(parameters.vud) < 3 * size:
+        raise ReplyError("the card's reply does not show three registers")
     patterns = [parameters.vud[start : start + size] for start in range(0, 3 * size, size)]
     new, current, old = parameters.rules
     return RegisterView(
-        (_NEW_STATES[new], patterns[0]),
-        (_OTHER_STATES[current], patterns[1]),
-        (_OTHER_STATES[old], patterns[2]),
+        (_NEW_STATES.get(new, "unknown"), patterns[0]),
+        (_OTHER_STATES.get(current, "unknown"), patterns[1]),
+        (_OTHER_STATES.get(old, "unknown"), patterns[2]),
     )
 
 
-def _ep11_result(reply: bytes, command: KeyCommand) -> RegisterView | None:
-    found = parse_ep11_reply(reply)
+def _ep11_result(control: bytes, command: KeyCommand) -> RegisterView | None:
+    found = read_ep11_control(control)
     if found.value != ReturnValue.OK:
         raise _refused(command, _EP11_REASONS.get(found.value), f"EP11 return value {found.value:08x}")
     if command.action in _ZEROIZE:
         return None
+    if len(found.data) < DomainInfo.WIDTH // 8:
+        raise ReplyError("the card's reply has no domain information")
     info = DomainInfo.parse(found.data)
     new = "empty"
     if info.flags & _NEW_PRESENT:

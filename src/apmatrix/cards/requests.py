@@ -38,12 +38,11 @@ class ReplyError(CardError):
 
 
 class CcaReply(NamedTuple):
-    """A CCA reply: return code and reason code, the parameter block, and the data behind it."""
+    """A CCA reply: return code, reason code and the parameter block."""
 
     return_code: int
     reason_code: int
     parameters: Parameters
-    data: bytes
 
     def __repr__(self) -> str:
         return f"<CcaReply {self.return_code}/{self.reason_code}>"
@@ -59,7 +58,7 @@ class Ep11Reply(NamedTuple):
         return f"<Ep11Reply {self.value:08x}>"
 
 
-def cca_request(
+def cca_control(
     parameters: Parameters,
     domain: int,
     *,
@@ -67,32 +66,37 @@ def cca_request(
     parameter_room: int = _PARAMETER_ROOM,
     data_room: int = 0,
 ) -> bytes:
-    """A type 06 message that carries ``parameters`` to ``domain``; the rooms are what the reply may fill."""
+    """A CPRBX with ``parameters`` for ``domain``: what a program gives to Linux. The rooms are for the reply."""
     block = parameters.build()
-    room = _CPRBX_SIZE + parameter_room
     control = Cprbx(
         length=_CPRBX_SIZE,
         version=CPRBX_VERSION,
         function_id=function_id,
         request_parameters=len(block),
-        reply_room=room,
+        reply_room=_CPRBX_SIZE + parameter_room,
         reply_data_room=data_room,
         domain=domain,
     )
+    return bytes(control) + block
+
+
+def cca_message(control: bytes) -> bytes:
+    """The type 06 message that takes a CPRBX to the card."""
+    fields = Cprbx.parse(control)
     header = RequestHeader(
         message_type=MessageType.COPROCESSOR_REQUEST,
         offset1=_HEADER_SIZE,
         agent=b"CA",
-        function_code=parameters.function,
-        to_card1=_CPRBX_SIZE + len(block),
-        from_card1=room,
-        from_card2=data_room,
+        function_code=control[_CPRBX_SIZE : _CPRBX_SIZE + 2],
+        to_card1=len(control),
+        from_card1=fields.reply_room,
+        from_card2=fields.reply_data_room,
     )
-    return bytes(header) + bytes(control) + block
+    return bytes(header) + control
 
 
-def ep11_request(command: Command, *, flags: int = 0) -> bytes:
-    """A type 06 message that carries ``command``; flags 80 and 20 as hardware.md 3.10 says."""
+def ep11_control(command: Command, *, flags: int = 0) -> bytes:
+    """A CPRB with ``command``: what a program gives to Linux; flags 80 and 20 as hardware.md 3.10 says."""
     payload = command.build()
     control = Ep11Cprb(
         length=_CPRB_SIZE,
@@ -103,33 +107,50 @@ def ep11_request(command: Command, *, flags: int = 0) -> bytes:
         return_code=_UNANSWERED,
         payload_length=len(payload),
     )
+    return bytes(control) + payload
+
+
+def ep11_message(control: bytes) -> bytes:
+    """The type 06 message that takes a CPRB to the card."""
     header = RequestHeader(
         message_type=MessageType.COPROCESSOR_REQUEST,
         offset1=_HEADER_SIZE,
         agent=b"XC",
         request_id=1,
-        to_card1=_CPRB_SIZE + len(payload),
+        to_card1=len(control),
         from_card1=_EP11_ROOM,
     )
-    return bytes(header) + bytes(control) + payload
+    return bytes(header) + control
 
 
-def parse_cca_reply(message: bytes) -> CcaReply:
-    """Take a reply apart; ReplyError if the card refused the request as a whole."""
-    header, control = _control(message, _CPRBX_SIZE)
+def reply_parts(message: bytes) -> tuple[bytes, bytes]:
+    """Control block and data of a type 86 reply; ReplyError if the card refused the request as a whole."""
+    kind = message_type(message)
+    if kind != MessageType.COPROCESSOR_REPLY or len(message) < _REPLY_HEADER_SIZE:
+        code = message[4] if len(message) > 4 else 0
+        raise ReplyError(f"the card refused the message: type {kind & 0xFF:02x}, reply code {code:02x}", code)
+    header = ReplyHeader.parse(message)
+    if header.reply_code:
+        code = header.reply_code
+        raise ReplyError(f"the card refused the request with reply code {code:02x}", code)
+    data = message[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
+    return message[header.offset1 : header.offset1 + header.count1], data
+
+
+def read_cca_control(control: bytes) -> CcaReply:
+    """Take the CPRBX of a reply apart; ReplyError if it is not whole."""
+    if len(control) < _CPRBX_SIZE:
+        raise ReplyError("the card's reply has no complete CPRBX")
     fields = Cprbx.parse(control)
-    block = control[_CPRBX_SIZE : _CPRBX_SIZE + fields.replied_parameters]
     try:
-        parameters = Parameters.parse(block)
+        parameters = Parameters.parse(control[_CPRBX_SIZE : _CPRBX_SIZE + fields.replied_parameters])
     except CcaError:
         raise ReplyError("the card's reply has no complete parameter block") from None
-    data = message[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
-    return CcaReply(fields.return_code, fields.reason_code, parameters, data)
+    return CcaReply(fields.return_code, fields.reason_code, parameters)
 
 
-def parse_ep11_reply(message: bytes) -> Ep11Reply:
-    """Take a reply apart; ReplyError if the card refused the request as a whole."""
-    _, control = _control(message, _CPRB_SIZE)
+def read_ep11_control(control: bytes) -> Ep11Reply:
+    """Take the CPRB of a reply apart; ReplyError if it is not whole."""
     try:
         reply = Command.parse(control[_CPRB_SIZE:])
     except RefusedMessage:
@@ -137,16 +158,3 @@ def parse_ep11_reply(message: bytes) -> Ep11Reply:
     if not reply.strings:
         raise ReplyError("the card's reply has no return value")
     return Ep11Reply(int.from_bytes(reply.strings[0], "big"), b"".join(reply.strings[1:2]))
-
-
-def _control(message: bytes, size: int) -> tuple[ReplyHeader, bytes]:
-    kind = message_type(message)
-    if kind != MessageType.COPROCESSOR_REPLY or len(message) < _REPLY_HEADER_SIZE:
-        code = message[4] if len(message) > 4 else 0
-        raise ReplyError(f"the card refused the message: type {kind & 0xFF:02x}, reply code {code:02x}", code)
-    header = ReplyHeader.parse(message)
-    control = message[header.offset1 : header.offset1 + header.count1]
-    if header.reply_code or len(control) < size:
-        code = header.reply_code
-        raise ReplyError(f"the card refused the request with reply code {code:02x}", code)
-    return header, control

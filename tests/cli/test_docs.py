@@ -45,7 +45,7 @@ def run(command):
 
 
 def runs_here(mark, command):
-    """False for what takes long or needs more than this package: namespaces, FUSE, QEMU, a machine in the background."""
+    """False for what takes long or needs more than this package: namespaces, FUSE, QEMU, a running machine."""
     commands = re.findall(r"\bapmatrix (\w+)", command)
     return mark != "not-run" and commands != [] and all(name in ("show", "explain", "demo") for name in commands)
 

@@ -60,6 +60,7 @@ class Modules:
 
     def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
         self._sysfs = system.sysfs
+        self._uevents = system.uevents
         self._directory = system.sysfs.root.below("module")
         self.add("ap", "zcrypt", "zcrypt_cex4")
         self._directory.below("ap").entries["parameters"] = ApParameters(system, apmask, aqmask)
@@ -69,9 +70,11 @@ class Modules:
         for name in names:
             self._directory.entries[name] = FixedDirectory()
             self._sysfs.changed(ChangeKind.ADDED, "module", name)
+            self._uevents.emit("add", f"/module/{name}", "module")
 
     def remove(self, *names: str) -> None:
         """Modules are unloaded."""
         for name in names:
             del self._directory.entries[name]
             self._sysfs.changed(ChangeKind.REMOVED, "module", name)
+            self._uevents.emit("remove", f"/module/{name}", "module")

@@ -47,6 +47,13 @@ def switched(*texts, **options):
 )
 def test_text(text, fault):
     assert Fault.parse(text) == fault
+    assert Fault.parse(str(fault)) == fault
+
+
+def test_text_of_a_fault_is_short():
+    text = "adapter=5 domain=0x33 on=zapq response=0x2 async=yes times=0"
+    assert str(Fault.parse(text)) == text
+    assert str(Fault.parse("lose=gone on=request times=3 skip=0")) == "lose=gone times=3"
 
 
 @pytest.mark.parametrize(
@@ -63,10 +70,14 @@ def test_text(text, fault):
         ("lose=often", "'lose=often': one of held, gone"),
         ("on=nqap delay=1", "belong together"),
         ("response=2", "belong together"),
-        ("on=nqap response=2 delay=1", "only effect"),
+        ("on=nqap response=2 delay=1", "no words about requests"),
+        ("on=nqap response=2 verb=PK", "no words about requests"),
+        ("async=yes lose=held", "belongs to response="),
+        ("status=1 lose=held", "status= to reply="),
+        ("reply=0x90 status=0x100000000", "0xffffffff"),
         ("reply=0x100", "'reply=0x100': 0x100 is outside"),
         ("reply=", "'reply='"),
-        ("times=-1 lose=held", "cannot be negative"),
+        ("times=-1 lose=held", "from 0 to 0xffffffff"),
     ],
 )
 def test_wrong_text(text, message):

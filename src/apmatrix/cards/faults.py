@@ -12,8 +12,8 @@ A fault is written as words ``key=value``, in files and commands alike::
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from apmatrix.arch import ResponseCode
 from apmatrix.arch.mask import parse_number
@@ -63,10 +63,13 @@ class Fault:
 
     def __post_init__(self) -> None:
         effects = (self.reply is not None, self.delay > 0, self.lose is not None, self.state is not None)
+        narrowed = (self.verb is not None, self.contains is not None, *effects)
         if (self.on is not None) != (self.response is not None):
             raise FaultError("on= and response= belong together: on=zapq response=0x02")
-        if self.on is not None and any(effects):
-            raise FaultError("a fault of a function has response= as its only effect")
+        if self.on is not None and any(narrowed):
+            raise FaultError("a fault of a function has response= and no words about requests")
+        if (self.asynchronous and self.response is None) or (self.status and self.reply is None):
+            raise FaultError("async= belongs to response=, status= to reply=")
         if self.on is None and not any(effects):
             raise FaultError("the fault has no effect: say response=, reply=, delay=, lose= or state=")
 
@@ -76,13 +79,21 @@ class Fault:
         values: dict[str, object] = {}
         for word in text.split():
             key, equals, value = word.partition("=")
-            if not equals or key not in _WORDS or key in values:
+            if not equals or key not in _WORDS or _field_name(key) in values:
                 raise FaultError(f"{word!r}: a fault is made of words like {', '.join(f'{w}=' for w in _WORDS)}")
             try:
-                values[key] = _WORDS[key](value)
+                values[_field_name(key)] = _WORDS[key].read(value)
             except ValueError as error:
                 raise FaultError(f"{word!r}: {error}") from None
-        return cls(**{_FIELD_NAMES.get(key, key): value for key, value in values.items()})  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """The words that :meth:`parse` reads."""
+        defaults = {item.name: item.default for item in fields(self)}
+        given = ((key, word, getattr(self, _field_name(key))) for key, word in _WORDS.items())
+        return " ".join(
+            f"{key}={word.write(value)}" for key, word, value in given if value != defaults[_field_name(key)]
+        )
 
     def is_at(self, queue: Queue) -> bool:
         """True for queues that the fault is about."""
@@ -96,13 +107,20 @@ class Fault:
         return self.contains is None or self.contains in request.message
 
 
-def _choice(names: Mapping[str, object]) -> Callable[[str], object]:
+class _Word(NamedTuple):
+    """How the value of a word is read and written."""
+
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+
+
+def _choice(names: Mapping[str, object]) -> _Word:
     def read(text: str) -> object:
         if text not in names:
             raise ValueError(f"one of {', '.join(names)}")
         return names[text]
 
-    return read
+    return _Word(read, lambda value: next(name for name, named in names.items() if named == value))
 
 
 def _seconds(text: str) -> float:
@@ -114,28 +132,31 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     number = int(text, 0)
-    if number < 0:
-        raise ValueError("a count cannot be negative")
+    if not 0 <= number < 1 << 32:
+        raise ValueError("a number from 0 to 0xffffffff")
     return number
 
 
-_WORDS: Final[Mapping[str, Callable[[str], object]]] = {
-    "adapter": parse_number,
-    "domain": parse_number,
+def _field_name(key: str) -> str:
+    return "asynchronous" if key == "async" else key
+
+
+_WORDS: Final[Mapping[str, _Word]] = {
+    "adapter": _Word(parse_number),
+    "domain": _Word(parse_number, hex),
     "on": _choice({function.value: function for function in Function} | {REQUEST: None}),
-    "verb": str,
-    "contains": bytes.fromhex,
-    "response": lambda text: ResponseCode(parse_number(text)),
+    "verb": _Word(str),
+    "contains": _Word(bytes.fromhex, bytes.hex),
+    "response": _Word(lambda text: ResponseCode(parse_number(text)), hex),
     "async": _choice({"yes": True, "no": False}),
-    "reply": lambda text: ReplyCode(parse_number(text)),
-    "status": _count,
-    "delay": _seconds,
+    "reply": _Word(lambda text: ReplyCode(parse_number(text)), hex),
+    "status": _Word(_count, hex),
+    "delay": _Word(_seconds),
     "lose": _choice({loss.value: loss for loss in Loss}),
     "state": _choice({state.value: state for state in AdapterState}),
-    "skip": _count,
-    "times": _count,
+    "skip": _Word(_count),
+    "times": _Word(_count),
 }
-_FIELD_NAMES: Final = {"async": "asynchronous"}
 
 
 class _Switch:

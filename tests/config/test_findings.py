@@ -117,6 +117,21 @@ def test_all_errors_are_found_at_once():
     assert [finding.line for finding in findings(text)] == [5, 11, 17]
 
 
+def test_functions_of_another_mode():
+    (finding,) = findings(VALID.replace('"CEX8A"', '"CEX8A"\nfunctions = 0xf2000000'))
+    assert finding.severity is Severity.ERROR
+    assert str(finding) == (
+        "f.toml:6: adapter[0].functions: functions 0xf2000000 are not those of a CEX8A: of the mode bits 0x1c000000 "
+        "set 0x08000000 only"
+    )
+
+
+def test_functions_without_a_mode_are_a_warning():
+    (finding,) = findings(VALID.replace('"CEX8A"', '"CEX8A"\nfunctions = 0x80000000'))
+    assert finding.severity is Severity.WARNING
+    assert "no driver" in finding.text
+
+
 def test_an_adapter_described_twice():
     text = VALID.replace("[[lpar]]", '[[adapter]]\nid = 2\ntype = "CEX8C"\n[[lpar]]')
     (finding,) = findings(text)

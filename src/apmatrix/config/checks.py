@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from apmatrix.config.places import Path
     from apmatrix.config.reader import Reader
-    from apmatrix.config.schema import FileTables, GuestFile, HostSettings, LparFile
+    from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, HostSettings, LparFile
 
 
 def check(file: FileTables, reader: Reader) -> None:
@@ -44,8 +44,23 @@ def _adapters(file: FileTables, reader: Reader) -> Mask:
             text = f"adapter {twice.ranges()} is described twice: take one description out"
             reader.note(Severity.ERROR, path, text)
         _possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
+        _functions(adapter, path, reader)
         installed |= adapter.numbers
     return installed
+
+
+def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
+    """The facility bits must say the same mode as the type: Linux goes by the bits, the card by the type."""
+    given, usual = adapter.functions.modes, adapter.type.functions.modes
+    if not given.value:
+        text = "functions say no mode: Linux binds no driver to such a card"
+        reader.note(Severity.WARNING, (*path, "functions"), text)
+    elif given != usual:
+        text = (
+            f"functions 0x{adapter.functions.value:08x} are not those of a {adapter.type}: of the mode bits "
+            f"0x1c000000 set 0x{usual.value:08x} only"
+        )
+        reader.note(Severity.ERROR, (*path, "functions"), text)
 
 
 def _profile(file: FileTables, lpar: LparFile, installed: Mask, path: Path, reader: Reader) -> None:

@@ -1,0 +1,87 @@
+"""Administrative commands by NQAP and DQAP at several levels: the effective control domains decide."""
+
+import pytest
+
+from apmatrix.arch import Apqn, CardType, CrycbFormat, Mask, Matrix, ResponseCode
+from apmatrix.cards import Action, CardContext, KeyCommand, KeySet, ManualClock, WrappingKey
+from apmatrix.cards.requests import ReplyError
+from apmatrix.machine import ActivationProfile, Cpc
+
+
+class Site:
+    """A CPC with one CCA card, an LPAR that controls 6, 7 and 0x40, and guests three levels deep."""
+
+    def __init__(self, features=("APSC", "APXA")):
+        self.machine = Cpc(clock=ManualClock(), features=features)
+        wrapping_key = WrappingKey()
+        for number, card in ((5, "CEX8C"), (6, "CEX8P")):
+            context = CardContext.of(number, wrapping_key=wrapping_key)
+            self.machine.add_adapter(number, CardType.parse(card), context=context)
+        matrix = Matrix(Mask.of(5, 6), Mask.of(6, 7), Mask.of(6, 7, 0x40))
+        self.lpar = self.machine.add_lpar(ActivationProfile("kvm1", matrix)).level
+        self.guest = self.child(self.lpar, "guest", Mask.of(6, 0x40, 0x41))
+        self.nested = self.child(self.guest, "nested", Mask.of(7, 0x40))
+
+    @staticmethod
+    def child(parent, name, control_domains):
+        level = parent.child(name, CrycbFormat.FORMAT_2)
+        level.set_matrix(Matrix(Mask.of(5, 6), Mask.of(6), control_domains))
+        return level
+
+    def send(self, level, command, adapter=5):
+        apqn = Apqn(adapter, 6)
+        status = self.machine.nqap(level, apqn, 1, command.message(6))
+        if not status.ok:
+            return status.response_code
+        assert self.machine.adapters[adapter].queue(6).wait()
+        return command.result(self.machine.dqap(level, apqn, 12288).data)
+
+    def loaded(self):
+        keyring = self.machine.adapters[5].context.keyring
+        return [domain for domain in range(256) if keyring.registers(domain, KeySet.AES).new]
+
+
+@pytest.fixture
+def site():
+    made = Site()
+    yield made
+    made.machine.close()
+
+
+def load(domain):
+    return KeyCommand(Action.LOAD_FIRST, KeySet.AES, domain, bytes(range(32)))
+
+
+@pytest.mark.parametrize(("level", "allowed"), [("lpar", {6, 7, 0x40}), ("guest", {6, 0x40}), ("nested", {0x40})])
+def test_effective_control_domains_decide(site, level, allowed):
+    for domain in (6, 7, 0x40, 0x41, 0x42):
+        answer = site.send(getattr(site, level), load(domain))
+        if domain in allowed:
+            assert answer.new[0] == "partial"
+        else:
+            assert answer is ResponseCode.INVALID_DOMAIN
+    assert set(site.loaded()) == allowed
+
+
+def test_reply_8a_where_the_machine_offers_it():
+    site = Site(features=("APSC", "APXA", "RC8A"))
+    with pytest.raises(ReplyError, match="reply code 8a"):
+        site.send(site.guest, load(7))
+    assert site.loaded() == []
+    site.machine.close()
+
+
+def test_profile_edited_while_it_runs_counts_at_once(site):
+    assert site.send(site.guest, load(0x40)).new[0] == "partial"
+    site.machine.set_profile("kvm1", Matrix(Mask.of(5, 6), Mask.of(6, 7), Mask.of(6, 7)))
+    clear = KeyCommand(Action.CLEAR, KeySet.AES, 0x40)
+    assert site.send(site.guest, clear) is ResponseCode.INVALID_DOMAIN
+    assert site.loaded() == [0x40]
+
+
+def test_wrapping_key_of_ep11_from_a_guest(site):
+    for action, key in ((Action.IMPORT, bytes(32)), (Action.COMMIT, b""), (Action.FINALIZE, b"")):
+        view = site.send(site.guest, KeyCommand(action, KeySet.WK, 0x40, key), adapter=6)
+    assert view.current[0] == "valid"
+    refused = site.send(site.guest, KeyCommand(Action.QUERY, KeySet.WK, 7), adapter=6)
+    assert refused is ResponseCode.INVALID_DOMAIN

@@ -146,7 +146,7 @@ def poll_thread(bus: ApBus) -> str:
 @AP_BUS.store("poll_thread")
 def set_poll_thread(bus: ApBus, value: Written) -> None:
     """Start or stop it; starting it while interrupts are in use has no effect."""
-    bus.poll_thread = numbers.boolean(value.text) and bus.indication is None
+    bus.poll_thread = numbers.boolean(value.text) and bus.interrupts is None
 
 
 @AP_BUS.show()
@@ -168,7 +168,7 @@ def set_poll_timeout(bus: ApBus, value: Written) -> None:
 @AP_BUS.show()
 def ap_interrupts(bus: ApBus) -> str:
     """1 if adapter interrupts are in use."""
-    return f"{bus.indication is not None:d}\n"
+    return f"{bus.interrupts is not None:d}\n"
 
 
 @AP_BUS.show()

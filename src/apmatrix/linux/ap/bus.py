@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from apmatrix.arch import ALL_BITS, Apqn, Configuration, Facility, Mask
-from apmatrix.cards import Indication
 from apmatrix.linux import masks
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
+from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.scan import Scanner
@@ -50,20 +50,6 @@ def is_default(driver: Driver[Any]) -> bool:
     return isinstance(driver, ApBusDriver) and driver.DEFAULT
 
 
-class _ApIndication(Indication):
-    """All queues of a system share one indicator byte and one interrupt handler (hardware.md 1.8)."""
-
-    __slots__ = ("_bus",)
-
-    def __init__(self, bus: ApBus) -> None:
-        self._bus = bus
-
-    def post(self) -> None:
-        """Look at the queues."""
-        with self._bus.kernel:
-            self._bus.poller.poll()
-
-
 class ApBus(Bus):
     """The AP bus of a Linux system.
 
@@ -98,7 +84,7 @@ class ApBus(Bus):
         self.poll_timeout = POLL_TIMEOUT
         self.poll_thread = False
         self.stopped = False
-        self.indication: Indication | None = None
+        self.interrupts: AdapterInterrupts | None = None
         self.poller = Poller(self)
         self.completion = Completion(self)
         self.scanner = Scanner(self)
@@ -112,7 +98,7 @@ class ApBus(Bus):
         self.max_adapter = info.highest_adapter if apxa and info.highest_adapter else MAX_ADAPTER
         self.max_domain = info.highest_domain if apxa and info.highest_domain else MAX_DOMAIN
         if Facility.AQIC in self.level.facilities:
-            self.indication = _ApIndication(self)
+            self.interrupts = AdapterInterrupts(self)
         self.info = info
 
     def fetch_info(self) -> Configuration:
@@ -289,3 +275,5 @@ class ApBus(Bus):
         self.stopped = True
         self.scanner.stop()
         self.poller.stop()
+        if self.interrupts:
+            self.interrupts.stop()

@@ -284,11 +284,8 @@ class ApQueue(Device):
 
     def enable_interrupts(self) -> bool:
         """Ask for interruptions, if the system uses them; True if they will come."""
-        indication = self.bus.indication
-        if indication is None:
-            return False
-        code = self.bus.machine.aqic(self.bus.level, self.apqn, indication).response_code
-        return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
+        interrupts = self.bus.interrupts
+        return interrupts is not None and interrupts.enable(self)
 
     def arm_timeout(self) -> None:
         """Reset the queue if nothing comes back in time."""

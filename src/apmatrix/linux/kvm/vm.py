@@ -56,6 +56,8 @@ class Vm:
         self.host = host
         self.name = name
         wanted = host.level.facilities if facilities is None else frozenset(facilities)
+        if host.level.parent is not None:
+            wanted -= {Facility.AQIC}  # AIV is not shadowed: nested guests poll (KVM-45)
         self.level: Level = host.level.child(name, default_format(host, wanted) if form is None else form, wanted)
         self.level.hypervisor = host.kvm
         self.files: list[VfioFile] = []

@@ -1,0 +1,53 @@
+"""Adapter interrupts of a Linux system: one indicator byte and one handler for all its queues (hardware.md 1.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from apmatrix.arch import FunctionCode, Instruction, Opcode, QueueStatus, Registers, ResponseCode
+from apmatrix.arch.registers import InterruptionControl, PqapControl
+from apmatrix.machine import FlatMemory
+
+if TYPE_CHECKING:
+    from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.ap.queue import ApQueue
+
+INTERRUPTION_SUBCLASS: Final = 6
+INDICATOR: Final = 8
+"""Where the indicator byte is in the storage that the system sets aside for it."""
+
+_PQAP: Final = Instruction(Opcode.PQAP)
+_LOW_WORD: Final = 0xFFFF_FFFF
+
+
+class AdapterInterrupts:
+    """Enables the interruptions of queues with PQAP(AQIC), as a real Linux does: a guest's goes to its KVM."""
+
+    def __init__(self, bus: ApBus) -> None:
+        self._bus = bus
+        self._storage = FlatMemory(16)
+        bus.level.interrupt = self._handle
+
+    def enable(self, queue: ApQueue) -> bool:
+        """Ask for interruptions of a queue; True if they will come."""
+        bus = self._bus
+        registers = Registers()
+        registers.gr[0] = PqapControl(queue.apqn.code, function_code=FunctionCode.AQIC).value
+        registers.gr[1] = InterruptionControl(enable=True, isc=INTERRUPTION_SUBCLASS).value
+        registers.gr[2] = INDICATOR
+        bus.machine.execute(bus.level, _PQAP, registers, self._storage)
+        code = QueueStatus(registers.gr[1] & _LOW_WORD).response_code
+        return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
+
+    def _handle(self, isc: int) -> None:
+        """An interruption came: look at every queue that waits for something."""
+        if isc != INTERRUPTION_SUBCLASS:
+            return
+        with self._bus.kernel:
+            self._storage.write(INDICATOR, b"\0")
+            if not self._bus.stopped:
+                self._bus.poller.poll()
+
+    def stop(self) -> None:
+        """The system shuts down."""
+        self._bus.level.interrupt = None

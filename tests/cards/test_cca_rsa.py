@@ -60,6 +60,18 @@ def test_any_private_key_gets_the_power_or_a_harmless_code(data, length):
     assert reply.codes in HARMLESS | {(0, 0)}
 
 
+def test_numbers_longer_than_the_modulus_are_refused():
+    """They would keep the card busy as long as the sender likes."""
+    private = bytearray(pd((3, 5, 1, 1, 2), 1, 16))
+    assert private[98:100] == b"\0\x10"
+    private[98:100] = b"\0\x11"
+    assert call(make_adapter(), bytes(private)).codes == (8, 72)
+    public = bytearray(pk(15, 1, 1, 16))
+    assert public[50:52] == b"\0\x10"
+    public[50:52] = b"\0\x11"
+    assert call(make_adapter(), bytes(public)).codes == (8, 72)
+
+
 def test_rule_array_is_checked():
     assert call(make_adapter(), parameters(b"PK", [b"PKCS-1.2"])).codes == (8, 33)
 

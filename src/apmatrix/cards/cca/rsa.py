@@ -22,6 +22,7 @@ _PRIVATE_CRT: Final = 0x08
 _CLEAR: Final = 0x40
 _SMALLEST: Final = 16
 _LARGEST: Final = 512
+_PRIME_PADDING: Final = 8  # Linux puts zero bytes before p, dp and u
 
 
 class PublicSection(Layout, size=12):
@@ -52,7 +53,8 @@ def modexpo(call: Call) -> Result:
     """PK: the power of the input with the token's exponent and modulus."""
     call.require(b"MRP")
     header, content = take_section(_sections(call), _PUBLIC, PublicSection)
-    exponent, modulus = _numbers(content, header.exponent_length, header.modulus_length)
+    limit = header.modulus_length
+    exponent, modulus = _numbers(content, limit, header.exponent_length, header.modulus_length)
     return _compute(call, header.modulus_length, lambda value: raw_modexpo(value, exponent, modulus))
 
 
@@ -62,16 +64,9 @@ def decrypt(call: Call) -> Result:
     header, content = take_section(_sections(call), _PRIVATE_CRT, PrivateSection)
     if header.key_format != _CLEAR:
         raise CcaError(Reason.BAD_TOKEN)
-    key = CrtKey(
-        *_numbers(
-            content,
-            header.p_length,
-            header.q_length,
-            header.dp_length,
-            header.dq_length,
-            header.u_length,
-        )
-    )
+    lengths = (header.p_length, header.q_length, header.dp_length, header.dq_length, header.u_length)
+    limit = (header.modulus_length + 1) // 2 + _PRIME_PADDING
+    key = CrtKey(*_numbers(content, limit, *lengths))
     return _compute(call, header.modulus_length, lambda value: raw_crt(value, key))
 
 
@@ -79,8 +74,10 @@ def _sections(call: Call) -> dict[int, bytes]:
     return parse_sections(call.key_parts(1)[0].content)
 
 
-def _numbers(data: bytes, *lengths: int) -> list[int]:
-    """Numbers of these lengths, one behind the other."""
+def _numbers(data: bytes, limit: int, *lengths: int) -> list[int]:
+    """Numbers of these lengths, one behind the other; CcaError if one is longer than ``limit``."""
+    if max(lengths) > limit:  # computing with it would take as long as the sender likes
+        raise CcaError(Reason.BAD_LENGTH)
     if sum(lengths) > len(data):
         raise CcaError(Reason.BAD_TOKEN)
     numbers, start = [], 0

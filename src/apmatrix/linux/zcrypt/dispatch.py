@@ -28,13 +28,15 @@ LARGEST_ACCELERATOR_MODULUS: Final = 256
 class Wanted:
     """What a request needs: a card that fits, a queue that fits, permissions; ``weight`` is its cost on a card.
 
-    ``last`` is the queue that asked for another try; it and its card are penalized.
+    ``admit`` refuses what the node does not allow, before each try. ``last`` is the queue that asked for another try;
+    it and its card are penalized.
     """
 
     card: Callable[[ApCard], bool]
     queue: Callable[[ApQueue], bool]
     weight: Callable[[ApCard], int]
     permissions: Permissions
+    admit: Callable[[], None] = lambda: None
     last: ApQueue | None = None
 
 

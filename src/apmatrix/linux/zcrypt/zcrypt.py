@@ -44,6 +44,8 @@ TRIES: Final = 10
 SMALLEST_BUFFER: Final = 12288
 """Bytes of Linux' message buffers, if no card takes longer messages."""
 
+_LAST_DOMAIN: Final = 0xFF
+
 
 def _weight(work: Work, factor: int = 1) -> Callable[[ApCard], int]:
     """The cost of a request on a card."""
@@ -113,7 +115,6 @@ class Zcrypt:
         """The same without a look at the caller's rooms."""
         request.check(self.buffer_size)
         domain = request.cprbx.domain
-        self._check_administration(request, permissions, domain)
         carrier = self._carrier(domain)
         wanted = Wanted(
             card=lambda card: (
@@ -124,6 +125,7 @@ class Zcrypt:
             queue=lambda queue: carrier in (ANY, queue.apqn.domain),
             weight=_weight(Work.SECURE_KEY, cca_weight(request.verb)),
             permissions=permissions or self.permissions,
+            admit=lambda: self._check_administration(request, permissions),
         )
 
         def once(queue: ApQueue) -> CcaReply:
@@ -138,13 +140,12 @@ class Zcrypt:
     ) -> bytes:
         """Send an EP11 CPRB; the reply's CPRB. Refused as the ioctl."""
         request.check(self.buffer_size)
-        if request.administrative and permissions is not None and not permissions.default:
-            self._check_domain(permissions, request.header.target)
         wanted = Wanted(
             card=lambda card: mode_of(card) is Mode.EP11 and request.size <= card.max_message_size,
             queue=lambda queue: request.wants(queue.card.number, queue.apqn.domain),
             weight=_weight(Work.SECURE_KEY, ep11_weight(request.function)),
             permissions=permissions or self.permissions,
+            admit=lambda: self._check_ep11_administration(request, permissions),
         )
 
         def once(queue: ApQueue) -> bytes:
@@ -228,6 +229,7 @@ class Zcrypt:
 
     def _attempt(self, wanted: Wanted, once: Callable[[ApQueue], T], *, forgetful: bool) -> T:
         """Choose a queue and send. Raises ReplyError, Failed (ENODEV) if there is no queue."""
+        wanted.admit()
         with self._system.kernel, self._dispatcher.queue(wanted) as queue:
             try:
                 return once(queue)
@@ -242,21 +244,26 @@ class Zcrypt:
     def _carrier(self, domain: int) -> int:
         """The domain of the queue that a request for ``domain`` goes through: any for a control-only domain."""
         info = self._system.ap.info
-        control_only = domain <= 0xFF and not self._system.ap.usage_domain(domain) and domain in info.adm
+        control_only = domain <= _LAST_DOMAIN and not self._system.ap.usage_domain(domain) and domain in info.adm
         return ANY if control_only else domain
 
-    def _check_administration(self, request: CcaRequest, permissions: Permissions | None, domain: int) -> None:
+    def _check_administration(self, request: CcaRequest, permissions: Permissions | None) -> None:
         """Only extra nodes ask (5.2)."""
-        if permissions is None or permissions.default or domain > 0xFF:
+        domain = request.cprbx.domain
+        if permissions is None or permissions.default or domain > _LAST_DOMAIN:
             return
         if request.administrative:
             self._check_domain(permissions, domain)
         elif not request.known:
             raise Failed("this kind of CPRB is not known", number=errno.EOPNOTSUPP)
 
+    def _check_ep11_administration(self, request: Ep11Request, permissions: Permissions | None) -> None:
+        if request.administrative and permissions is not None and not permissions.default:
+            self._check_domain(permissions, request.header.target)
+
     @staticmethod
     def _check_domain(permissions: Permissions, domain: int) -> None:
-        if domain <= 0xFF and domain not in permissions.administered:
+        if domain <= _LAST_DOMAIN and domain not in permissions.administered:
             raise Failed(f"domain {domain} may not be administered through this node", number=errno.ENODEV)
 
 

@@ -1,0 +1,236 @@
+"""A Linux on machine M, and what a program and its cards need to be watched and misled."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from apmatrix.arch import Apqn, CardType, Matrix
+from apmatrix.cards import Filter, Function, Handling, Inline, ManualClock
+from apmatrix.linux import LinuxSystem, Refused
+from apmatrix.linux.errors import Failed
+from apmatrix.linux.zcrypt import ByteOrder, CcaRequest, Ep11Request
+from apmatrix.machine import ActivationProfile, Cpc
+from support import cca, ep11
+from support.bench import FACILITIES_OF_M, MATRIX_OF_M
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterable
+
+    from apmatrix.cards import Answer, Queue
+
+CARDS_OF_M = {2: "CEX7A", 5: "CEX8C", 10: "CEX8P"}
+MOST_STEPS = 100_000
+
+
+class PatientClock(ManualClock):
+    """Whoever waits moves the time on to the next timer, so nothing has to wait for real."""
+
+    def wait_for(
+        self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None
+    ) -> bool:
+        del condition
+        end = math.inf if timeout is None else self.now() + timeout
+        for _ in range(MOST_STEPS):
+            if predicate():
+                return True
+            alarm = self._take_due(end)
+            assert alarm is not None or timeout is not None, "nothing will ever happen"
+            if alarm is None:
+                return False
+            alarm.run()
+        raise AssertionError("what is waited for does not come")
+
+
+class Sent(NamedTuple):
+    """A request that a queue has accepted."""
+
+    apqn: str
+    message: bytes
+    special: bool
+    message_id: int
+
+    @property
+    def cprbx_domain(self) -> int:
+        return int.from_bytes(self.message[88 + 170 : 88 + 172], "big")
+
+    @property
+    def ep11_target(self) -> int:
+        return int.from_bytes(self.message[88 + 12 : 88 + 16], "big")
+
+
+class Wire(Filter):
+    """Between queues and cards: notes what is sent, and answers in the cards' place while it has replies."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.functions: list[tuple[Function, Apqn]] = []
+        self.replies: deque[bytes | Handling | None] = deque()
+        self.always: bytes | None = None
+
+    def function(self, queue: Queue, function: Function) -> Answer | None:
+        self.functions.append((function, queue.apqn))
+        return None
+
+    def request(self, queue: Queue, handling: Handling) -> Handling:
+        request = handling.request
+        self.sent.append(Sent(str(queue.apqn), request.message, request.special, request.message_id))
+        reply = self.replies.popleft() if self.replies else self.always
+        if isinstance(reply, Handling):
+            return Handling(request, reply.reply, reply.delay, reply.loss)
+        return handling if reply is None else Handling(request, reply)
+
+    def answer(self, *replies: bytes | Handling | None) -> None:
+        """Answer the next requests with these; None lets the card answer."""
+        self.replies.extend(replies)
+
+    @property
+    def queues(self) -> list[str]:
+        """Where the requests went."""
+        return [sent.apqn for sent in self.sent]
+
+    def count(self, function: Function) -> int:
+        return sum(seen is function for seen, _ in self.functions)
+
+
+class Crypto:
+    """Machine M with its Linux; ``wire`` is between all queues and their cards."""
+
+    def __init__(
+        self,
+        cards: dict[int, str] | None = None,
+        matrix: Matrix = MATRIX_OF_M,
+        facilities: Iterable[int] = FACILITIES_OF_M,
+        features: Iterable[str] = ("APSC", "APXA"),
+        **linux: Any,
+    ) -> None:
+        self.clock = PatientClock()
+        self.machine = Cpc(
+            "M", clock=self.clock, facilities=facilities, features=features, max_adapter=0x3F, max_domain=0x54
+        )
+        self.wire = Wire()
+        for number, kind in (CARDS_OF_M if cards is None else cards).items():
+            adapter = self.machine.add_adapter(number, CardType.parse(kind))
+            adapter.workers = Inline()
+            adapter.filters.add(self.wire)
+        self.machine.add_lpar(ActivationProfile("lpar", matrix))
+        self.system = LinuxSystem(self.machine, self.machine.lpars["lpar"].level, **linux)
+        self.zcrypt = self.system.zcrypt
+        self.sysfs = self.system.sysfs
+
+    def close(self) -> None:
+        self.system.shut_down()
+        self.machine.close()
+
+    def read(self, path: str) -> str:
+        return self.sysfs.read(path).decode()
+
+    def write(self, path: str, text: str) -> str:
+        """``ok``, or the errno's name."""
+        try:
+            self.sysfs.write(path, text.encode())
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+        return "ok"
+
+    def online(self, device: str) -> str:
+        return self.read(f"bus/ap/devices/{device}/online").rstrip()
+
+    def only(self, *devices: str) -> None:
+        """Set everything else offline."""
+        for device in self.sysfs.list("bus/ap/devices"):
+            if "." in device and device not in devices:
+                assert self.write(f"bus/ap/devices/{device}/online", "0") == "ok"
+
+    def node(self, name: str = "extra", **masks: str) -> str:
+        """Make an extra node; masks that are not named allow everything but administration."""
+        assert self.write("class/zcrypt/create", name) == "ok"
+        everything = "0x" + "f" * 64
+        for mask in ("ioctlmask", "apmask", "aqmask"):
+            self.write(f"class/zcrypt/{name}/{mask}", masks.get(mask, everything))
+        if "admask" in masks:
+            assert self.write(f"class/zcrypt/{name}/admask", masks["admask"]) == "ok"
+        return name
+
+    def permissions(self, name: str) -> Any:
+        return self.system.zcrypt_nodes.nodes[name].permissions
+
+
+def outcome(action: Callable[[], Any]) -> str:
+    """``ok``, or the name of the errno of what was refused."""
+    try:
+        action()
+    except Refused as refused:
+        return errno.errorcode[refused.errno]
+    return "ok"
+
+
+def cprb(
+    domain: int = 0xFFFF,
+    function_id: bytes = b"T2",
+    block: bytes = b"",
+    card: int = 0xFFFF_FFFF,
+    data_room: int = 0,
+    control_room: int = 8192,
+) -> CcaRequest:
+    """A CPRB; without a parameter block it asks for random numbers."""
+    parameters = block or cca.parameters(b"RL", [b"RANDOM"])
+    message = cca.request(parameters, domain, function_id, data_room=data_room)
+    return CcaRequest(message[88:], card=card, control_room=control_room, data_room=data_room)
+
+
+def ep11_cprb(
+    targets: tuple[tuple[int, int], ...] = (), flags: int = 0, target: int = 6, function: int = 38
+) -> Ep11Request:
+    """An EP11 CPRB that asks the card for information."""
+    message = ep11.request(function, (ep11.word(1), ep11.word(0)), target, flags=flags)
+    return Ep11Request(message[88:], targets)
+
+
+class Storage:
+    """A program's storage: pieces at addresses of their own, with nothing between."""
+
+    def __init__(self, order: ByteOrder = ByteOrder.LITTLE) -> None:
+        self.order = order
+        self._pieces: dict[int, bytearray] = {}
+        self._sealed: set[int] = set()
+        self._next = 0x7F00_0000_1000
+
+    def put(self, content: bytes | int, *, sealed: bool = False) -> int:
+        """Bytes, or that many zeros; the address. ``sealed`` can only be read."""
+        address, self._next = self._next, self._next + 0x10_0000
+        self._pieces[address] = bytearray(content)
+        if sealed:
+            self._sealed.add(address)
+        return address
+
+    def words(self, *fields: tuple[int, int]) -> int:
+        """A structure of (number, size) in the program's order, without gaps."""
+        name: Any = self.order.value
+        return self.put(b"".join(number.to_bytes(size, name) for number, size in fields))
+
+    def _find(self, address: int, length: int) -> tuple[int, int]:
+        for start, piece in self._pieces.items():
+            if start <= address and address + length <= start + len(piece):
+                return start, address - start
+        raise Failed(f"nothing at {address:#x}", number=errno.EFAULT)
+
+    def read(self, address: int, length: int) -> bytes:
+        start, offset = self._find(address, length)
+        return bytes(self._pieces[start][offset : offset + length])
+
+    def write(self, address: int, data: bytes) -> None:
+        start, offset = self._find(address, len(data))
+        if start in self._sealed:
+            raise Failed(f"{address:#x} cannot be written", number=errno.EFAULT)
+        self._pieces[start][offset : offset + len(data)] = data
+
+    def number(self, address: int, size: int = 4) -> int:
+        name: Any = self.order.value
+        return int.from_bytes(self.read(address, size), name)
+
+    def content(self, address: int) -> bytes:
+        return bytes(self._pieces[address])

@@ -5,6 +5,7 @@ from apmatrix.machine.errors import Intercepted, ProfileError, ValidityIntercept
 from apmatrix.machine.level import Hypervisor, Level, check_entry, shadow
 from apmatrix.machine.lpar import ActivationProfile, Lpar
 from apmatrix.machine.memory import FlatMemory, Memory
+from apmatrix.machine.notification import Notification
 
 __all__ = [
     "DEFAULT_FACILITIES",
@@ -17,6 +18,7 @@ __all__ = [
     "Level",
     "Lpar",
     "Memory",
+    "Notification",
     "ProfileError",
     "ValidityInterception",
     "check_entry",

@@ -7,7 +7,6 @@ facility, APQN range, facility of the function.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
@@ -33,8 +32,8 @@ from apmatrix.arch.registers import (
     PqapControl,
     TypeQuery,
 )
-from apmatrix.cards import Indication
 from apmatrix.machine.errors import Intercepted
+from apmatrix.machine.notification import Notification
 
 if TYPE_CHECKING:
     from apmatrix.machine.cpc import Cpc
@@ -47,22 +46,6 @@ LOW32 = 0xFFFF_FFFF
 WITHOUT_APXA = 0xC0F0  # APQN bits that must be zero without APXA
 QCI_SIZE = 128
 FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
-
-
-@dataclass(frozen=True, slots=True)
-class Notification(Indication):
-    """An indicator byte in a level's storage, and the interruption of an ISC. Equal if byte and ISC are."""
-
-    level: Level
-    address: int
-    isc: int
-    setter: Callable[[], None] = field(compare=False)
-
-    def post(self) -> None:
-        """The byte first, then the interruption: Linux clears the byte and then looks (pitfall 14)."""
-        self.setter()
-        if self.level.interrupt:
-            self.level.interrupt(self.isc)
 
 
 def execute(
@@ -199,22 +182,29 @@ _FUNCTIONS: dict[int, Handler] = {
 # NQAP and DQAP
 
 
-def _pairs(instruction: Instruction) -> tuple[int, int]:
+def _operands(
+    machine: Cpc, instruction: Instruction, registers: Registers, control: NqapControl | DqapControl
+) -> tuple[int, int]:
+    """Address and length from the R2 pair, after the checks that NQAP and DQAP have in common."""
+    if control.must_be_zero:
+        raise specification("bits 42-47 of GR0 must be zero")
     if instruction.r1 % 2 or instruction.r2 % 2:
         raise specification("R1 and R2 must designate even registers")
-    return instruction.r1, instruction.r2
+    _check_range(machine, control.apqn)
+    return registers.gr[instruction.r2], registers.gr[instruction.r2 + 1]
+
+
+def _longest(machine: Cpc, apqn: Apqn) -> int:
+    adapter = machine.adapters.get(apqn.adapter)
+    return adapter.max_message_size if adapter else 0
 
 
 def _nqap(
     machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
 ) -> ConditionCode:
-    control = NqapControl(registers.gr[0])
-    if control.must_be_zero:
-        raise specification("bits 42-47 of GR0 must be zero")
-    r1, r2 = _pairs(instruction)
-    _check_range(machine, control.apqn)
-    gr = registers.gr
-    address, length = gr[r2], gr[r2 + 1]
+    gr, r1, r2 = registers.gr, instruction.r1, instruction.r2
+    control = NqapControl(gr[0])
+    address, length = _operands(machine, instruction, registers, control)
     if not control.last_part:
         status = machine.tapq(level, control.apqn)[0]
         refused = status.replace(response_code=ResponseCode.FACILITY_NOT_INSTALLED) if status.ok else status
@@ -229,27 +219,18 @@ def _nqap(
     return condition
 
 
-def _longest(machine: Cpc, apqn: Apqn) -> int:
-    adapter = machine.adapters.get(apqn.adapter)
-    return adapter.max_message_size if adapter else 0
-
-
 def _dqap(
     machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
 ) -> ConditionCode:
-    control = DqapControl(registers.gr[0])
-    if control.must_be_zero:
-        raise specification("bits 42-47 of GR0 must be zero")
-    r1, r2 = _pairs(instruction)
-    _check_range(machine, control.apqn)
-    gr = registers.gr
-    address, length = gr[r2], gr[r2 + 1]
+    gr, r1, r2 = registers.gr, instruction.r1, instruction.r2
+    control = DqapControl(gr[0])
+    address, length = _operands(machine, instruction, registers, control)
     room = min(length, _longest(machine, control.apqn))
     memory.check_store(address, room)  # before the reply leaves the queue
     delivery = machine.dqap(level, control.apqn, room, control.position)
-    memory.write(address, delivery.data)
     if delivery.status is not None and not delivery.status.ok:
         return _set_status(registers, delivery.status)
+    memory.write(address, delivery.data)
     gr[r2] = address + len(delivery.data) & MASK64
     gr[r2 + 1] = length - len(delivery.data)
     gr[2] = delivery.remaining

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
@@ -21,12 +20,9 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.registers import InterruptionControl, PqapControl
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.cards import Indication
-from apmatrix.machine import Intercepted, Level, Memory
+from apmatrix.machine import Intercepted, Level, Memory, Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apmatrix.linux.kvm.vm import Vm
     from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.vfio_ap.queue import VfioQueue
@@ -35,24 +31,9 @@ RETRIES = 5
 RETRY_INTERVAL = 0.02
 INVALID_ADDRESS = queue_status(ResponseCode.INVALID_ADDRESS)
 
+_TRY_AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY)
 _RESERVED = 0x007F_0000  # GR0 bits 41-47, as KVM tests them
 _WITHOUT_APXA = 0xC0F0
-
-
-@dataclass(frozen=True, slots=True)
-class GuestIndication(Indication):
-    """An indicator byte in a guest's storage, and the guest's interruption."""
-
-    level: Level
-    address: int
-    isc: int
-    setter: Callable[[], None] = field(compare=False)
-
-    def post(self) -> None:
-        """The byte first, then the interruption."""
-        self.setter()
-        if self.level.interrupt:
-            self.level.interrupt(self.isc)
 
 
 def intercept(vm: Vm, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
@@ -127,13 +108,13 @@ def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) ->
     setter = memory.indicator(address) if address else None
     if setter is None:
         return INVALID_ADDRESS
-    indication = GuestIndication(vm.level, address, isc, setter)
+    indication = Notification(vm.level, address, isc, setter)
     status = host.machine.aqic(host.level, queue.apqn, indication)
     code = status.response_code
     if code == ResponseCode.NORMAL:
         queue.interrupt = indication
     elif code != ResponseCode.OTHERWISE_CHANGED:
-        host.log.warning(f"vfio_ap: PQAP(AQIC) for {queue.apqn} failed with rc={code}")
+        _report(host, queue, status)
         _disable(host, queue)
     return status
 
@@ -142,9 +123,15 @@ def _disable(host: LinuxSystem, queue: VfioQueue) -> QueueStatus:
     """KVM-35."""
     status = host.machine.aqic(host.level, queue.apqn, None)
     for _ in range(RETRIES):
-        if status.response_code not in (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY):
+        if status.response_code not in _TRY_AGAIN:
             break
         host.kernel.wait_until(lambda: False, RETRY_INTERVAL)
         status = host.machine.aqic(host.level, queue.apqn, None)
+    if status.response_code not in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED, *_TRY_AGAIN):
+        _report(host, queue, status)
     queue.release_interrupt()
     return status
+
+
+def _report(host: LinuxSystem, queue: VfioQueue, status: QueueStatus) -> None:
+    host.log.warning(f"vfio_ap: PQAP(AQIC) for {queue.apqn} failed with rc={status.response_code}")

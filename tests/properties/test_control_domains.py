@@ -44,7 +44,7 @@ def load_ep11(target, in_control_block, flags):
     administrative=st.booleans(),
     rc8a=st.booleans(),
 )
-def test_change_needs_the_effective_control_domain(masks, sender, target, in_control_block, administrative, rc8a):
+def test_change_needs_the_effective_control_domain(masks, sender, target, stray, administrative, rc8a):
     features = ("APSC", "APXA", "RC8A") if rc8a else ("APSC", "APXA")
     machine = Cpc(clock=ManualClock(), features=features)
     cards = {

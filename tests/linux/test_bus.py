@@ -247,18 +247,41 @@ def test_KVM_22_a_hot_unplug_is_seen_too(guest):
     assert linux.sysfs.read("bus/ap/ap_usage_domain_mask") == f"{Mask.of(0x47)}\n".encode()
 
 
-def test_CFG_4_a_new_adapter_appears_in_one_step(host):
+def updates(guest):
+    """What is written into a guest's control block from now on."""
+    seen, write = [], guest.level.set_matrix
+    guest.level.set_matrix = lambda matrix: (seen.append(matrix), write(matrix))
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["CEX4A", "CEX8C"])
+@pytest.mark.parametrize("new_domain", [False, True])
+def test_CFG_4_a_new_adapter_appears_in_one_step(kind, new_domain):
+    host = Host(cards={5: "CEX5C", 6: kind})
     assert host.apmask("-5,-6") == "ok"
-    host.set_profile(adapters=Mask.of(5))
-    mdev = host.create().assigned((5, 6), (4, "0x47"))
-    guest = mdev.start()
+    host.set_profile(adapters=Mask.of(5), usage=Mask.of(4) if new_domain else USAGE)
+    guest = host.create().assigned((5, 6), (4, "0x47")).start()
     assert guest.level.matrix.apm == Mask.of(5)
-    seen = []
-    guest.level.set_matrix, plain = lambda matrix: (seen.append(matrix), plain(matrix)), guest.level.set_matrix
-    changes = guest.changes
-    host.set_profile(adapters=Mask.of(5, 6))
+    seen, changes = updates(guest), guest.changes
+    host.set_profile(adapters=Mask.of(5, 6), usage=USAGE)
     assert seen == [Matrix(Mask.of(5, 6), Mask.of(4, 0x47))]
     assert guest.changes == changes + 1
+    host.close()
+
+
+def test_CFG_3_a_new_adapter_that_cannot_be_driven_filters_nothing():
+    host = Host(cards={5: "CEX5C", 6: "CEX5A"}, card_options={6: {"hardware_type": 9}})
+    assert host.apmask("-5,-6") == "ok"
+    host.set_profile(adapters=Mask.of(5), usage=Mask.of(4))
+    assert host.unbind("vfio_ap", "05.0004") == "ok"
+    mdev = host.create().assigned((5, 6), (4,))
+    guest = mdev.start()
+    seen = updates(guest)
+    host.set_profile(adapters=Mask.of(5, 6), usage=Mask.of(4, 0x47))
+    assert "card06" not in host.devices()
+    assert seen == []
+    assert mdev.guest_matrix == ".0004"
+    host.close()
 
 
 def test_CFG_7_an_error_of_one_queue_unplugs_its_adapter(host):

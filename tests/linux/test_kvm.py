@@ -1,0 +1,145 @@
+"""KVM's AQIC under trouble, the groups of mdevs, and what VMs share (host.md 5 and 6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from apmatrix.arch import (
+    Apqn,
+    Facility,
+    Instruction,
+    Interruption,
+    Mask,
+    Matrix,
+    Opcode,
+    ProgramCheck,
+    Registers,
+    ResponseCode,
+)
+from apmatrix.cards import Function
+from apmatrix.linux import Refused
+from apmatrix.machine import FlatMemory
+from support.host import FACILITIES, TYPE, U1, U2, Documented
+
+Code = ResponseCode
+QUEUE = Apqn(5, 4)
+
+
+@pytest.fixture
+def guest():
+    """Guest 1 of HX on a machine with interrupts; whoever waits moves the time on."""
+    documented = Documented(facilities=(*FACILITIES, Facility.AQIC))
+    documented.host.clock.automatic = True
+    started = documented.mdevs[0].start()
+    documented.host.log()
+    yield documented.host, started
+    documented.host.close()
+
+
+def aqic(host, guest, gr1, gr2, memory=None):
+    """The response code that the guest's program gets."""
+    gr = [0x03000504, gr1, gr2, *[0] * 13]
+    registers = Registers(gr)
+    host.machine.execute(guest.level, Instruction(Opcode.PQAP), registers, memory or FlatMemory(0x4000))
+    return registers.gr[1] >> 16 & 0xFF
+
+
+ENABLE = (0x0000800000000005, 0x2345)
+DISABLE = (0, 0)
+
+
+@pytest.mark.parametrize("code", [Code.RESET_IN_PROGRESS, Code.BUSY])
+@pytest.mark.parametrize(("refusals", "tries", "answer"), [(3, 4, 0), (5, 6, 0), (6, 6, None), (20, 6, None)])
+def test_KVM_35_disabling_is_tried_six_times(guest, code, refusals, tries, answer):
+    host, vm = guest
+    assert aqic(host, vm, *ENABLE) == 0
+    host.witness.seen.clear()
+    host.answer(Function.AQIC, [code] * refusals, "05.0004")
+    start = host.clock.now()
+    assert aqic(host, vm, *DISABLE) == (code if answer is None else answer)
+    assert host.witness.count(Function.AQIC, "05.0004") == tries
+    assert host.clock.now() - start == pytest.approx(0.02 * (tries - 1))
+
+
+def test_KVM_34_another_code_is_reported_and_ends_the_interruptions(guest):
+    host, vm = guest
+    memory = FlatMemory(0x4000)
+    assert aqic(host, vm, *ENABLE, memory) == 0
+    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    assert aqic(host, vm, 0x0000800000000003, 0x3000, memory) == Code.INVALID_GISA
+    assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
+    assert not host.machine.tapq(vm.level, QUEUE)[0].interrupts_enabled
+
+
+def test_KVM_34_a_second_registration_leaves_the_first(guest):
+    host, vm = guest
+    memory = FlatMemory(0x4000)
+    seen = []
+    vm.level.interrupt = seen.append
+    assert aqic(host, vm, *ENABLE, memory) == 0
+    assert aqic(host, vm, *ENABLE, memory) == Code.OTHERWISE_CHANGED
+    assert host.machine.nqap(vm.level, QUEUE, 1, b"request").ok
+    assert (memory.read(0x2345, 1), seen) == (b"\x01", [5])
+
+
+def test_KVM_45_nested_guests_have_no_interrupts(guest):
+    host, outer = guest
+    linux = outer.vm.linux
+    linux.sysfs.write("bus/ap/apmask", b"\n")
+    linux.sysfs.write(f"{TYPE}/create", U2.encode())
+    linux.sysfs.write(f"devices/vfio_ap/matrix/{U2}/ap_config", f"{Mask.of(5)},{Mask.of(4)},\n".encode())
+    inner = linux.kvm.start(U2)
+    assert linux.sysfs.read("bus/ap/ap_interrupts") == b"1\n"
+    assert inner.linux.sysfs.read("bus/ap/ap_interrupts") == b"0\n"
+    with pytest.raises(ProgramCheck) as check:
+        aqic(host, inner, *ENABLE)
+    assert check.value.code is Interruption.SPECIFICATION
+
+
+def test_KVM_35_an_unexpected_code_is_reported(guest):
+    host, vm = guest
+    assert aqic(host, vm, *ENABLE) == 0
+    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    assert aqic(host, vm, *DISABLE) == Code.INVALID_GISA
+    assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
+
+
+def groups(host):
+    return host.sysfs.list("kernel/iommu_groups")
+
+
+def test_the_lowest_free_group_is_taken(guest):
+    host, _ = guest
+    assert groups(host) == ["0", "1", "2"]
+    assert host.write(f"devices/vfio_ap/matrix/{U2}/remove", "1") == "ok"
+    assert groups(host) == ["0", "2"]
+    host.create(U2)
+    assert groups(host) == ["0", "1", "2"]
+    assert host.sysfs.list("kernel/iommu_groups/1/devices") == [U2]
+
+
+def test_names_of_vms_are_unique(guest):
+    host, vm = guest
+    with pytest.raises(Refused, match=vm.vm.name):
+        host.system.kvm.create_vm(vm.vm.name)
+    assert host.system.kvm.find(U1) is vm.vm
+    assert host.system.kvm.find(vm.vm.name) is vm.vm
+    with pytest.raises(Refused, match="nobody"):
+        host.system.kvm.find("nobody")
+
+
+def test_a_vm_that_could_not_open_its_device_is_gone(guest):
+    host, vm = guest
+    before = list(host.system.kvm.vms)
+    with pytest.raises(Refused):
+        host.system.kvm.start(U1, "second")
+    assert host.system.kvm.vms == before
+    assert [level.name for level in host.lpar.level.children] == [vm.level.name]
+
+
+def test_a_vm_that_ends_leaves_its_level(guest):
+    host, vm = guest
+    vm.stop()
+    assert vm.level.effective == Matrix()
+    assert host.lpar.level.children == []
+    assert host.system.kvm.vms == []

@@ -15,6 +15,9 @@ from apmatrix.faces.boot.packages import Repository
 ROOT = Path(__file__).parents[2]
 APMATRIX = str(Path(sys.executable).with_name("apmatrix"))
 THREE = ROOT / "examples/three-guests.toml"
+HOST = ROOT / "tests/data/clients/host.toml"
+U1 = "62177883-f1bb-47f0-914d-32a22e3a8804"
+U2 = "94c662cd-0000-4000-8000-31dbd8dcb35f"
 
 
 @functools.cache
@@ -58,7 +61,7 @@ def _mountable():
 class Host:
     """Runs commands on an emulated machine, each one in a session of its own unless ``up`` was called."""
 
-    def __init__(self, state, file=THREE):
+    def __init__(self, state, file=HOST):
         self.file = file
         self.environment = os.environ | {
             "APMATRIX_STATE": str(state),
@@ -83,6 +86,11 @@ class Host:
         """Run the apmatrix command."""
         return subprocess.run([APMATRIX, *words], capture_output=True, text=True, env=self.environment, timeout=300)
 
+    def reboot(self):
+        """Stop the machine and start it again; what its systems keep is in the state directory."""
+        self.down()
+        self.up()
+
     def run(self, script, *options):
         """A shell script on the machine: the finished process."""
         where = ["--machine", self.machine] if self.machine else [str(self.file)]
@@ -102,16 +110,34 @@ def host(tmp_path):
     host.down()
 
 
-@functools.cache
-def s390x_tree():
-    """A directory with s390-tools for s390x and the libraries they need; a sentence if it cannot be had."""
-    packages = (
-        *("s390-tools", "s390-tools-data", "libc6", "libgcc-s1", "libudev1", "libcap2", "zlib1g", "libssl3t64"),
-        *("libzstd1", "libjson-c5", "libncurses6", "libtinfo6", "libfuse3-4", "libglib2.0-0t64"),
-        *("libpcre2-8-0", "libatomic1"),
-    )
+S390X_PACKAGES = (
+    *("s390-tools", "libc6", "libgcc-s1", "libudev1", "libcap2", "zlib1g", "libssl3t64", "libzstd1", "libjson-c5"),
+    *("libncurses6", "libtinfo6", "libfuse3-4", "libglib2.0-0t64", "libpcre2-8-0", "libatomic1"),
+)
+S390X_PROGRAMS = ("lszcrypt", "chzcrypt", "lszdev", "chzdev", "ap-check")
+
+
+@pytest.fixture(scope="session")
+def s390x(tmp_path_factory):
+    """A directory with commands that run s390-tools for s390x under qemu-user."""
+    need("qemu-user-static", "qemu-s390x-static")
+    root = tmp_path_factory.mktemp("s390x")
     try:
         repository = Repository("trixie")
-        return [repository.tree(package) for package in repository.fetch(packages)]
+        trees = [repository.tree(package) for package in repository.fetch(S390X_PACKAGES)]
     except ApmatrixError as error:
-        return str(error)
+        pytest.skip(f"s390-tools for s390x cannot be had: {error}")
+    for tree in trees:
+        shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True)
+    for name in ("lib", "lib64", "bin", "sbin"):
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
+    commands = root / "commands"
+    commands.mkdir()
+    for name in S390X_PROGRAMS:
+        found = next(iter(sorted(root.glob(f"usr/**/{name}"))), None)
+        if found:
+            command = commands / name
+            command.write_text(f'#!/bin/sh\nexec qemu-s390x-static -L {root} {found} "$@"\n')
+            command.chmod(0o755)
+    return commands

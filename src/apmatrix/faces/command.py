@@ -94,9 +94,11 @@ def _be_first(command: Command, lines: Lines) -> NoReturn:
             mount("proc", "/proc", "proc", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC)
         environment = _environment(command)
         if command.udev:
-            _start_udevd(environment)
-            lines.request({"op": "replay"})
-            _settle(environment)
+            udevadm = _start_udevd(environment)
+            start = 0
+            while start is not None:
+                start = lines.request({"op": "replay", "start": start})
+                _udevadm(udevadm, environment, "settle", "--timeout=30")
         status = _run(command.arguments, environment)
         # Processes that wait in a blocked write cannot die: the machine must let them go first.
         lines.request({"op": "detach"})
@@ -132,20 +134,23 @@ def exit_code(status: int) -> int:
     return code if code >= 0 else KILLED - code
 
 
-def _start_udevd(environment: Mapping[str, str]) -> None:
+def _start_udevd(environment: Mapping[str, str]) -> str:
+    """Start a udevd and wait until it is ready; the path of its udevadm."""
     program = next((path for path in UDEVD if Path(path).exists()), None)
     if program is None:
         raise NamespaceError("--udev needs systemd-udevd, which is not installed: apt install udev")
-    subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    null = subprocess.DEVNULL
+    subprocess.Popen([program], env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    udevadm = shutil.which("udevadm", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
     end = time.monotonic() + _UDEV_START
-    while not _UDEV_CONTROL.exists():
-        if time.monotonic() > end:
+    # Its socket is there before it listens to the kernel: only an answer says that it does.
+    while not (udevadm and _UDEV_CONTROL.exists() and _udevadm(udevadm, environment, "control", "--ping")):
+        if not udevadm or time.monotonic() > end:
             raise NamespaceError(f"{program} does not start: run it with --debug in apmatrix shell to see why")
         time.sleep(0.01)
+    return udevadm
 
 
-def _settle(environment: Mapping[str, str]) -> None:
-    """Wait until udevd has handled what happened so far."""
-    udevadm = shutil.which("udevadm")
-    if udevadm:
-        subprocess.run([udevadm, "settle", "--timeout=30"], env=environment, check=False)
+def _udevadm(program: str, environment: Mapping[str, str], *words: str) -> bool:
+    done = subprocess.run([program, *words], env=environment, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0

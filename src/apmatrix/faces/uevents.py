@@ -44,6 +44,7 @@ class UeventRelay:
         self._socket = socket.socket(fileno=descriptor)
         self._queue: queue.SimpleQueue[Uevent | threading.Event | None] = queue.SimpleQueue()
         with system.kernel:
+            self._before = system.uevents.history
             self._unsubscribe = system.uevents.subscribe(self._queue.put)
         self._thread = threading.Thread(target=self._run, name="uevents", daemon=True)
         self._thread.start()
@@ -55,12 +56,20 @@ class UeventRelay:
         while not sent.wait(1) and self._thread.is_alive():
             pass
 
-    def replay(self) -> None:
-        """Send the system's events since its boot once more: for a udevd that is started only now."""
-        with self._system.kernel:
-            for event in self._system.uevents.history:
-                self._queue.put(event)
+    def replay(self, start: int = 0) -> int | None:
+        """Send events from before the relay once more, for a udevd that is started only now.
+
+        It sends from number ``start`` up to the next ``change`` event, which is what rules act upon, and returns the
+        number to go on with when that has been handled, or None at the end. Acting takes time, and what followed at
+        boot followed after it.
+        """
+        for number, event in enumerate(self._before[start:], start + 1):
+            self._queue.put(event)
+            if event.action == "change":
+                self.flush()
+                return number
         self.flush()
+        return None
 
     def close(self) -> None:
         """Stop, after what is queued."""

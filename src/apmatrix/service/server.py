@@ -16,6 +16,7 @@ from apmatrix.service.operations import OPERATIONS, find_system
 from apmatrix.service.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from apmatrix.emulation import Emulation, System
@@ -115,8 +116,13 @@ class _Client:
             self.lines.connection.close()
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = {"attach": self._attach, "replay": self._replay, "detach": self._detach, **self.tenant.operations}
-        operation = request.get("op")
+        own: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "attach": self._attach,
+            "replay": self._replay,
+            "detach": self._detach,
+            **self.tenant.operations,
+        }
+        operation = str(request.get("op"))
         try:
             if operation in own:
                 return {"ok": own[operation](request)}
@@ -148,9 +154,8 @@ class _Client:
         state = self.server.state
         return {"bindings": self.session.bindings, "state": str(state.etc(system.name)) if state else None}
 
-    def _replay(self, _request: dict[str, Any]) -> None:
-        if self.session:
-            self.session.relay.replay()
+    def _replay(self, request: dict[str, Any]) -> int | None:
+        return self.session.relay.replay(int(request["start"])) if self.session else None
 
     def _detach(self, _request: dict[str, Any] | None = None) -> None:
         if self.session:

@@ -41,14 +41,19 @@ def try_what_is_refused(emulation: Emulation, report: Report) -> int:
     refusals = len(emulation.refusals)
     if host is None:
         return refusals
-    before = look(emulation)
+    before = _state(emulation, host)
     admin = Administrator(host.name, host.linux)
     admin.mdevs = {**host.admin.mdevs, SCRATCH: "a new mdev"}
     if host.linux.vfio_ap is not None:
         refusals += sum(_try(admin, attempt, report) for attempt in _attempts(host))
     refusals += _second_profile(emulation, host, report)
-    report.check("nothing changed by all that", passed=look(emulation) == before)
+    report.check("nothing changed by all that", passed=_state(emulation, host) == before)
     return refusals
+
+
+def _state(emulation: Emulation, host: System) -> object:
+    """Everything that the attempts could change."""
+    return look(emulation), host.admin.mask("apmask"), host.admin.mask("aqmask")
 
 
 def _try(admin: Administrator, attempt: Attempt, report: Report) -> bool:
@@ -93,15 +98,29 @@ def _taken(host: System, mdev: str) -> Iterator[Attempt]:
         "EADDRINUSE",
         ((f"{mdev}/assign_adapter", str(apqn.adapter)),),
     )
-    for attribute, number in (("apmask", apqn.adapter), ("aqmask", apqn.domain)):
-        if number not in host.admin.mask(attribute):
-            yield Attempt(f"{apqn} back to the host", f"bus/ap/{attribute}", f"+{number}", "EBUSY")
+    yield from _back_to_the_host(host, apqn)
     override = f"bus/ap/devices/{apqn}/driver_override"
     yield Attempt("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
     if queue_drivers(host.linux).get(apqn) == GUEST_DRIVER:
         yield Attempt("a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY")
         unbind = f"bus/ap/drivers/{HOST_DRIVER}/unbind"
         yield Attempt("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
+        if host.linux.policy.name == "protective":
+            unbind = f"bus/ap/drivers/{GUEST_DRIVER}/unbind"
+            yield Attempt(f"taking {apqn} from {guest.file.name}", unbind, str(apqn), "EBUSY")
+
+
+def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[Attempt]:
+    """Masks that give the host a queue of a guest. Linux refuses each, also where the other mask still keeps it."""
+    what = f"{apqn} back to the host"
+    bits = (("apmask", apqn.adapter), ("aqmask", apqn.domain))
+    missing = [(mask, number) for mask, number in bits if number not in host.admin.mask(mask)]
+    if host.linux.policy.name == "protective" and len(missing) > 1:
+        joint = " ".join(f"{mask}=+{number}" for mask, number in missing)
+        yield Attempt(what, "bus/ap/masks", joint, "EBUSY")
+        return
+    for mask, number in missing:
+        yield Attempt(what, f"bus/ap/{mask}", f"+{number}", "EBUSY")
 
 
 def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:

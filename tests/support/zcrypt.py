@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CARDS_OF_M = {2: "CEX7A", 5: "CEX8C", 10: "CEX8P"}
 MOST_STEPS = 100_000
+GAP = 0x5A5A
+"""What programs leave in the gaps of their structures."""
 
 
 class PatientClock(ManualClock):
@@ -228,9 +230,79 @@ class Storage:
             raise Failed(f"{address:#x} cannot be written", number=errno.EFAULT)
         self._pieces[start][offset : offset + len(data)] = data
 
+    def modexpo(self, value: bytes, exponent: bytes, modulus: bytes, /, **changes: int) -> int:
+        """A struct ica_rsa_modexpo with its operands; ``changes`` replace lengths or addresses."""
+        fields = {
+            "input": self.put(value),
+            "input_length": len(value),
+            "output": self.put(len(value)),
+            "output_length": len(value),
+            "exponent": self.put(exponent),
+            "modulus": self.put(modulus),
+        } | changes
+        return self.words(*_padded(fields))
+
+    def crt(self, value: bytes, parts: dict[str, bytes], /, **changes: int) -> int:
+        """A struct ica_rsa_modexpo_crt; ``parts`` are dp, dq, p, q, u in the lengths that the interface wants."""
+        fields = {
+            "input": self.put(value),
+            "input_length": len(value),
+            "output": self.put(len(value)),
+            "output_length": len(value),
+            **{name: self.put(parts[name]) for name in ("dp", "dq", "p", "q", "u")},
+        } | changes
+        return self.words(*_padded(fields))
+
+    def xcrb(self, request: bytes, data: bytes = b"", room: int = 4096, data_room: int = 0, /, **changes: int) -> int:
+        """A struct ica_xcRB; 94 bytes."""
+        fields = {
+            "agent": (0x4341, 2),
+            "card": (0xFFFF_FFFF, 4),
+            "request_id": (0, 2),
+            "request_length": (len(request), 4),
+            "gap1": (GAP, 8),
+            "request": (self.put(request), 8),
+            "data_length": (len(data), 4),
+            "gap2": (GAP, 8),
+            "data": (self.put(data), 8),
+            "reply_length": (room, 4),
+            "gap3": (GAP, 8),
+            "reply": (self.put(room), 8),
+            "reply_data_length": (data_room, 4),
+            "gap4": (GAP, 8),
+            "reply_data": (self.put(data_room), 8),
+            "priority": (0, 2),
+            "status": (0x5A5A5A5A, 4),
+        }
+        return self.words(*((changes.get(name, number), size) for name, (number, size) in fields.items()))
+
+    def urb(
+        self, request: bytes, targets: tuple[tuple[int, int], ...] = (), room: int = 4096, /, **changes: int
+    ) -> int:
+        """A struct ep11_urb; 58 bytes."""
+        fields = {
+            "targets_count": (len(targets), 2),
+            "targets": (self.words(*((number, 2) for pair in targets for number in pair)), 8),
+            "weight": (0, 8),
+            "request_number": (0, 8),
+            "request_length": (len(request), 8),
+            "request": (self.put(request), 8),
+            "reply_length": (room, 8),
+            "reply": (self.put(room), 8),
+        }
+        return self.words(*((changes.get(name, number), size) for name, (number, size) in fields.items()))
+
     def number(self, address: int, size: int = 4) -> int:
         name: Any = self.order.value
         return int.from_bytes(self.read(address, size), name)
 
     def content(self, address: int) -> bytes:
         return bytes(self._pieces[address])
+
+
+def _padded(fields: dict[str, int]) -> list[tuple[int, int]]:
+    """Lengths take four bytes and are followed by a gap, addresses take eight."""
+    words = []
+    for name, number in fields.items():
+        words += [(number, 4), (GAP, 4)] if name.endswith("length") else [(number, 8)]
+    return words

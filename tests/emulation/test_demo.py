@@ -6,7 +6,7 @@ import pytest
 
 from apmatrix.arch import Apqn, Mask
 from apmatrix.cards import Filter
-from apmatrix.config import load
+from apmatrix.config import load, parse
 from apmatrix.emulation import Emulation, programs
 from apmatrix.emulation.demo import Report, tour
 from apmatrix.emulation.rsa import RsaKey
@@ -37,6 +37,15 @@ def emulation():
 
 def test_nothing_fails_on_a_good_machine(emulation):
     assert failed(emulation) == set()
+
+
+@pytest.mark.parametrize("example", ["three-guests", "shared-adapters", "nested"])
+def test_nothing_fails_on_protective_hosts(example):
+    text = (EXAMPLES / f"{example}.toml").read_text()
+    assert text.count(".host]\n") >= 1
+    file = parse(text.replace(".host]\n", '.host]\npolicy = "protective"\n'), "f.toml")
+    with Emulation.start(file) as running:
+        assert failed(running) == set()
 
 
 class Falsifier(Filter):

@@ -8,8 +8,9 @@ import click
 from rich.text import Text
 
 from apmatrix.cli.drawing import draw
+from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
-from apmatrix.emulation import Emulation, look
+from apmatrix.emulation import look
 from apmatrix.emulation.demo import Report, tour
 
 
@@ -54,7 +55,7 @@ def demo(ctx: click.Context, file: str, as_json: bool) -> None:
     machine = read_file(file)
     started = time.monotonic()
     report = Report() if as_json else Printed()
-    with Emulation.start(machine) as emulation:
+    with brought_up(machine) as emulation:
         if not as_json:
             draw(console(), look(emulation))
         tour(emulation, report)

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from apmatrix.arch import Apqn
+from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
 from apmatrix.config import counted
-from apmatrix.emulation import Emulation
 from apmatrix.emulation import explain as explain_queue
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def explain(ctx: click.Context, file: str, guest: str, apqn: Apqn | None, as_jso
     """
     machine = read_file(file)
     names, described = machine.find_guest(guest)
-    with Emulation.start(machine) as emulation:
+    with brought_up(machine) as emulation:
         apqns = [apqn] if apqn else list(described.matrix.apqns())
         explanations = [explain_queue(emulation, names, wanted) for wanted in apqns]
     if as_json:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from apmatrix.cli.drawing import draw
+from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, REFUSED, console, json_option, print_json, read_file
 from apmatrix.cli.remote import ask, machine_option
-from apmatrix.emulation import Emulation, MatrixView, look
+from apmatrix.emulation import MatrixView, look
 
 
 @click.command()
@@ -37,5 +38,5 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
 
 
 def _view(file: str) -> MatrixView:
-    with Emulation.start(read_file(file)) as emulation:
+    with brought_up(read_file(file)) as emulation:
         return look(emulation)

@@ -1,0 +1,24 @@
+"""Bringing up the machine of a file inside a command's own process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from apmatrix.emulation import Emulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apmatrix.config import MachineFile
+
+
+@contextmanager
+def brought_up(file: MachineFile) -> Iterator[Emulation]:
+    """The running machine; on a terminal something moves while it comes up: a large one takes seconds."""
+    with Console(stderr=True).status(f"bringing up {file.machine.name}"):
+        emulation = Emulation.start(file)
+    with emulation:
+        yield emulation

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from apmatrix.arch import CardType, Functions, Mask, Matrix
-from apmatrix.config import parse
+from apmatrix.config import NotInFile, parse
 
 LPAR = '[[lpar]]\nname = "a"\n'
 
@@ -102,3 +102,16 @@ def test_uuids_follow_from_the_names_and_are_different():
     assert uuids == [guest.uuid for _, guest in parse(LPAR + GUESTS, "elsewhere/f.toml").guests()]
     # Written down: users put derived UUIDs into other files, so they must never change.
     assert uuids[0] == UUID("7e4dd6df-74ec-5f45-be04-47274d820139")
+
+
+def test_guests_are_found_by_as_many_names_as_are_needed():
+    file = parse(LPAR + GUESTS, "f.toml")
+    assert file.find_guest("h")[0] == ("a", "g", "h")
+    assert file.find_guest("g/g")[0] == ("a", "g", "g")
+    assert file.find_guest("b/g")[1] is file.lpars[1].guests[0]
+    with pytest.raises(NotInFile, match=r"^f.toml: there are several guests g: say which, one of a/g, a/g/g, b/g$"):
+        file.find_guest("g")
+    with pytest.raises(NotInFile, match=r"^f.toml: there is no guest x: the guests are a/g, a/g/g, a/g/h, b/g$"):
+        file.find_guest("x")
+    with pytest.raises(NotInFile, match="the guests are none"):
+        parse(LPAR, "f.toml").find_guest("")

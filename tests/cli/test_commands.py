@@ -168,3 +168,17 @@ def test_every_command_has_help_with_an_example(run):
 
 def test_version(run):
     assert run("--version").stdout.startswith("apmatrix ")
+
+
+def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
+    facts = json.loads(run("show", "--json", "examples/nested.toml").stdout)
+    asked = []
+
+    def ask(machine, operation):
+        asked.append((machine, operation))
+        return facts
+
+    monkeypatch.setattr("apmatrix.cli.show.ask", ask)
+    assert run("show", "--machine", "nested").stdout == run("show", "examples/nested.toml").stdout
+    assert json.loads(run("show", "--json").stdout) == facts
+    assert asked == [("nested", "show"), (None, "show")]

@@ -80,8 +80,8 @@ def thing():
     kernel = Kernel(RealClock())
     sysfs = Sysfs(kernel)
     thing = Thing(sysfs, "devices", "thing", kernel)
-    sysfs.root.below("devices").entries["thing"] = thing
-    sysfs.root.below("bus/some/devices").entries["thing"] = Link("devices/thing")
+    sysfs.place("devices", "thing", thing)
+    sysfs.place("bus/some/devices", "thing", Link("devices/thing"))
     return thing
 
 

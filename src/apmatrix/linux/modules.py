@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.linux.core import AttributeGroup, ChangeKind, FixedDirectory, KObject
+from apmatrix.linux.core import AttributeGroup, FixedDirectory, KObject
 
 if TYPE_CHECKING:
     from apmatrix.linux.core.attributes import AnyGroup
@@ -61,20 +61,17 @@ class Modules:
     def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
         self._sysfs = system.sysfs
         self._uevents = system.uevents
-        self._directory = system.sysfs.root.below("module")
         self.add("ap", "zcrypt", "zcrypt_cex4")
-        self._directory.below("ap").entries["parameters"] = ApParameters(system, apmask, aqmask)
+        self._sysfs.place("module/ap", "parameters", ApParameters(system, apmask, aqmask))
 
     def add(self, *names: str) -> None:
         """Modules are loaded."""
         for name in names:
-            self._directory.entries[name] = FixedDirectory()
-            self._sysfs.changed(ChangeKind.ADDED, "module", name)
+            self._sysfs.place("module", name, FixedDirectory())
             self._uevents.emit("add", f"/module/{name}", "module")
 
     def remove(self, *names: str) -> None:
         """Modules are unloaded."""
         for name in names:
-            del self._directory.entries[name]
-            self._sysfs.changed(ChangeKind.REMOVED, "module", name)
+            self._sysfs.drop("module", name)
             self._uevents.emit("remove", f"/module/{name}", "module")

@@ -73,7 +73,7 @@ class ApBus(Bus):
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
         self.override_count = 0
         self.root = KObject(system.sysfs, "devices", "ap")
-        system.sysfs.root.below("devices").entries["ap"] = self.root
+        system.sysfs.place("devices", "ap", self.root)
         self.info = Configuration()
         self.qci_supported = False
         self.cards: dict[int, ApCard] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
-from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, FixedDirectory, Link, Node, Sysfs
+from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, Link, Node, Sysfs
 from apmatrix.linux.errors import BadValue, InUse, NoDevice
 
 if TYPE_CHECKING:
@@ -291,37 +291,36 @@ class Bus(KObject):
         self.drivers: dict[str, Driver[Any]] = {}
         self.autoprobe = True
         self.children = {"devices": DeviceLinks(self), "drivers": DriverDirectory(self)}
-        sysfs.root.below("bus").entries[name] = self
+        sysfs.place("bus", name, self)
 
     # devices
 
-    def add_device(self, device: Device, parent: KObject | FixedDirectory) -> None:
-        """Make a device known: directory, links, uevent; then offer it to the drivers."""
-        if isinstance(parent, KObject):
+    def add_device(self, device: Device, parent: KObject | None = None) -> None:
+        """Make a device known: directory, links, uevent; then offer it to the drivers.
+
+        Without a parent it stands in a plain directory.
+        """
+        if parent:
             parent.add_child(device.name, device)
         else:
-            parent.entries[device.name] = device
-            if self.sysfs.watched:
-                self.sysfs.changed(ChangeKind.ADDED, device.parent_path, device.name)
+            self.sysfs.place(device.parent_path, device.name, device)
         self.devices[device.name] = device
         self._entry_changed(ChangeKind.ADDED, f"{self.path}/devices", device.name)
         device.uevent("add")
         if self.autoprobe:
             self.attach(device)
 
-    def remove_device(self, device: Device, parent: KObject | FixedDirectory) -> None:
+    def remove_device(self, device: Device, parent: KObject | None = None) -> None:
         """Take a device away: driver, links, directory, uevent."""
         self.release(device)
         del self.devices[device.name]
         device.alive = False
         self._entry_changed(ChangeKind.REMOVED, f"{self.path}/devices", device.name)
         device.uevent("remove")
-        if isinstance(parent, KObject):
+        if parent:
             parent.remove_child(device.name)
         else:
-            del parent.entries[device.name]
-            if self.sysfs.watched:
-                self.sysfs.changed(ChangeKind.REMOVED, device.parent_path, device.name)
+            self.sysfs.drop(device.parent_path, device.name)
 
     def _entry_changed(self, kind: ChangeKind, directory: str, name: str) -> None:
         if self.sysfs.watched:

@@ -109,16 +109,6 @@ class FixedDirectory(Directory):
         """The entry of that name."""
         return self.entries.get(name)
 
-    def below(self, path: str) -> FixedDirectory:
-        """The directory at ``path`` below this one; made if it is not there."""
-        here = self
-        for name in path.split("/"):
-            node = here.entries.setdefault(name, FixedDirectory())
-            if not isinstance(node, FixedDirectory):
-                raise TypeError(f"{path}: {name} is no plain directory")
-            here = node
-        return here
-
 
 class OpenFile:
     """An attribute opened by somebody. It stays open when its object goes, and then gives ENODEV."""
@@ -247,6 +237,28 @@ class Sysfs:
             return Stat(Kind.DIRECTORY, 0o755, 0)
 
     # changes
+
+    def directory(self, path: str) -> FixedDirectory:
+        """The plain directory at ``path``, made if it is not there; TypeError if something else is."""
+        parent, _, name = path.rpartition("/")
+        above = self.directory(parent) if parent else self.root
+        if name not in above.entries:
+            above.entries[name] = FixedDirectory()
+            self.changed(ChangeKind.ADDED, parent, name)
+        found = above.entries[name]
+        if not isinstance(found, FixedDirectory):
+            raise TypeError(f"{path} is no plain directory")
+        return found
+
+    def place(self, directory: str, name: str, node: Node) -> None:
+        """Put an entry into a plain directory."""
+        self.directory(directory).entries[name] = node
+        self.changed(ChangeKind.ADDED, directory, name)
+
+    def drop(self, directory: str, name: str) -> None:
+        """Take an entry out of a plain directory; KeyError if it is not there."""
+        del self.directory(directory).entries[name]
+        self.changed(ChangeKind.REMOVED, directory, name)
 
     def subscribe(self, subscriber: Callable[[TreeChange], None]) -> Callable[[], None]:
         """Call ``subscriber`` with every change of the tree, under the system's lock; returns the way to stop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.linux.core import AttributeGroup, ChangeKind, FixedDirectory, KObject, Link
+from apmatrix.linux.core import AttributeGroup, FixedDirectory, KObject, Link
 
 if TYPE_CHECKING:
     from apmatrix.linux.core import Sysfs
@@ -38,7 +38,6 @@ class IommuGroups:
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
-        self._directory = sysfs.root.below(self.PATH)
         self._free: list[int] = []
         self._next = 0
 
@@ -52,12 +51,10 @@ class IommuGroups:
             self._next += 1
         group = IommuGroup(self._sysfs, self.PATH, str(number))
         group.children = {"devices": FixedDirectory({name: Link(path)})}
-        self._directory.entries[str(number)] = group
-        self._sysfs.changed(ChangeKind.ADDED, self.PATH, str(number))
+        self._sysfs.place(self.PATH, str(number), group)
         return number
 
     def remove(self, number: int) -> None:
         """Remove a group."""
-        del self._directory.entries[str(number)]
+        self._sysfs.drop(self.PATH, str(number))
         self._free.append(number)
-        self._sysfs.changed(ChangeKind.REMOVED, self.PATH, str(number))

@@ -152,6 +152,7 @@ class Lifecycle:
         if driver is not None:
             mdev.driver = None
             driver.devices.pop(mdev.name, None)
+            driver.entry_changed(ChangeKind.REMOVED, mdev.name)
             mdev.uevent("unbind")
         mdev.alive = False
         mdev.uevent("remove")

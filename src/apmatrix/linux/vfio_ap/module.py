@@ -86,22 +86,20 @@ class VfioAp:
 
     def _make_devices(self) -> None:
         system = self.system
-        directory = system.sysfs.root.below("devices/vfio_ap")
         self.matrix_bus = Bus(system.sysfs, system.uevents, "matrix")
         self.mdev_bus = Bus(system.sysfs, system.uevents, "mdev")
         self.matrix_bus.add_driver(MatrixDriver(self.matrix_bus, "vfio_ap"))
         self.mdev_driver = MdevDriver(self.mdev_bus, "vfio_ap_mdev")
         self.mdev_bus.add_driver(self.mdev_driver)
         self.matrix_device = MatrixDevice(self.matrix_bus, "devices/vfio_ap", "matrix")
-        self.matrix_bus.add_device(self.matrix_device, directory)
+        self.matrix_bus.add_device(self.matrix_device)
         types = KObject(system.sysfs, self.matrix_device.path, "mdev_supported_types")
         self.mdev_type = MdevType(self, types.path)
         self.type_devices = KObject(system.sysfs, self.mdev_type.path, "devices")
-        self.mdev_type.add_child("devices", self.type_devices)
-        types.add_child(TYPE_NAME, self.mdev_type)
         self.matrix_device.add_child("mdev_supported_types", types)
-        classes = system.sysfs.root.below("class/mdev_bus")
-        classes.entries["matrix"] = Link(self.matrix_device.path)
+        types.add_child(TYPE_NAME, self.mdev_type)
+        self.mdev_type.add_child("devices", self.type_devices)
+        system.sysfs.place("class/mdev_bus", "matrix", Link(self.matrix_device.path))
         self.matrix_device.uevent("change", (("MDEV_STATE", "registered"),))
 
     def unload(self) -> None:
@@ -111,12 +109,9 @@ class VfioAp:
             self.lifecycle.remove(mdev)
         self.bus.remove_driver(self.driver)
         self.matrix_device.uevent("change", (("MDEV_STATE", "unregistered"),))
-        root = self.system.sysfs.root
-        self.matrix_bus.remove_device(self.matrix_device, root.below("devices/vfio_ap"))
-        del root.below("class").entries["mdev_bus"]
-        del root.below("devices").entries["vfio_ap"]
-        for name in ("matrix", "mdev"):
-            del root.below("bus").entries[name]
+        self.matrix_bus.remove_device(self.matrix_device)
+        for directory, name in (("class", "mdev_bus"), ("devices", "vfio_ap"), ("bus", "matrix"), ("bus", "mdev")):
+            self.system.sysfs.drop(directory, name)
 
     def limits(self) -> Matrix:
         """The highest numbers that an mdev may be assigned, as masks (MTX-4)."""

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from apmatrix.linux import masks
-from apmatrix.linux.core import AttributeGroup, ChangeKind, KObject, Link, Written
+from apmatrix.linux.core import AttributeGroup, KObject, Link, Written
 from apmatrix.linux.errors import Exists, Failed
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.files import ZcryptFile
@@ -105,9 +105,8 @@ class MiscNode(DeviceNode):
 
     def register(self, system: LinuxSystem) -> None:
         """Show the device in the tree, and tell user space."""
-        root = system.sysfs.root
-        root.below("devices/virtual/misc").entries[self.name] = self
-        root.below("class/misc").entries[self.name] = Link(self.path)
+        system.sysfs.place("devices/virtual/misc", self.name, self)
+        system.sysfs.place("class/misc", self.name, Link(self.path))
         system.uevents.emit("add", f"/{self.path}", "misc", self.env())
 
 
@@ -168,9 +167,7 @@ class ZcryptNodes(KObject):
     def __init__(self, system: LinuxSystem) -> None:
         super().__init__(system.sysfs, "class", "zcrypt")
         self._system = system
-        root = system.sysfs.root
-        root.below("class").entries["zcrypt"] = self
-        self._devices = root.below("devices/virtual/zcrypt")
+        system.sysfs.place("class", "zcrypt", self)
         default = DefaultNode(system)
         self.nodes: dict[str, AnyNode] = {default.name: default}
         self.opens = 0
@@ -210,8 +207,7 @@ class ZcryptNodes(KObject):
         name = name or f"zcrypt_{minor}"
         node = ZcryptNode(self._system, name, minor)
         self.nodes[name] = node
-        self._devices.entries[name] = node
-        self._system.sysfs.changed(ChangeKind.ADDED, node.parent_path, name)
+        self._system.sysfs.place(node.parent_path, name, node)
         self.add_child(name, Link(node.path))
         self._system.uevents.emit("add", f"/{node.path}", "zcrypt", node.env())
         return node
@@ -221,8 +217,8 @@ class ZcryptNodes(KObject):
         node = self.nodes.get(name)
         if not isinstance(node, ZcryptNode):
             raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
-        del self.nodes[name], self._devices.entries[name]
+        del self.nodes[name]
         node.alive = False
-        self._system.sysfs.changed(ChangeKind.REMOVED, node.parent_path, name)
+        self._system.sysfs.drop(node.parent_path, name)
         self.remove_child(name)
         self._system.uevents.emit("remove", f"/{node.path}", "zcrypt", node.env())

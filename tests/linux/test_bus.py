@@ -211,6 +211,25 @@ def test_BUS_45_autoprobe_off_leaves_new_devices_alone(host):
     assert host.driver("05.0010") == "cex4queue"
 
 
+def test_DEV_1_DEV_10_request_counters(host):
+    host.machine.adapters[5].workers = Steps()
+    with host.system.kernel:
+        for apqn in (Apqn(5, 4), Apqn(5, 4), Apqn(5, 0x47)):
+            host.system.ap.queues[apqn].send(ApMessage(b"request", lambda message: None))
+
+    def counters():
+        names = ("card05", "05.0004", "05.0047", "05.00ab", "card06")
+        return [host.attribute(name, "request_count").strip() for name in names]
+
+    assert counters() == ["3", "2", "1", "0", "0"]
+    assert host.attribute("card05", "pendingq_count") == "3\n"
+    assert host.attribute("05.0004", "pendingq_count") == "2\n"
+    assert host.write(f"{host.device('05.0004')}/request_count", "whatever") == "ok"
+    assert counters() == ["3", "0", "1", "0", "0"]
+    assert host.write(f"{host.device('card05')}/request_count", "7") == "ok"
+    assert counters() == ["0", "0", "0", "0", "0"]
+
+
 @pytest.mark.parametrize("name", ["05.0004\nx", "05.0004\n\n", " 05.0004", "5.4", "05.00FF", ""])
 def test_BUS_45_names_are_exact(host, name):
     expected = "ENODEV" if name else "ok"
@@ -267,6 +286,21 @@ def test_CFG_4_a_new_adapter_appears_in_one_step(kind, new_domain):
     assert seen == [Matrix(Mask.of(5, 6), Mask.of(4, 0x47))]
     assert guest.changes == changes + 1
     host.close()
+
+
+@pytest.mark.parametrize("usage_too", [False, True])
+def test_CFG_4_new_control_domains(host, usage_too):
+    assert host.apmask("-5,-6") == "ok"
+    mdev = host.create().assigned((5,), (4,))
+    for domain in ("4", "0x20"):
+        assert mdev.write("assign_control_domain", domain) == "ok"
+    guest = mdev.start()
+    assert guest.level.matrix.adm == Mask.of(4)
+    changes = guest.changes
+    usage = USAGE | Mask.of(0x20) if usage_too else USAGE
+    host.set_profile(usage=usage, control=USAGE | Mask.of(0x20))
+    assert guest.level.matrix == Matrix(Mask.of(5), Mask.of(4), Mask.of(4, 0x20))
+    assert guest.changes == changes + 1
 
 
 def test_CFG_3_a_new_adapter_that_cannot_be_driven_filters_nothing():

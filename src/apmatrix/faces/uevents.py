@@ -43,14 +43,18 @@ class UeventRelay:
         self._system = system
         self._socket = socket.socket(fileno=descriptor)
         self._queue: queue.SimpleQueue[Uevent | threading.Event | None] = queue.SimpleQueue()
+        self._queued = 0
+        self._sent = 0
         with system.kernel:
             self._before = system.uevents.history
-            self._unsubscribe = system.uevents.subscribe(self._queue.put)
+            self._unsubscribe = system.uevents.subscribe(self._put)
         self._thread = threading.Thread(target=self._run, name="uevents", daemon=True)
         self._thread.start()
 
     def flush(self) -> None:
         """Wait until every event so far was sent."""
+        if self._queued == self._sent:
+            return
         sent = threading.Event()
         self._queue.put(sent)
         while not sent.wait(1) and self._thread.is_alive():
@@ -64,12 +68,18 @@ class UeventRelay:
         boot followed after it.
         """
         for number, event in enumerate(self._before[start:], start + 1):
-            self._queue.put(event)
+            with self._system.kernel:
+                self._put(event)
             if event.action == "change":
                 self.flush()
                 return number
         self.flush()
         return None
+
+    def _put(self, event: Uevent) -> None:
+        """Queue an event; under the system's lock."""
+        self._queued += 1
+        self._queue.put(event)
 
     def close(self) -> None:
         """Stop, after what is queued."""
@@ -81,6 +91,7 @@ class UeventRelay:
         while (item := self._queue.get()) is not None:
             if isinstance(item, Uevent):
                 self._send(item)
+                self._sent += 1
             else:
                 item.set()
         self._socket.close()

@@ -32,6 +32,7 @@ MAX_WRITE: Final = 8192
 
 _BUFFER: Final = MAX_WRITE + 4096
 _PATIENCE: Final = 0.005
+_QUIET: Final = 20
 _RETRY: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
 _EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
 _SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INIT, Opcode.INTERRUPT})
@@ -167,20 +168,26 @@ class Channel:
     def _watch(self) -> None:
         """Become leader when the leader is stuck."""
         before: Request | None = None
+        quiet = 0
         while not self.ended.is_set():
             shift = self._shift
             current = shift.request
-            if current is None:
-                self._activity.clear()
-                if shift.request is None and not self.ended.is_set():
-                    self._activity.wait()
-            elif current is not before:
-                self.ended.wait(_PATIENCE)
-            elif self._succeed(shift, current):
+            if current is not None and current is before and self._succeed(shift, current):
                 self._spawn(self._watch, "watcher")
                 self._lead()
                 return
+            quiet = 0 if current is not None else quiet + 1
             before = current
+            if quiet < _QUIET:
+                self.ended.wait(_PATIENCE)
+            else:
+                self._sleep(shift)
+
+    def _sleep(self, shift: _Shift) -> None:
+        """Wait for a request to be worked on."""
+        self._activity.clear()
+        if shift.request is None and self._shift is shift and not self.ended.is_set():
+            self._activity.wait()
 
     def _succeed(self, shift: _Shift, stuck: Request) -> bool:
         with self._lock:

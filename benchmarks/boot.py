@@ -33,9 +33,8 @@ PROGRAM = Path(__file__).parent.parent / "tests" / "data" / "ica.c"
 COMPILER = "s390x-linux-gnu-gcc"
 BOOTS = 5
 STOPS = 200
-SCANS = 100
+INSTRUCTIONS = 2000
 REQUESTS = 10_000
-SCAN = f"i=0; while [ $i -lt {SCANS} ]; do echo 1 > /sys/bus/ap/scans; i=$((i+1)); done"
 
 
 def results() -> list[Result]:
@@ -71,7 +70,7 @@ class _Measurements:
         for way in Way:
             instruction, alone, together = self._work(way)
             found += [
-                Result(f"AP instruction of a guest, {way.value}", instruction, "ms", "bare stop and continue", stop),
+                Result(f"AP instruction intercepted, {way.value}", instruction, "ms", "bare stop and continue", stop),
                 Result(f"RSA-2048 CRT in a guest, {way.value}, 1 process", alone, "/s", "1 core's", self.arithmetic),
                 Result(
                     f"RSA-2048 CRT in a guest, {way.value}, 2 processes", together, "/s", "1 core's", self.arithmetic
@@ -126,21 +125,29 @@ class _Measurements:
     def _work(self, way: Way) -> tuple[float, float, float]:
         """Milliseconds per AP instruction, and RSA operations per second of one process and of two."""
         count = REQUESTS if way is Way.MAILBOX else REQUESTS // 10
-        scans, instructions, _ = self._run(SCAN, way)
-        alone, _, answers = self._run(f"ica rsa /request {count // 4} 1", way)
-        together, _, more = self._run(f"ica rsa /request {count} 2", way)
+        problem = f"ica problem {INSTRUCTIONS}"  # each ends with a signal, with us or without
+        intercepted = self._run(problem, way)[0] - self._run_without(problem)
+        alone, answers = self._run(f"ica rsa /request {count // 4} 1", way)
+        together, more = self._run(f"ica rsa /request {count} 2", way)
         if (answers + more).count(b" wrong 0 failed 0 ") != 3:
             raise RuntimeError(f"answers are missing or wrong: {(answers + more).decode()}")
-        return scans / instructions * 1000, count / 4 / alone, count / together
+        return intercepted / INSTRUCTIONS * 1000, count / 4 / alone, count / together
 
-    def _run(self, command: str, way: Way) -> tuple[float, int, bytes]:
-        """Seconds that a command took in a guest, the AP instructions meanwhile, its output."""
+    def _run_without(self, command: str) -> float:
+        """Seconds that a command takes in a guest without anybody attached."""
+        with Qemu(self._hardware(command, processors=2)) as qemu:
+            console = Console(qemu.console)
+            qemu.stub.resume()
+            _await(console, "begin")
+            return _timed(lambda: _await(console, "end"))
+
+    def _run(self, command: str, way: Way) -> tuple[float, bytes]:
+        """Seconds that a command took in a guest, and its output."""
         output = bytearray()
         with Guest(self._hardware(command, processors=2), self.processor, way=way) as guest:
             guest.wait_until_ready()
-            before = guest.service.executed
             seconds = _timed(lambda: guest.run_command(output.extend))
-            return seconds, guest.service.executed - before, bytes(output)
+            return seconds, bytes(output)
 
 
 class _AtHandlerError(Exception):
@@ -150,13 +157,16 @@ class _AtHandlerError(Exception):
 def _boot_without(hardware: Hardware) -> None:
     """The same boot, and nobody attached."""
     with Qemu(hardware) as qemu:
-        console = Console(qemu.console)
         qemu.stub.resume()
-        while not console.ended:
-            for event in console.events(1):
-                if isinstance(event, Mark) and event.name == "ready":
-                    return
-        raise QemuError("the guest did not boot without cards")
+        _await(Console(qemu.console), "ready")
+
+
+def _await(console: Console, name: str) -> None:
+    while not console.ended:
+        for event in console.events(1):
+            if isinstance(event, Mark) and event.name == name:
+                return
+    raise QemuError(f"a guest without cards ended before it said {name}")
 
 
 def _timed(action: Callable[[], object]) -> float:

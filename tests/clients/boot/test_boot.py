@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from apmatrix.arch import Opcode
+from apmatrix.arch import Apqn, Mask, Matrix, Opcode
 from apmatrix.cards import Filter
 from apmatrix.faces.boot import LevelProcessor, PackageError, Repository, Software, Way
 from support.guests import Watched, lszcrypt, rights
@@ -20,7 +20,7 @@ SUITES = {"bookworm": "6.1", "trixie": "6.12", "sid": "7."}
 @pytest.mark.parametrize("suite", SUITES)
 def test_kernel_sees_and_uses_its_cards(session, ica, suite, way):
     code, output = session.run(
-        "uname -r; lszcrypt -V; ica rsa /vectors 12 1; ica problem; exit 7", kernel=suite, extra=ica, way=way
+        "uname -r; lszcrypt -V; ica rsa /vectors 12 1; ica problem 3; exit 7", kernel=suite, extra=ica, way=way
     )
     assert code == 7
     assert output.startswith(SUITES[suite].encode())
@@ -32,7 +32,7 @@ def test_kernel_sees_and_uses_its_cards(session, ica, suite, way):
     ]
     assert cards["05.0004"][-1] == "cex4queue"
     assert rights(output) == [(12, 0, 0, 0)]
-    assert b"signal 4 code 5" in output  # SIGILL, ILL_PRVOPC: a privileged operation
+    assert b"signals 3 last 4 code 5" in output  # SIGILL, ILL_PRVOPC: a privileged operation
 
 
 def test_mailbox_and_breakpoint_are_what_they_say(session):
@@ -47,6 +47,31 @@ def test_control_domains_and_mask(session):
     row = next(line.split() for line in output.decode().splitlines() if line.split()[:1] == ["00"] and "B" in line)
     assert row[1 + 4] == "B"  # usage and control
     assert f"0x08{'0' * 62}".encode() in output
+
+
+class Curious(Watched):
+    """A level whose kernel is not told of QCI: it tries every adapter and domain that could exist."""
+
+    @property
+    def kernel_parameters(self):
+        return "facilities=15"
+
+
+def test_a_guest_that_asks_for_what_is_not_its_own_gets_not_available(session):
+    session.add("kvm2", Matrix(Mask.of(5, 6), Mask.of(6)))
+    answers = {}
+
+    class Recording(Curious):
+        def execute(self, instruction, registers, memory):
+            apqn = Apqn.from_code(registers.gr[0] & 0xFFFF)
+            code = super().execute(instruction, registers, memory)
+            answers[apqn] = registers.gr[1]
+            return code
+
+    _, output = session.run("lszcrypt", processor=Recording(session))
+    assert sorted(lszcrypt(output)) == ["05", "05.0004", "06", "06.0004"]
+    assert {Apqn(5, 6), Apqn(6, 6), Apqn(7, 4)} <= answers.keys()
+    assert {gr1 for apqn, gr1 in answers.items() if apqn not in session.level.effective} == {0x00010000}
 
 
 # crypto

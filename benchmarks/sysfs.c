@@ -1,0 +1,79 @@
+/* Opens, writes, reads and lists in turns below two directories, and prints the best rates of each:
+ *   sysfs DIRECTORY YARDSTICK FILE  ->  write A B, read A B, list A B (per second)
+ * Every entry of DIRECTORY is a directory with FILE in it. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS 5
+#define CALLS 8192
+
+static char *paths[2][8192];
+static int count;
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void use(char **list, int write_it)
+{
+	char buffer[4096];
+	for (int i = 0; i < CALLS; i++) {
+		int file = open(list[i % count], write_it ? O_WRONLY : O_RDONLY);
+		if (file < 0 || (write_it ? write(file, "0\n", 2) : read(file, buffer, sizeof buffer)) < 0) {
+			perror(list[i % count]);
+			exit(1);
+		}
+		close(file);
+	}
+}
+
+static int entries(const char *directory)
+{
+	int found = 0;
+	DIR *stream = opendir(directory);
+	while (readdir(stream))
+		found++;
+	closedir(stream);
+	return found;
+}
+
+int main(int argc, char **argv)
+{
+	double best[3][2] = {{0}};
+	struct dirent *entry;
+	DIR *stream = argc == 4 ? opendir(argv[1]) : NULL;
+	if (!stream)
+		return 2;
+	while ((entry = readdir(stream)) && count < 8192) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) != 7)
+			continue;
+		for (int which = 0; which < 2; which++)
+			asprintf(&paths[which][count], "%s/%s/%s", argv[1 + which], entry->d_name, argv[3]);
+		count++;
+	}
+	closedir(stream);
+	for (int round = 0; round < ROUNDS; round++)
+		for (int kind = 0; kind < 3; kind++)
+			for (int which = 0; which < 2; which++) {
+				double start = now(), rate;
+				if (kind < 2)
+					use(paths[which], kind == 0);
+				else
+					for (int i = 0; i < 20; i++)
+						entries(argv[1 + which]);
+				rate = (kind < 2 ? CALLS : 20) / (now() - start);
+				if (rate > best[kind][which])
+					best[kind][which] = rate;
+			}
+	for (int kind = 0; kind < 3; kind++)
+		printf("%s %.1f %.1f\n", (const char *[]){"write", "read", "list"}[kind], best[kind][0], best[kind][1]);
+	return 0;
+}

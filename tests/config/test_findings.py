@@ -220,6 +220,43 @@ def test_a_text_that_is_no_configuration(text, expected):
     assert "\n" not in str(caught.value)
 
 
+def levels(number):
+    return "[[lpar]]\nname='a'" + "".join(f"\n[[lpar{'.guest' * depth}]]\nname='a'" for depth in range(1, number + 1))
+
+
+def test_sixteen_levels_of_guests_are_the_most():
+    deepest = f"\n[lpar{'.guest' * 16}.host]\nvfio_ap = false"
+    assert len(list(parse(levels(16) + deepest, "f.toml").guests())) == 16
+    with pytest.raises(ConfigError, match=r"^f.toml:35: .*: more than 16 levels of guests: take some out$"):
+        parse(levels(17), "f.toml")
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"), [("id = 0", True), ("id = 255", True), ("id = -1", False), ("id = 256", False)]
+)
+def test_the_ends_of_numbers(value, fine):
+    assert (
+        findings(VALID.replace("[[lpar]]\n", f'[[adapter]]\n{value}\ntype = "CEX8A"\n[[lpar]]\n', 1)) == ()
+    ) == fine
+
+
+@pytest.mark.parametrize("value", ["0x100000000", "-1", "true", "'0x08000000'"])
+def test_functions_are_a_word(value):
+    (finding,) = findings(VALID.replace('"CEX8A"', f'"CEX8A"\nfunctions = {value}'))
+    assert "is not a word of TAPQ facility bits such as 0xf2000000" in finding.text
+
+
+def test_the_largest_file(tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text(VALID + "#" * ((16 << 20) - len(VALID)))
+    assert load(path).machine.name == "m"
+
+
+def test_long_values_are_cut_in_messages():
+    (finding,) = findings(VALID.replace('"CEX8A"', f'"CEX8A"\nstate = "{"x" * 500}"'))
+    assert f"is '{'x' * 55}..., but must be 'online'" in finding.text
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "binary").write_bytes(b"a = 1\n\xff")
     (tmp_path / "large").write_bytes(b"#" * ((16 << 20) + 1))

@@ -41,7 +41,7 @@ class Reader:
         if not isinstance(content, dict):
             self._error(path, f"is {shown(content)}, but must be a table: write [{_header(path)}]")
             return None
-        if len(path) > 2 * MAX_DEPTH:
+        if path.count("guest") > MAX_DEPTH:
             self._error(path, f"more than {MAX_DEPTH} levels of guests: take some out")
             return None
         fields = {info.encode_name: info for info in msgspec.structs.fields(kind)}

@@ -19,6 +19,7 @@ COMMANDS = {
     "down": "apmatrix.cli.service",
     "explain": "apmatrix.cli.explain",
     "guest": "apmatrix.cli.guest",
+    "key": "apmatrix.cli.key",
     "log": "apmatrix.cli.service",
     "lpar": "apmatrix.cli.hardware",
     "run": "apmatrix.cli.run",

@@ -9,6 +9,7 @@ from apmatrix.arch import Mask, Matrix
 from apmatrix.cards import AdapterState
 from apmatrix.emulation import look
 from apmatrix.faces.lines import ControlError
+from apmatrix.service import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,12 +135,20 @@ def _set_adapter(server: MachineServer, _system: System | None, request: dict[st
 
 
 def _log(server: MachineServer, system: System | None, request: dict[str, Any]) -> list[dict[str, Any]]:
-    wanted = request.get("system")
-    chosen = system if system and not wanted else find_system(server.emulation, wanted)
     return [
         {"time": entry.time, "severity": entry.severity.name.lower(), "text": entry.text}
-        for entry in chosen.linux.log.entries
+        for entry in _chosen(server, system, request).linux.log.entries
     ]
+
+
+def _key(server: MachineServer, system: System | None, request: dict[str, Any]) -> Any:
+    return keys.administer(server.emulation, _chosen(server, system, request), request)
+
+
+def _chosen(server: MachineServer, system: System | None, request: dict[str, Any]) -> System:
+    """The system that the request names, else the one that the client sits in."""
+    wanted = request.get("system")
+    return system if system and not wanted else find_system(server.emulation, wanted)
 
 
 def _show(server: MachineServer, _system: System | None, _request: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +165,7 @@ OPERATIONS: Final[dict[str, Callable[[MachineServer, System | None, dict[str, An
     "lpar": _set_lpar,
     "adapter": _set_adapter,
     "log": _log,
+    "key": _key,
     "show": _show,
     "down": _down,
 }

@@ -1,0 +1,241 @@
+"""``apmatrix key``: the master keys of a running machine's cards, by commands from one of its systems."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from apmatrix.arch import Mask
+from apmatrix.cli.output import UNREADABLE, console, json_option, print_json
+from apmatrix.cli.remote import ask, machine_option
+from apmatrix.faces.lines import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Function = Callable[..., None]
+
+SETS: Final = ("aes", "apka", "asym", "wk")
+STEPS: Final = ("first", "middle", "last", "import", "commit")
+
+_LONGEST_FILE: Final = 4096
+_DIGITS: Final = 16  # of a pattern, in tables
+_LOOKS_LIKE_A_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{32,}")
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Adapter or domain numbers; a usage error if they are none."""
+    try:
+        if value is not None and not Mask.parse_ids(value):
+            raise ValueError("it names no number")
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    return value
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A number; a usage error if it is none."""
+    if value is None:
+        return None
+    numbers = tuple(Mask.parse_ids(_numbers(ctx, param, value) or ""))
+    if len(numbers) != 1:
+        raise click.BadParameter("one domain only", ctx, param)
+    return numbers[0]
+
+
+_set_argument: Final = click.argument("key_set", metavar="SET", type=click.Choice(SETS, case_sensitive=False))
+
+
+def _place(*, domain_needed: bool = True) -> Callable[[Function], Function]:
+    """Which domains of which cards, and from where."""
+    options = (
+        json_option,
+        machine_option,
+        click.option("--through", callback=_number, metavar="DOMAIN", help="Send through this domain's queue."),
+        click.option("--from", "system", metavar="NAME", help="The LPAR or guest that sends the commands."),
+        click.option(
+            "--domain",
+            "domains",
+            callback=_numbers,
+            metavar="LIST",
+            required=domain_needed,
+            help="Domains, such as 4 or 4,0xab.",
+        ),
+        click.option("--adapter", "adapters", callback=_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."),
+    )
+
+    def decorate(function: Function) -> Function:
+        for option in options:
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.group()
+def key() -> None:
+    """Load, set, clear and show the master keys of a running machine's cards.
+
+    The commands go through the queues of one of its systems, and change only what that system's control domains
+    allow. See docs/keys.md.
+
+    \b
+      apmatrix key load aes --random --adapter 5 --domain 4
+      apmatrix key set aes --adapter 5 --domain 4
+      apmatrix key show --from guest1
+    """
+
+
+@key.command()
+@_set_argument
+@click.argument("parts", nargs=-1, metavar="[PART]...")
+@click.option("--random", is_flag=True, help="Make the key; nobody ever sees it.")
+@click.option("--step", type=click.Choice(STEPS), help="Take this step only, with one part (none for commit).")
+@_place()
+def load(key_set: str, parts: tuple[str, ...], random: bool, step: str | None, **place: Any) -> None:
+    """Load a key into the new register of SET: aes, apka, asym (CCA), wk (EP11).
+
+    PART is a file with a key part, as bytes or as hexadecimal digits; "-" stands for a line of standard input, or
+    for a question without an echo on a terminal. A key of CCA has two parts or more, which are combined by XOR; the
+    one of EP11 is a single piece. To let several people load a part each, name the step.
+
+    \b
+      apmatrix key load aes part1 part2 --adapter 5,6 --domain 4
+      apmatrix key load aes part1 --step first --adapter 5 --domain 4
+      apmatrix key load wk --random --adapter 7 --domain 4 --from guest1
+    """
+    if random and parts:
+        raise click.UsageError("give PART or --random, not both")
+    if not random and not parts and step != "commit":
+        raise click.UsageError("give the files with the key parts, or --random for a key that nobody knows")
+    contents = [_read(name).hex() for name in parts]
+    _change(**place, action="load", set=key_set.upper(), parts=contents, random=random, step=step)
+
+
+@key.command("set")
+@_set_argument
+@_place()
+def set_key(key_set: str, **place: Any) -> None:
+    """Make the new key of SET the current one.
+
+    In a CCA domain the current key becomes the old one, which still opens what it has wrapped. In an EP11 domain what
+    the previous key has wrapped is lost.
+    """
+    _change(**place, action="set", set=key_set.upper())
+
+
+@key.command()
+@click.argument("key_set", metavar="[SET]", required=False, type=click.Choice(SETS, case_sensitive=False))
+@click.option("--all-registers", is_flag=True, help="All keys of the domain: new, current and old of every set.")
+@click.option("--whole-card", is_flag=True, help="All keys of all domains of the card.")
+@_place()
+def clear(key_set: str | None, all_registers: bool, whole_card: bool, **place: Any) -> None:
+    """Empty the new register of SET; with an option, lose keys that are in use.
+
+    \b
+      apmatrix key clear aes --adapter 5 --domain 4
+      apmatrix key clear --all-registers --adapter 5 --domain 4
+    """
+    if [key_set is not None, all_registers, whole_card].count(True) != 1:
+        raise click.UsageError("give one of SET, --all-registers, --whole-card")
+    if key_set is not None:
+        _change(**place, action="clear", set=key_set.upper())
+    else:
+        _change(**place, action="zeroize-card" if whole_card else "zeroize")
+
+
+@key.command()
+@_place(domain_needed=False)
+def show(machine: str | None, as_json: bool, **place: Any) -> None:
+    """Show states and verification patterns of all domains that the system controls or uses.
+
+    What it controls is asked from the cards; of other domains it reads the patterns in sysfs.
+    """
+    answer = ask(machine, "key", action="show", **place)
+    if as_json:
+        print_json(answer["done"])
+    elif not answer["refused"]:
+        _draw(answer["done"])
+    _end(answer)
+
+
+def _read(name: str) -> bytes:
+    """A key part out of a file; no message ever has any of it."""
+    if name == "-":
+        return _line().encode()
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_LONGEST_FILE)
+    except (OSError, ValueError) as error:
+        if _LOOKS_LIKE_A_KEY.fullmatch(name):
+            text = "a key part is never given on the command line, where others can see it: give a file, or -"
+            raise ControlError(text, code=UNREADABLE) from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ControlError(f"{name}: the key part cannot be read: {reason}", code=UNREADABLE) from None
+
+
+def _line() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("key part, in hexadecimal", hide_input=True))
+    return sys.stdin.readline()
+
+
+def _change(*, machine: str | None, as_json: bool, **fields: Any) -> None:
+    """Have something done to each domain, and tell what has become of it."""
+    answer = ask(machine, "key", **fields)
+    if as_json:
+        print_json(answer["done"])
+    for keys in () if as_json else answer["done"]:
+        for label, registers in keys["registers"].items():
+            states = ", ".join(f"{name} {_register(register)}" for name, register in registers.items())
+            click.echo(f"{keys['apqn']} {label}: {states}")
+        if not keys["registers"]:
+            click.echo(f"{keys['apqn']}: all registers are empty")
+        if len(keys["controllers"]) > 1:
+            click.echo(f"{keys['apqn']} is controlled by {' and '.join(keys['controllers'])}")
+    _end(answer)
+
+
+def _end(answer: dict[str, Any]) -> None:
+    if answer["refused"]:
+        raise ControlError(answer["refused"])
+
+
+def _register(register: dict[str, Any], digits: int | None = None) -> str:
+    """State and pattern, of which ``digits`` are enough to tell keys apart."""
+    state, pattern = str(register["state"]), register["pattern"] or ""
+    return f"{state} {pattern[:digits]}{'…' if pattern[:digits] != pattern else ''}" if pattern else state
+
+
+def _draw(found: list[dict[str, Any]]) -> None:
+    """A row for each set that has a key; the domains without one together."""
+    from rich import box  # noqa: PLC0415 - slow
+    from rich.table import Table  # noqa: PLC0415 - slow
+
+    out = console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("queue", "type", "key", "new", "current", "old", "controlled by"):
+        table.add_column(title, overflow="fold")
+    empty: dict[tuple[int, str], list[int]] = {}
+    for keys in found:
+        rows = [(label, registers) for label, registers in keys["registers"].items() if _in_use(registers)]
+        if not rows:
+            empty.setdefault((keys["adapter"], keys["type"]), []).append(keys["domain"])
+        for label, registers in rows:
+            shown = {name: _register(register, _DIGITS) for name, register in registers.items()}
+            cells = (shown.get(name, "") for name in ("new", "current", "old"))
+            table.add_row(keys["apqn"], keys["type"], label, *cells, ", ".join(keys["controllers"]))
+    if table.row_count:
+        out.print(table)
+    for (adapter, card_type), domains in empty.items():
+        out.print(f"adapter {adapter} {card_type}: no master keys in domain {Mask.of(*domains).ranges()}")
+    if not found:
+        out.print("no coprocessor is within reach: only they have master keys")
+
+
+def _in_use(registers: dict[str, Any]) -> bool:
+    return any(register["state"] not in ("empty", "invalid") for register in registers.values())

@@ -1,0 +1,308 @@
+"""Master keys of domains, administered from a Linux system: commands that go through its zcrypt (docs/keys.md)."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
+from apmatrix.cards import Action, KeyCommand, KeySet
+from apmatrix.cards.administration import AdministrationError, RegisterView
+from apmatrix.cards.masterkeys import CCA_SETS
+from apmatrix.emulation.administrator import machine_refusal
+from apmatrix.emulation.programs import Program
+from apmatrix.linux import Refused
+from apmatrix.linux.zcrypt import CcaRequest, Ep11Request
+from apmatrix.linux.zcrypt.cprb import ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from apmatrix.arch import CardType
+    from apmatrix.emulation.bringup import Emulation, System
+    from apmatrix.machine import Level
+
+SETS: Final = {Mode.CCA: CCA_SETS, Mode.EP11: (KeySet.WK,)}
+"""The sets of master keys that a domain has, by the mode of its card."""
+
+_SHOWN: Final = frozenset(("full", "valid", "uncommitted", "committed"))
+_MKVPS: Final = {"NEW": 0, "CUR": 1, "OLD": 2}
+
+
+class KeysRefused(ApmatrixError):
+    """A command about master keys was refused; the text says by whom, with which code, and what to do."""
+
+
+class Register(NamedTuple):
+    """What anyone may see of a register: its state, and the verification pattern if it has one to show."""
+
+    state: str
+    pattern: str | None = None
+
+    @classmethod
+    def of(cls, state: str, pattern: bytes) -> Register:
+        """With the pattern only where there is a key to verify."""
+        return cls(state, pattern.hex() if state in _SHOWN else None)
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """The registers of one set: new, current and, in CCA domains, old."""
+
+    key_set: KeySet
+    new: Register
+    current: Register
+    old: Register | None = None
+
+    @classmethod
+    def of(cls, key_set: KeySet, view: RegisterView) -> SetState:
+        """From the answer to a command."""
+        old = None if view.old is None else Register.of(*view.old)
+        return cls(key_set, Register.of(*view.new), Register.of(*view.current), old)
+
+    @property
+    def empty(self) -> bool:
+        """True if there is no key at all."""
+        return self.new.state == "empty" and all(
+            register is None or register.state == "invalid" for register in (self.current, self.old)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain dictionaries."""
+        registers = {"new": self.new, "current": self.current, "old": self.old}
+        return {name: register._asdict() for name, register in registers.items() if register is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainKeys:
+    """The master keys of one domain of a card.
+
+    ``controllers`` are the levels that may change them, from the LPAR down; ``controlled`` tells whether the system
+    that asked is one of them.
+    """
+
+    apqn: Apqn
+    type: str
+    controlled: bool
+    controllers: tuple[str, ...]
+    sets: tuple[SetState, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain lists and dictionaries."""
+        return {
+            "apqn": str(self.apqn),
+            "adapter": self.apqn.adapter,
+            "domain": self.apqn.domain,
+            "type": self.type,
+            "controlled": self.controlled,
+            "controllers": list(self.controllers),
+            "registers": {state.key_set.label: state.as_json() for state in self.sets},
+        }
+
+
+class KeyOffice:
+    """Administers master keys from one Linux system, with the rights of its level and no others.
+
+    ``carrier`` is the usage domain whose queue takes the commands to the card; by default zcrypt chooses one.
+    """
+
+    def __init__(self, emulation: Emulation, system: System, carrier: int | None = None) -> None:
+        self._emulation = emulation
+        self._system = system
+        self._carrier = carrier
+        self._used: dict[int, Mask] = {}  # by adapter: the domains of the queues that the system's own driver has
+        for apqn in Program(system).queues(Mode.CCA, Mode.EP11):
+            self._used[apqn.adapter] = self._used.get(apqn.adapter, Mask()) | Mask.of(apqn.domain)
+
+    def adapters(self, *modes: Mode) -> Mask:
+        """The coprocessors of these modes that commands can be sent to."""
+        return Mask.of(*(adapter for adapter in self._used if self._mode(adapter) in modes))
+
+    def send(self, command: KeyCommand, adapter: int) -> SetState | None:
+        """Send one command to a card; the registers afterwards, nothing after zeroizing.
+
+        KeysRefused or, by the card itself, AdministrationError.
+        """
+        self._check(command, adapter)
+        zcrypt = self._system.linux.zcrypt
+        carrier = ANY if self._carrier is None else self._carrier
+        try:
+            if command.mode is Mode.CCA:
+                answer = zcrypt.cprb(CcaRequest(command.control(carrier), card=adapter)).control
+            else:
+                answer = zcrypt.ep11(Ep11Request(command.control(command.domain), ((adapter, carrier),)))
+        except Refused as refused:
+            raise self._refusal(command, Apqn(adapter, command.domain), refused) from refused
+        view = command.control_result(answer)
+        return None if view is None else SetState.of(command.key_set, view)
+
+    def load(self, key_set: KeySet, apqn: Apqn, parts: Sequence[bytes]) -> SetState:
+        """Load a whole key into the new register: all its parts, first to last; the one key of an EP11 domain.
+
+        Nothing is sent if a part has a wrong length. KeysRefused as :meth:`send`.
+        """
+        return self.steps(key_set, apqn, _loading(key_set, parts))
+
+    def step(self, action: Action, key_set: KeySet, apqn: Apqn, part: bytes = b"") -> SetState:
+        """Take one step of loading, with the part that it needs."""
+        return self.steps(key_set, apqn, [(action, part)])
+
+    def set(self, key_set: KeySet, apqn: Apqn) -> SetState:
+        """Make the new key the current one; a wrapping key that is not committed yet is committed first."""
+        if key_set is not KeySet.WK:
+            return self.steps(key_set, apqn, [(Action.SET, b"")])
+        found = self.query(key_set, apqn)
+        before = [(Action.COMMIT, b"")] if found.new.state == "uncommitted" else []
+        return self.steps(key_set, apqn, [*before, (Action.FINALIZE, b"")])
+
+    def clear(self, key_set: KeySet, apqn: Apqn) -> SetState:
+        """Empty the new register."""
+        return self.steps(key_set, apqn, [(Action.CLEAR, b"")])
+
+    def query(self, key_set: KeySet, apqn: Apqn) -> SetState:
+        """The registers of one set."""
+        return self.steps(key_set, apqn, [(Action.QUERY, b"")])
+
+    def zeroize(self, apqn: Apqn, *, card: bool) -> None:
+        """Empty all registers of the domain, or of all domains of the card."""
+        key_set = SETS[self._mode(apqn.adapter)][0]
+        action = Action.ZEROIZE_CARD if card else Action.ZEROIZE_DOMAIN
+        self.send(KeyCommand(action, key_set, apqn.domain), apqn.adapter)
+
+    def steps(self, key_set: KeySet, apqn: Apqn, steps: Sequence[tuple[Action, bytes]]) -> SetState:
+        """Send commands one after the other, up to the first that is refused."""
+        for _, part in steps:
+            _check_length(key_set, part)
+        state: SetState | None = None
+        try:
+            for action, part in steps:
+                state = self.send(KeyCommand(action, key_set, apqn.domain, part), apqn.adapter)
+        except AdministrationError as refused:
+            now = self.send(KeyCommand(Action.QUERY, key_set, apqn.domain), apqn.adapter)
+            assert now is not None
+            raise KeysRefused(f"{apqn}: {refused}; its new {key_set.label} register is {now.new.state}") from refused
+        assert state is not None
+        return state
+
+    def look(self, adapters: Mask | None = None, domains: Mask | None = None) -> Iterator[DomainKeys]:
+        """The keys of the domains that the system controls or uses, or of those that are named.
+
+        Control domains are asked with commands, the others are read from the ``mkvps`` of their queues; a domain that
+        is named and neither of both is KeysRefused.
+        """
+        controlled = self._system.linux.ap.info.adm
+        for adapter in sorted(self._used) if adapters is None else adapters:
+            self._mode(adapter)
+            used = self._used[adapter]
+            for domain in (controlled | used) if domains is None else domains:
+                apqn = Apqn(adapter, domain)
+                by_command = domain in controlled or domain not in used
+                yield self.domain(apqn, self._asked(apqn) if by_command else self._read(apqn))
+
+    def domain(self, apqn: Apqn, sets: Sequence[SetState]) -> DomainKeys:
+        """``sets`` with who may change them."""
+        return DomainKeys(
+            apqn,
+            str(self._type(apqn.adapter)),
+            apqn.domain in self._system.linux.ap.info.adm,
+            controllers(self._emulation, apqn),
+            tuple(sets),
+        )
+
+    def _asked(self, apqn: Apqn) -> tuple[SetState, ...]:
+        return tuple(self.query(key_set, apqn) for key_set in SETS[self._mode(apqn.adapter)])
+
+    def _read(self, apqn: Apqn) -> tuple[SetState, ...]:
+        """From ``mkvps``: lines such as ``AES CUR: valid 0x0102030405060708``."""
+        lines = self._system.admin.read(f"bus/ap/devices/{apqn}/mkvps").splitlines()
+        registers: dict[str, dict[int, Register]] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            label, _, which = name.partition(" ")
+            state, _, pattern = value.partition(" ")
+            content = bytes.fromhex(pattern.removeprefix("0x")) if pattern.startswith("0x") else b""
+            registers.setdefault(label, {})[_MKVPS[which]] = Register.of(state, content)
+        return tuple(
+            SetState(key_set, found[0], found[1], found.get(2))
+            for key_set in SETS[self._mode(apqn.adapter)]
+            if (found := registers.get(key_set.label))
+        )
+
+    def _mode(self, adapter: int) -> Mode:
+        """The mode of a coprocessor within reach; KeysRefused for anything else."""
+        if adapter not in self._used:
+            raise KeysRefused(
+                f"{self._system.name} has no queue of a coprocessor {adapter} in use: it has those of "
+                f"{Mask.of(*self._used).ranges() or 'none'}"
+            )
+        return self._type(adapter).mode
+
+    def _type(self, adapter: int) -> CardType:
+        return self._emulation.machine.adapters[adapter].card_type
+
+    def _check(self, command: KeyCommand, adapter: int) -> None:
+        """KeysRefused if the system cannot bring the command to the card."""
+        mode = self._mode(adapter)
+        if mode is not command.mode:
+            sets = ", ".join(key_set.label for key_set in SETS[mode])
+            raise KeysRefused(
+                f"adapter {adapter} is a {self._type(adapter)}: it has no {command.key_set.label} master key, "
+                f"but {sets}"
+            )
+        if self._carrier is not None and self._carrier not in self._used[adapter]:
+            raise KeysRefused(
+                f"{self._system.name} does not use queue {Apqn(adapter, self._carrier)}, so no command can go "
+                f"through it: of adapter {adapter} it uses domain {self._used[adapter].ranges()}"
+            )
+
+    def _refusal(self, command: KeyCommand, apqn: Apqn, refused: Refused) -> KeysRefused:
+        """What the kernel's errno meant: the code that the architecture gives where the control domain is missing."""
+        info = self._system.linux.ap.info
+        if refused.errno != errno.EINVAL or command.domain in info.adm:
+            action = f"{command.action.value} of {command.key_set.label} in {apqn}"
+            return KeysRefused(str(machine_refusal(self._system.name, action, refused)))
+        code = "reply code 8A" if info.rc8a else "response code 42"
+        others = controllers(self._emulation, apqn)
+        remedy = f"it can be done from {', '.join(others)}" if others else "no running system controls it"
+        return KeysRefused(
+            f"{self._system.name}: {command.action.value} of the {command.key_set.label} master key in {apqn} was "
+            f"refused with {code}: domain {command.domain} is not among the control domains "
+            f"{info.adm.ranges() or '(it has none)'}: {remedy}"
+        )
+
+
+def controllers(emulation: Emulation, apqn: Apqn) -> tuple[str, ...]:
+    """The levels that may administer a domain of an adapter that they reach, by their names from the LPAR down."""
+    return tuple(
+        name
+        for lpar in tuple(emulation.machine.lpars.values())
+        for name, level in _levels(lpar.level, lpar.name)
+        if apqn.adapter in level.effective.apm and apqn.domain in level.effective.adm
+    )
+
+
+def _levels(level: Level, name: str) -> Iterator[tuple[str, Level]]:
+    yield name, level
+    for child in tuple(level.children):
+        yield from _levels(child, f"{name}/{child.name}")
+
+
+def _loading(key_set: KeySet, parts: Sequence[bytes]) -> list[tuple[Action, bytes]]:
+    """The steps that load all parts of a key."""
+    if key_set is KeySet.WK:
+        if len(parts) != 1:
+            raise KeysRefused(f"a wrapping key of EP11 is loaded in one piece, not in {len(parts)}")
+        return [(Action.IMPORT, parts[0]), (Action.COMMIT, b"")]
+    if len(parts) < 2:
+        raise KeysRefused(
+            f"a master key of CCA has two parts or more, not {len(parts)}: to load a single one, name the step"
+        )
+    middle = [(Action.LOAD_MIDDLE, part) for part in parts[1:-1]]
+    return [(Action.LOAD_FIRST, parts[0]), *middle, (Action.LOAD_LAST, parts[-1])]
+
+
+def _check_length(key_set: KeySet, part: bytes) -> None:
+    if part and len(part) != key_set.key_size:
+        raise KeysRefused(f"a part of the {key_set.label} master key has {key_set.key_size} bytes, not {len(part)}")

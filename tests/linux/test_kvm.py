@@ -143,3 +143,19 @@ def test_a_vm_that_ends_leaves_its_level(guest):
     assert vm.level.effective == Matrix()
     assert host.lpar.level.children == []
     assert host.system.kvm.vms == []
+
+
+def test_a_vmm_that_is_asked_gives_its_device_back():
+    documented = Documented()
+    host, mdev = documented.host, documented.mdevs[0]
+    vm = host.system.kvm.start(U1)
+    linux = vm.linux
+    assert len(linux.sysfs.list("bus/ap/devices")) == 6
+    writer = host.background(lambda: mdev.write("remove", "1"))
+    assert linux.sysfs.list("bus/ap/devices") == []
+    host.clock.advance(0)
+    assert writer.finish() == "ok"
+    assert not vm.has_device
+    assert vm in host.system.kvm.vms
+    assert host.status("05.0004") == "unassigned\n"
+    host.close()

@@ -1,0 +1,190 @@
+"""A level that a real operating system takes, in this process and from another one's place; without QEMU."""
+
+import os
+import struct
+import threading
+
+import pytest
+
+from apmatrix.arch import Apqn, Interruption
+from apmatrix.config import load
+from apmatrix.emulation import Emulation
+from apmatrix.faces.boot.service import DONE, Interrupted
+from apmatrix.faces.boot.storage import Storage
+from apmatrix.faces.lines import ControlError
+from apmatrix.service.client import connect
+from apmatrix.service.occupation import RemoteLevel, occupy
+from apmatrix.service.server import MachineServer
+
+GUEST, STOPPED, NEW = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2, 3))
+FILE = f"""
+[[adapter]]
+id = 5
+type = "CEX8A"
+[[lpar]]
+name = "kvm1"
+adapters = "5"
+usage_domains = "4,6,7,8"
+[lpar.host]
+apmask = "-5"
+aqmask = "-6,-7,-8"
+[[lpar.guest]]
+name = "guest1"
+uuid = "{GUEST}"
+adapters = "5"
+domains = "6"
+start = true
+[[lpar.guest]]
+name = "guest2"
+uuid = "{STOPPED}"
+adapters = "5"
+domains = "7"
+start = false
+[[lpar.guest]]
+name = "guest3"
+adapters = "5"
+domains = "6"
+start = true
+"""
+SIZE = 1 << 20
+FRAME, PROGRAM = 0x8000, 0x9000
+REAL = 0x20  # an address space without translation
+
+
+@pytest.fixture
+def emulation(tmp_path):
+    file = tmp_path / "machine.toml"
+    file.write_text(FILE)
+    with Emulation.start(load(file, allow_refused=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def path(emulation, tmp_path):
+    """A control socket of the machine."""
+    MachineServer(emulation).listen_at(tmp_path / "control")
+    return tmp_path / "control"
+
+
+@pytest.fixture
+def storage():
+    fd = os.memfd_create("guest")
+    os.ftruncate(fd, SIZE)
+    made = Storage(fd, SIZE)
+    os.close(fd)
+    yield made
+    made.close()
+
+
+def interrupt(storage, code, *registers):
+    """A program in real storage, interrupted behind an instruction."""
+    storage.write(PROGRAM, bytes.fromhex(code))
+    words = (0, 0x0000_0001_8000_0000, PROGRAM + 4, *registers, *[0] * (16 - len(registers)))
+    storage.write(FRAME, struct.pack(">19Q", *words))
+
+
+def gr1(storage):
+    return storage.word(FRAME + 32)
+
+
+def vms(emulation):
+    return [vm.name for vm in emulation.lpars[0].linux.kvm.vms]
+
+
+def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
+    with occupy(emulation, None, "guest1") as level:
+        assert level.kernel_parameters == "facilities=12,15"
+        assert vms(emulation) == ["guest1"]
+    assert vms(emulation) == ["guest1"]
+
+
+@pytest.mark.parametrize("name", ["guest2", "kvm1/guest2", STOPPED, STOPPED.upper()])
+def test_a_guest_that_does_not_run_is_started_for_as_long_as_it_is_used(emulation, name):
+    with occupy(emulation, None, name):
+        assert vms(emulation) == ["guest1", "guest2"]
+        (vm,) = (vm for vm in emulation.lpars[0].linux.kvm.vms if vm.name == "guest2")
+        assert list(vm.level.effective.apqns()) == [Apqn(5, 7)]
+        assert not vm.booted
+    assert vms(emulation) == ["guest1"]
+
+
+def test_an_mdev_that_no_file_describes(emulation):
+    sysfs = emulation.lpars[0].linux.sysfs
+    matrix = "devices/vfio_ap/matrix"
+    sysfs.write(f"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", NEW.encode())
+    with occupy(emulation, None, NEW):
+        assert vms(emulation) == ["guest1", NEW]
+    with pytest.raises(ControlError, match="no guest and no mdev guest9: guests are kvm1/guest1, kvm1/guest2"):
+        occupy(emulation, None, "guest9")
+
+
+def test_a_refused_guest_says_why(emulation):
+    with pytest.raises(ControlError, match=r"guest kvm1/guest3 was refused: .*EADDRINUSE"):
+        occupy(emulation, None, "guest3")
+
+
+def test_an_lpar(emulation):
+    with occupy(emulation, "kvm1", None) as level:
+        assert vms(emulation) == []
+        assert level.kernel_parameters
+    with pytest.raises(ControlError, match="no LPAR kvm7 is active: active are kvm1"):
+        occupy(emulation, "kvm7", None)
+
+
+def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
+    with RemoteLevel(connect(path), None, "guest1") as level:
+        assert level.kernel_parameters == "facilities=12,15"
+        service = level.attach(storage)
+        interrupt(storage, "b2af0000", 0x0506)
+        assert service.serve(FRAME, REAL, REAL) is DONE
+        assert gr1(storage) == 0x80000000
+        interrupt(storage, "b2af0000", 0x0504)  # the host's
+        assert service.serve(FRAME, REAL, REAL) is DONE
+        assert gr1(storage) == 0x00010000
+        interrupt(storage, "b2af0000", 0x00010506)
+        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.SPECIFICATION)
+        assert service.executed == 3
+        interrupt(storage, "00020000")
+        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.OPERATION)
+        assert service.executed == 3
+
+
+def test_the_end_of_a_connection_resets_what_was_under_way(emulation, path, storage):
+    machine, level = emulation.machine, emulation.lpars[0].guests[0].vm.level
+    lines = connect(path)
+    remote = RemoteLevel(lines, None, "guest1")
+    remote.attach(storage)
+    assert machine.nqap(level, Apqn(5, 6), 1, b"\0\x50" + bytes(398)).ok
+    assert not machine.tapq(level, Apqn(5, 6))[0].empty
+    lines.connection.close()
+    for thread in threading.enumerate():
+        if thread.name == "client":
+            thread.join(10)
+    assert machine.tapq(level, Apqn(5, 6))[0].empty
+
+
+def test_one_level_and_one_storage_for_a_connection(path, storage):
+    lines = connect(path)
+    with RemoteLevel(lines, None, "guest1") as level:
+        with pytest.raises(ControlError, match="there is no storage yet"):
+            lines.request({"op": "execute", "frame": 0, "kernel": 0, "user": 0})
+        level.attach(storage)
+        with pytest.raises(ControlError, match="storage comes once"):
+            level.attach(storage)
+        with pytest.raises(ControlError, match="has a level already"):
+            lines.request({"op": "occupy", "guest": "guest1"})
+    with pytest.raises(ControlError, match="runs guests that would end with it"):
+        RemoteLevel(connect(path), None, None)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"frame": "x", "kernel": 0, "user": 0}, {"frame": 1 << 40, "kernel": 32, "user": 32}]
+)
+def test_nonsense_is_refused_and_the_machine_lives_on(path, storage, fields):
+    lines = connect(path)
+    with RemoteLevel(lines, None, "guest1") as level:
+        service = level.attach(storage)
+        with pytest.raises(ControlError):
+            lines.request({"op": "execute", **fields})
+        interrupt(storage, "b2af0000", 0x0506)
+        assert service.serve(FRAME, REAL, REAL) is DONE

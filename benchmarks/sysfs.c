@@ -1,16 +1,19 @@
 /* Opens, writes, reads and lists in turns below two directories, and prints the best rates of each:
- *   sysfs DIRECTORY YARDSTICK FILE  ->  write A B, read A B, list A B (per second)
- * Every entry of DIRECTORY is a directory with FILE in it. */
+ *   sysfs DIRECTORY YARDSTICK FILE DEVICE  ->  write A B, read A B, list A B, ioctl A B (per second)
+ * Every entry of DIRECTORY is a directory with FILE in it. The ioctl asks DEVICE, a zcrypt node, for its domain; its
+ * yardstick is an ioctl that /dev/null refuses. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ROUNDS 5
 #define CALLS 8192
+#define DOMAIN_INDEX 0x80047a47
 
 static char *paths[2][8192];
 static int count;
@@ -35,6 +38,13 @@ static void use(char **list, int write_it)
 	}
 }
 
+static void ask(int device)
+{
+	int number;
+	for (int i = 0; i < CALLS; i++)
+		ioctl(device, DOMAIN_INDEX, &number);
+}
+
 static int entries(const char *directory)
 {
 	int found = 0;
@@ -47,10 +57,11 @@ static int entries(const char *directory)
 
 int main(int argc, char **argv)
 {
-	double best[3][2] = {{0}};
+	double best[4][2] = {{0}};
 	struct dirent *entry;
-	DIR *stream = argc == 4 ? opendir(argv[1]) : NULL;
-	if (!stream)
+	int devices[2] = {argc == 5 ? open(argv[4], O_RDWR) : -1, open("/dev/null", O_RDWR)};
+	DIR *stream = argc == 5 ? opendir(argv[1]) : NULL;
+	if (!stream || devices[0] < 0)
 		return 2;
 	while ((entry = readdir(stream)) && count < 8192) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) != 7)
@@ -61,19 +72,21 @@ int main(int argc, char **argv)
 	}
 	closedir(stream);
 	for (int round = 0; round < ROUNDS; round++)
-		for (int kind = 0; kind < 3; kind++)
+		for (int kind = 0; kind < 4; kind++)
 			for (int which = 0; which < 2; which++) {
 				double start = now(), rate;
 				if (kind < 2)
 					use(paths[which], kind == 0);
+				else if (kind == 3)
+					ask(devices[which]);
 				else
 					for (int i = 0; i < 20; i++)
 						entries(argv[1 + which]);
-				rate = (kind < 2 ? CALLS : 20) / (now() - start);
+				rate = (kind != 2 ? CALLS : 20) / (now() - start);
 				if (rate > best[kind][which])
 					best[kind][which] = rate;
 			}
-	for (int kind = 0; kind < 3; kind++)
-		printf("%s %.1f %.1f\n", (const char *[]){"write", "read", "list"}[kind], best[kind][0], best[kind][1]);
+	for (int kind = 0; kind < 4; kind++)
+		printf("%s %.1f %.1f\n", (const char *[]){"write", "read", "list", "ioctl"}[kind], best[kind][0], best[kind][1]);
 	return 0;
 }

@@ -53,7 +53,7 @@ class Place:
             )
         self.lines = Lines(ours)
         assert self.lines.receive() == {"op": "attach"}
-        fuse, self.uevents, self.control = self.lines.take_descriptors(3)
+        fuse, *self.others = self.lines.take_descriptors(5)
         self.face = SysfsFace(sysfs, settle=settle)
         self.channel = self.face.serve(fuse, "test")
         self.lines.send({"ok": None})
@@ -98,5 +98,5 @@ class Place:
         self.lines.connection.close()
         self.process.wait()
         assert self.channel.ended.wait(10)
-        for descriptor in (self.uevents, self.control):
+        for descriptor in self.others:
             os.close(descriptor)

@@ -41,11 +41,11 @@ class NamespaceError(ApmatrixError):
 class Rooms:
     """File descriptors of a new place.
 
-    ``for_machine``: the mounted /dev/fuse, the uevent socket and the listening control socket, in this order.
-    ``real_sys`` is the real /sys, under the emulated one.
+    ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
+    the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one.
     """
 
-    for_machine: tuple[int, int, int]
+    for_machine: tuple[int, int, int, int, int]
     real_sys: int
 
     def leave_to_machine(self) -> None:
@@ -62,17 +62,32 @@ def enter(machine: str) -> Rooms:
     """
     _unshare()
     mount("none", "/", flags=MountFlag.RECURSIVE | MountFlag.PRIVATE)
+    fuse, devices = _open_fuse(), _open_fuse()
+    real_sys = _mount_sys(fuse)
+    uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
+    _loopback_up()
+    control = _private_run(machine)
+    _private_dev()
+    nodes = device_directory(machine)
+    Path(nodes).mkdir()
+    mount_fuse(devices, nodes)
+    dev = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys)
+
+
+def device_directory(machine: str) -> str:
+    """Where the device nodes of a machine's system are mounted; /dev has links to them."""
+    return f"{RUN}/{machine}/dev"
+
+
+def _open_fuse() -> int:
     try:
-        fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise NamespaceError(
             f"/dev/fuse cannot be opened ({error.strerror}): an emulated /sys is a FUSE file system. "
             "Load the fuse module, or give this user access: chmod 0666 /dev/fuse"
         ) from error
-    real_sys = _mount_sys(fuse)
-    uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
-    _loopback_up()
-    return Rooms((fuse, uevents.detach(), _private_run(machine)), real_sys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +100,10 @@ class Furniture:
 
 
 def furnish(rooms: Rooms, furniture: Furniture) -> None:
-    """Complete /sys with what is real, and make a private /dev and /etc; the machine serves the device by now."""
+    """Complete /sys with what is real, and make a private /etc; the machine serves /sys by now."""
     _bind_real(rooms.real_sys, furniture.bindings)
     os.close(rooms.real_sys)
-    private_dev()
-    private_etc(furniture.machine, furniture.state)
+    _private_etc(furniture.machine, furniture.state)
 
 
 def _unshare() -> None:
@@ -166,7 +180,7 @@ def mount_fuse(device: int, target: str) -> None:
     mount("apmatrix", target, "fuse", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC, options)
 
 
-def private_dev() -> None:
+def _private_dev() -> None:
     """A /dev with the harmless devices, the terminals and nothing else.
 
     The nodes are new ones where that is allowed: a udevd changes the permissions of those it finds. Elsewhere the
@@ -215,7 +229,7 @@ def _device(source: Path, target: Path) -> None:
         pass
 
 
-def private_etc(machine: str, state: str | None) -> None:
+def _private_etc(machine: str, state: str | None) -> None:
     """Changes to /etc (mdevctl.d, udev/rules.d …) go to ``state``, or vanish with the namespaces."""
     base = Path(state) if state else Path(RUN, machine, "etc")
     upper, work = base / "upper", base / "work"

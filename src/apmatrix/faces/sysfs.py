@@ -17,7 +17,8 @@ from apmatrix.faces.fuse.channel import Channel
 from apmatrix.faces.fuse.wire import Notice, Opcode, OpenFlag, SetAttribute
 from apmatrix.faces.inodes import Inode, Inodes
 from apmatrix.faces.overlay import Merged
-from apmatrix.linux.core import ChangeKind, OpenFile, Task
+from apmatrix.faces.process import Caller
+from apmatrix.linux.core import ChangeKind, OpenFile
 from apmatrix.linux.core.sysfs import Directory, File
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apmatrix.faces.fuse import Request
-    from apmatrix.linux.core import Sysfs, TreeChange
+    from apmatrix.linux.core import Sysfs, Task, TreeChange
 
 POLL_DEFAULT: Final = 0x001 | 0x004 | 0x040 | 0x100
 """POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: what poll says of every attribute."""
@@ -35,26 +36,6 @@ POLL_CHANGED: Final = 0x002 | 0x008
 
 _HEADER: Final = wire.TRANSFER.size
 _OPEN_FLAGS: Final = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
-
-
-class Caller(Task):
-    """The process behind a request; its name is looked up when somebody asks."""
-
-    def __init__(self, process: int) -> None:
-        super().__init__("", process)
-
-    @property
-    def comm(self) -> str:
-        """The process's name, ``?`` if it is gone."""
-        try:
-            with open(f"/proc/{self.pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-                return file.read().rstrip("\n")
-        except OSError:
-            return "?"
-
-    @comm.setter
-    def comm(self, name: str) -> None:
-        """Ignored: the process knows its name."""
 
 
 class _OpenAttribute:

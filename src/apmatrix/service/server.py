@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.lines import ControlError, Lines
+from apmatrix.faces.namespaces import device_directory
 from apmatrix.service.occupation import Tenant
 from apmatrix.service.operations import OPERATIONS, find_system
 from apmatrix.service.session import Session
@@ -139,15 +140,16 @@ class _Client:
         return {"ok": result}
 
     def _attach(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Serve a new place: descriptors of /dev/fuse, the uevent socket and the control socket come along."""
-        fuse, uevents, control = self.lines.take_descriptors(3)
+        """Serve a new place; its descriptors come along (``namespaces.Rooms.for_machine``)."""
+        fuse, uevents, control, devices, dev = self.lines.take_descriptors(5)
         try:
             system = find_system(self.server.emulation, request["system"])
         except ApmatrixError:
-            for descriptor in (fuse, uevents, control):
+            for descriptor in (fuse, uevents, control, devices, dev):
                 os.close(descriptor)
             raise
         self.session = Session(system, fuse, uevents)
+        self.session.serve_devices(devices, dev, device_directory(self.server.name))
         self.server.add(self.session)
         self._listener = socket.socket(fileno=control)
         self.server.listen(self._listener, system)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apmatrix.faces.devices import DevicesFace
 from apmatrix.faces.sysfs import SysfsFace
 from apmatrix.faces.uevents import UeventRelay
 
@@ -19,7 +20,12 @@ class Session:
         self.system = system
         self.relay = UeventRelay(system.linux, uevents)
         self.face = SysfsFace(system.linux.sysfs, Path("/sys"), settle=self.relay.flush)
-        self.channel = self.face.serve(fuse, f"sysfs of {system.name}")
+        self.channels = [self.face.serve(fuse, f"sysfs of {system.name}")]
+
+    def serve_devices(self, fuse: int, directory: int, target: str) -> None:
+        """Serve the device nodes, mounted at ``target``, and keep links to them in ``directory``."""
+        face = DevicesFace(self.system.linux, directory, target)
+        self.channels.append(face.serve(fuse, f"devices of {self.system.name}"))
 
     @property
     def bindings(self) -> list[str]:
@@ -33,5 +39,6 @@ class Session:
 
     def close(self) -> None:
         """The command is over: nobody may wait any longer."""
-        self.channel.abort()
+        for channel in self.channels:
+            channel.abort()
         self.relay.close()

@@ -19,6 +19,7 @@ import logging
 import os
 import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.faces.fuse import wire
@@ -33,6 +34,7 @@ MAX_WRITE: Final = 8192
 _BUFFER: Final = MAX_WRITE + 4096
 _PATIENCE: Final = 0.005
 _QUIET: Final = 20
+_WORKERS: Final = 32
 _RETRY: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
 _EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
 _SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INIT, Opcode.INTERRUPT})
@@ -97,6 +99,7 @@ class Channel:
         self._activity = threading.Event()
         self._notices: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
         self._queued = 0
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{name} worker")
         self._sent = 0
 
     def start(self) -> None:
@@ -130,6 +133,19 @@ class Channel:
             while not (done.wait(1) or self.ended.is_set()):
                 pass
 
+    def defer(self, request: Request, work: Callable[[Request], bytes]) -> None:
+        """Let ``work`` answer a request on a thread of a pool; for an operation that then returns None."""
+        with self._lock:
+            self._blocked[request.unique] = request
+        self._pool.submit(self._work, request, work)
+
+    def _work(self, request: Request, work: Callable[[Request], bytes]) -> None:
+        reply = self._perform(request, work)
+        with self._lock:
+            self._blocked.pop(request.unique, None)
+        if reply is not None and not self.ended.is_set():
+            self._write(reply)
+
     def _spawn(self, target: Callable[[], None], role: str) -> None:
         with self._lock:
             self._users += 1
@@ -153,6 +169,7 @@ class Channel:
                 self._activity.set()
                 self._notices.put(None)
                 self.handler.ended()
+                self._pool.shutdown(wait=False, cancel_futures=True)
                 return
             request = Request(data)
             shift.request = request
@@ -163,7 +180,7 @@ class Channel:
             if reply is not None:
                 self._write(reply)
         with self._lock:
-            del self._blocked[request.unique]
+            self._blocked.pop(request.unique, None)
 
     def _watch(self) -> None:
         """Become leader when the leader is stuck."""
@@ -219,6 +236,9 @@ class Channel:
             return _failure(request.unique, errno.ENOSYS)
         if self._aborted and request.opcode not in _SILENT:
             return _failure(request.unique, errno.ENOTCONN)
+        return self._perform(request, operation)
+
+    def _perform(self, request: Request, operation: Callable[[Request], bytes | None]) -> bytes | None:
         try:
             body = operation(request)
         except OSError as error:

@@ -146,13 +146,14 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The answer to a LOOKUP: a node's number and attributes, cached until told otherwise."""
+    """The answer to a LOOKUP: a node's number and attributes, cached ``valid`` seconds."""
 
     attributes: Attributes
+    valid: int = FOREVER
 
     def __bytes__(self) -> bytes:
         node = self.attributes.node
-        return ENTRY.pack(node, 0, FOREVER, FOREVER, 0, 0) + self.attributes.packed()
+        return ENTRY.pack(node, 0, self.valid, self.valid, 0, 0) + self.attributes.packed()
 
 
 def directory_entries(entries: list[tuple[str, int, int]]) -> list[bytes]:

@@ -1,0 +1,220 @@
+"""Device nodes of an emulated system: ``/dev/z90crypt``, more zcrypt nodes, ``/dev/hwrng``.
+
+CUSE, which would make real character devices, is missing in many kernels. So the nodes are files of a FUSE file
+system with ioctls, and /dev has links to them. Of an ioctl the kernel passes a number and an address on; what is
+there is fetched from the calling process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Final, Protocol
+
+from apmatrix.faces.fuse import wire
+from apmatrix.faces.fuse.channel import Channel
+from apmatrix.faces.fuse.wire import Attributes, Entry, Opcode, OpenFlag
+from apmatrix.faces.process import Caller, ProcessMemory
+from apmatrix.linux.errors import Refused
+from apmatrix.linux.zcrypt import ByteOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apmatrix.faces.fuse import Request
+    from apmatrix.linux import LinuxSystem
+    from apmatrix.linux.core import Task, Uevent
+    from apmatrix.linux.zcrypt import UserMemory
+
+_ROOT: Final = 1
+_ORDER: Final = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
+_HEADER: Final = wire.TRANSFER.size
+
+
+class DeviceFile(Protocol):
+    """An open device."""
+
+    def ioctl(self, number: int, argument: int, memory: UserMemory, task: Task | None = None) -> int:
+        """Do an ioctl; Refused."""
+
+    def read(self, length: int) -> bytes:
+        """Read; Refused."""
+
+    def write(self, data: bytes) -> int:
+        """Write; Refused."""
+
+    def close(self) -> None:
+        """The last user is gone."""
+
+
+class _Random:
+    """``/dev/hwrng`` opened."""
+
+    def __init__(self, system: LinuxSystem) -> None:
+        self._device = system.hwrng
+
+    def ioctl(self, _number: int, _argument: int, _memory: UserMemory, _task: Task | None = None) -> int:
+        """There are none."""
+        raise _error(errno.ENOTTY)
+
+    def read(self, length: int) -> bytes:
+        """Random bytes."""
+        return self._device.read(length)
+
+    def write(self, _data: bytes) -> int:
+        """Nothing can be written."""
+        raise _error(errno.EINVAL)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class DevicesFace:
+    """Serves one system's device nodes on one FUSE connection, and keeps a directory with links to them."""
+
+    def __init__(self, system: LinuxSystem, directory: int, target: str) -> None:
+        """``directory`` is an open /dev; the links in it lead to ``target``, where the face will be mounted."""
+        self._system = system
+        self._directory = directory
+        self._target = target
+        self._channel: Channel | None = None
+        self._names = [""]
+        self._files: dict[int, DeviceFile] = {}
+        self._handles = itertools.count(1)
+        self._tasks: dict[int, Task] = {}
+
+    def serve(self, device: int, name: str = "devices") -> Channel:
+        """Serve an open ``/dev/fuse``, in threads of its own, until it is unmounted."""
+        self._channel = Channel(device, self, name)
+        with self._system.kernel:
+            self._unsubscribe = self._system.uevents.subscribe(self._follow)
+            for known in self._modes():
+                self._link(known)
+        self._channel.start()
+        return self._channel
+
+    @property
+    def operations(self) -> Mapping[int, Callable[[Request], bytes | None]]:
+        """What is answered."""
+        return {
+            Opcode.LOOKUP: self._lookup,
+            Opcode.FORGET: lambda _request: None,
+            Opcode.BATCH_FORGET: lambda _request: None,
+            Opcode.GETATTR: lambda request: bytes(self._attributes(request.node)),
+            Opcode.SETATTR: lambda request: bytes(self._attributes(request.node)),
+            Opcode.OPEN: self._open,
+            Opcode.READ: lambda request: self._later(request, self._read),
+            Opcode.WRITE: lambda request: self._later(request, self._write),
+            Opcode.IOCTL: lambda request: self._later(request, self._ioctl),
+            Opcode.RELEASE: self._release,
+        }
+
+    def interrupt(self, request: Request) -> None:
+        """Pass a signal on to the emulated kernel."""
+        task = self._tasks.get(request.unique)
+        if task is not None:
+            self._system.kernel.signal(task)
+
+    def ended(self) -> None:
+        """The file system is gone, and everybody who used it."""
+        with self._system.kernel:
+            self._unsubscribe()
+        os.close(self._directory)
+        while self._files:
+            _, file = self._files.popitem()
+            file.close()
+
+    def _modes(self) -> dict[str, int]:
+        nodes = {node.device_name: node.mode for node in self._system.zcrypt_nodes.nodes.values()}
+        return {**nodes, self._system.hwrng.device_name: self._system.hwrng.mode}
+
+    # /dev
+
+    def _follow(self, event: Uevent) -> None:
+        """Do what devtmpfs does; called under the system's lock."""
+        name = event.env.get("DEVNAME", "")
+        if event.action == "add" and name in self._modes():
+            self._link(name)
+        elif event.action == "remove" and name:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._directory)
+
+    def _link(self, name: str) -> None:
+        # A device that the command made itself stays.
+        with contextlib.suppress(OSError):
+            os.symlink(f"{self._target}/{name}", name, dir_fd=self._directory)
+
+    # requests
+
+    def _attributes(self, number: int) -> Attributes:
+        if number == _ROOT:
+            return Attributes(number, stat.S_IFDIR | 0o755)
+        mode = self._modes().get(self._names[number - 1], 0o600)
+        return Attributes(number, stat.S_IFREG | mode)
+
+    def _lookup(self, request: Request) -> bytes:
+        name = request.body[:-1].decode()
+        if name not in self._modes():
+            raise _error(errno.ENOENT)
+        if name not in self._names:
+            self._names.append(name)
+        return bytes(Entry(self._attributes(self._names.index(name) + 1), valid=0))
+
+    def _open(self, request: Request) -> bytes:
+        name = self._names[request.node - 1]
+        file: DeviceFile
+        try:
+            if name == self._system.hwrng.device_name:
+                file = _Random(self._system)
+            else:
+                file = self._system.zcrypt_nodes.open(name, _ORDER)
+        except Refused as refused:
+            raise refused.as_oserror() from refused
+        handle = next(self._handles)
+        self._files[handle] = file
+        flags = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
+        return wire.OPEN_REPLY.pack(handle, flags, 0)
+
+    def _release(self, request: Request) -> bytes:
+        (handle, *_) = wire.RELEASE.unpack_from(request.body)
+        self._files.pop(handle).close()
+        return b""
+
+    def _later(self, request: Request, work: Callable[[Request], bytes]) -> None:
+        """Requests to cards take their time: others go on meanwhile."""
+        assert self._channel
+        self._channel.defer(request, work)
+
+    def _read(self, request: Request) -> bytes:
+        handle, _, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        try:
+            return self._files[handle].read(size)
+        except Refused as refused:
+            raise refused.as_oserror() from refused
+
+    def _write(self, request: Request) -> bytes:
+        handle, _, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        try:
+            taken = self._files[handle].write(request.body[_HEADER : _HEADER + size])
+        except Refused as refused:
+            raise refused.as_oserror() from refused
+        return wire.WRITE_REPLY.pack(taken, 0)
+
+    def _ioctl(self, request: Request) -> bytes:
+        handle, _, number, argument, _, _ = wire.IOCTL_REQUEST.unpack_from(request.body)
+        task = self._tasks[request.unique] = Caller(request.process)
+        try:
+            result = self._files[handle].ioctl(number, argument, ProcessMemory(request.process), task)
+        except Refused as refused:
+            raise refused.as_oserror() from refused
+        finally:
+            del self._tasks[request.unique]
+        return wire.IOCTL_REPLY.pack(result, 0, 0, 0)
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, Guest, System
     from apmatrix.faces.lines import Lines
     from apmatrix.linux import LinuxSystem, Vm
-    from apmatrix.machine import Level
 
 
 class Occupation(LevelProcessor):
-    """A level that a real operating system has; a context manager that gives it back.
+    """The level of an LPAR's Linux or of a VM that a real operating system has; a context manager that gives it back.
 
-    ``vm`` is a VM that was started for it, and is stopped in the end.
+    ``started`` is a VM that was started for it, and is stopped in the end.
     """
 
-    def __init__(self, emulation: Emulation, level: Level, vm: Vm | None = None) -> None:
-        super().__init__(emulation.machine, level)
-        self._vm = vm
+    def __init__(self, emulation: Emulation, holder: LinuxSystem | Vm, *, started: Vm | None = None) -> None:
+        super().__init__(emulation.machine, holder.level)
+        self._started = started
 
     @classmethod
     def of_lpar(cls, emulation: Emulation, name: str | None) -> Occupation:
@@ -42,7 +41,7 @@ class Occupation(LevelProcessor):
             active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
             raise ControlError(f"no LPAR {name or ''} is active: active are {active}", code=2)
         system.linux.shut_down()  # a level has one operating system, here the real one
-        return cls(emulation, system.linux.level)
+        return cls(emulation, system.linux)
 
     @classmethod
     def of_guest(cls, emulation: Emulation, name: str) -> Occupation:
@@ -57,12 +56,12 @@ class Occupation(LevelProcessor):
         if vm is not None:
             if vm.booted:
                 vm.linux.shut_down()
-            return cls(emulation, vm.level)
+            return cls(emulation, vm)
         if guest is not None:
             vm = guest.host.linux.kvm.start(guest.uuid, guest.names[-1])
         else:
             vm = _host_of(emulation, name).kvm.start(name.lower())
-        return cls(emulation, vm.level, vm)
+        return cls(emulation, vm, started=vm)
 
     def __enter__(self) -> Occupation:
         return self
@@ -73,9 +72,9 @@ class Occupation(LevelProcessor):
     def close(self) -> None:
         """Give the level back with empty queues."""
         self.reset()
-        if self._vm is not None:
-            self._vm.stop()
-            self._vm = None
+        if self._started is not None:
+            self._started.stop()
+            self._started = None
 
 
 def occupy(emulation: Emulation, lpar: str | None, guest: str | None) -> Occupation:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import ResponseCode
 
 if TYPE_CHECKING:
+    from apmatrix.arch import QueueStatus
     from apmatrix.cards import Delivery
     from apmatrix.linux.ap.queue import ApQueue
 
@@ -156,19 +157,25 @@ def _read(queue: ApQueue) -> Wait:
     if queue.interrupts and delivery.status.empty and not delivery.status.interrupts_enabled:
         queue.interrupts = queue.enable_interrupts()  # somebody switched them off
     if code == ResponseCode.NORMAL:
-        queue.outstanding = max(0, queue.outstanding - 1)
+        _count_reply(queue, delivery.status)
         queue.receive(delivery.message_id, delivery.data)
         if delivery.status.empty and queue.outstanding:
             queue.requeue_pending()
         queue.state = State.WORKING if queue.outstanding else State.IDLE
         return Wait.AGAIN
     if code == ResponseCode.NO_PENDING_REPLY:
-        if delivery.status.empty and queue.outstanding:
+        if delivery.status.empty:
             queue.requeue_pending()
-            queue.state = State.IDLE
-            return Wait.AGAIN
-        return _reply_wait(queue)
+        if queue.outstanding:
+            return _reply_wait(queue)
+        queue.state = State.IDLE
+        return Wait.AGAIN
     return fail(queue, code)
+
+
+def _count_reply(queue: ApQueue, status: QueueStatus) -> None:
+    """One less is out; but a flush forgets what the card still has, so a queue that is not empty has at least one."""
+    queue.outstanding = max(0 if status.empty else 1, queue.outstanding - 1)
 
 
 def _truncated(queue: ApQueue, delivery: Delivery) -> Wait:
@@ -176,7 +183,7 @@ def _truncated(queue: ApQueue, delivery: Delivery) -> Wait:
     bus = queue.bus
     while delivery.status is None:
         delivery = bus.machine.dqap(bus.level, queue.apqn, queue.card.max_message_size, delivery.position)
-    queue.outstanding = max(0, queue.outstanding - 1)
+    _count_reply(queue, delivery.status)
     queue.receive(delivery.message_id, None)
     queue.state = State.WORKING if queue.outstanding else State.IDLE
     return Wait.AGAIN

@@ -107,11 +107,12 @@ class Crypto:
         matrix: Matrix = MATRIX_OF_M,
         facilities: Iterable[int] = FACILITIES_OF_M,
         features: Iterable[str] = ("APSC", "APXA"),
+        max_adapter: int = 0x3F,
         **linux: Any,
     ) -> None:
         self.clock = PatientClock()
         self.machine = Cpc(
-            "M", clock=self.clock, facilities=facilities, features=features, max_adapter=0x3F, max_domain=0x54
+            "M", clock=self.clock, facilities=facilities, features=features, max_adapter=max_adapter, max_domain=0x54
         )
         self.wire = Wire()
         for number, kind in (CARDS_OF_M if cards is None else cards).items():

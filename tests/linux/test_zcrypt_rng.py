@@ -1,0 +1,151 @@
+"""Random numbers from the CCA coprocessors (hardware.md 3.8, 4.3)."""
+
+import pytest
+
+from apmatrix.arch import Mask, Matrix
+from apmatrix.cards import Function, Handling, Request, ScriptedAnswers
+from apmatrix.linux.core import Task
+from apmatrix.linux.zcrypt.rng import random_request
+from support.messages import vectors
+from support.zcrypt import Crypto, outcome
+
+MV = vectors()
+RANDOM = bytes(range(256)) * 16
+REPLY = MV["MV-10"][:276] + RANDOM
+
+
+@pytest.fixture
+def m():
+    crypto = Crypto()
+    yield crypto
+    crypto.close()
+
+
+def attribute(m, name):
+    return m.read(f"class/misc/hw_random/{name}")
+
+
+def test_mv9_the_request():
+    assert random_request(6) == MV["MV-9"]
+
+
+def test_nothing_is_asked_before_somebody_reads(m):
+    assert not m.wire.sent
+
+
+def test_a_request_brings_4096_bytes(m):
+    m.wire.answer(REPLY)
+    assert b"".join(m.system.hwrng.read(length) for length in (1, 95, 4000)) == RANDOM
+    assert len(m.wire.sent) == 1
+    (sent,) = m.wire.sent
+    assert sent.message == random_request(int(sent.apqn[3:], 16))
+    assert m.system.hwrng.read(1)
+    assert len(m.wire.sent) == 2
+
+
+def test_long_reads_and_both_queues(m):
+    data = m.system.hwrng.read(10_000)
+    assert len(data) == 10_000
+    assert len({data[start : start + 16] for start in range(0, 10_000, 16)}) == 625
+    assert m.wire.queues == ["05.0006", "05.0033", "05.0006"]
+
+
+def test_a_queue_that_is_offline_is_not_asked(m):
+    m.write("bus/ap/devices/05.0006/online", "0")
+    m.system.hwrng.read(1)
+    assert m.wire.queues == ["05.0033"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        MV["MV-19"],
+        MV["MV-20"],
+        MV["MV-22"],
+        MV["MV-23"],
+        REPLY[:-1],
+        MV["MV-10"][:192] + b"\0\0\0\5" + MV["MV-10"][196:],
+    ],
+    ids=["82", "88", "filtered", "8/66", "too-short", "reason-only"],
+)
+def test_errors_are_eio_and_the_queue_stays(m, reply):
+    m.wire.answer(reply)
+    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
+    assert len(m.wire.sent) == 1
+    assert m.online("05.0006") == "1"
+    assert len(m.system.hwrng.read(10)) == 10
+
+
+def test_a_nonsensical_reply_retires_the_queue(m):
+    m.wire.answer(b"\0\x90" + bytes(6))
+    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
+    assert m.online("05.0006") == "0"
+    assert m.system.hwrng.read(1)
+    assert m.wire.queues == ["05.0006", "05.0033"]
+
+
+def test_a_read_ends_short_when_the_cards_fail(m):
+    m.wire.answer(REPLY, MV["MV-19"])
+    assert m.system.hwrng.read(5000) == RANDOM
+    assert len(m.system.hwrng.read(5000)) == 5000
+
+
+def test_nqap_errors(m):
+    m.machine.adapters[5].filters.add(ScriptedAnswers(Function.NQAP, [0x42], forever=True))
+    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
+
+
+def test_all_offline_is_eio_but_no_generator_is_enodev(m):
+    m.write("bus/ap/devices/card05/online", "0")
+    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
+    assert attribute(m, "rng_available") == "zcrypt \n"
+    m.write("bus/ap/apmask", "-5")
+    assert outcome(lambda: m.system.hwrng.read(10)) == "ENODEV"
+
+
+def test_a_reader_that_gets_a_signal(m):
+    m.wire.answer(Handling(Request(0, b"", special=False), reply=REPLY, delay=5))
+    task = Task()
+    task.signalled = True
+    assert outcome(lambda: m.system.hwrng.read(10, task)) == "EINTR"
+
+
+def test_the_attributes_follow_the_queues(m):
+    assert (attribute(m, "rng_available"), attribute(m, "rng_current")) == ("zcrypt \n", "zcrypt\n")
+    assert (attribute(m, "rng_quality"), attribute(m, "rng_selected"), attribute(m, "dev")) == (
+        "990\n",
+        "0\n",
+        "10:183\n",
+    )
+    m.write("bus/ap/aqmask", "-6")
+    assert attribute(m, "rng_available") == "zcrypt \n"
+    m.write("bus/ap/aqmask", "-0x33")
+    assert (attribute(m, "rng_available"), attribute(m, "rng_current")) == ("\n", "none\n")
+    with pytest.raises(OSError, match="no random number generator"):
+        attribute(m, "rng_quality")
+    m.write("bus/ap/aqmask", "+6")
+    assert attribute(m, "rng_current") == "zcrypt\n"
+
+
+def test_choosing_a_generator(m):
+    for written, selected in (("other", "0"), ("zcrypt\n", "1"), ("other", "1"), ("\n", "0")):
+        assert m.write("class/misc/hw_random/rng_current", written) == "ok"
+        assert attribute(m, "rng_selected") == f"{selected}\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("1024", "ok"), ("0x10", "ok"), ("1025", "EINVAL"), ("-1", "EINVAL"), ("x", "EINVAL")]
+)
+def test_setting_the_quality(m, written, expected):
+    assert m.write("class/misc/hw_random/rng_quality", written) == expected
+    assert attribute(m, "rng_quality") == (f"{int(written, 0)}\n" if expected == "ok" else "990\n")
+
+
+@pytest.mark.parametrize("kind", ["CEX8A", "CEX8P"])
+def test_other_cards_make_no_random_numbers(kind):
+    crypto = Crypto({2: kind}, Matrix(Mask.of(2), Mask.of(6), Mask()))
+    try:
+        assert attribute(crypto, "rng_available") == "\n"
+        assert outcome(lambda: crypto.system.hwrng.read(1)) == "ENODEV"
+    finally:
+        crypto.close()

@@ -1,0 +1,54 @@
+"""Eight processes of random operations against one machine, for ``APMATRIX_SOAK`` seconds (10)."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import APMATRIX, ROOT, Host
+
+SECONDS = float(os.environ.get("APMATRIX_SOAK", "10"))
+PROCESSES = 8
+WORKER = Path(__file__).with_name("soak_worker.py")
+CLIENT = ROOT / "tests/faces/zcrypt_client.py"
+
+SCRIPT = f"""
+cd /sys
+udevadm monitor --kernel --property > /run/events & monitor=$!
+sleep 0.5
+for number in $(seq {PROCESSES}); do
+    {sys.executable} {WORKER} $number {SECONDS} SEED {APMATRIX} {CLIENT} > /run/worker$number 2>&1 &
+    workers="$workers $!"
+done
+for worker in $workers; do wait $worker || echo "worker failed"; done
+cat /run/worker*
+sleep 0.5
+kill $monitor
+echo events
+cat /run/events
+"""
+
+
+def test_soak(tmp_path):
+    """No crash, no hang, no wrong errno, no lost event, and the tree agrees with itself at the end."""
+    seed = random.randrange(1 << 32)
+    host = Host(tmp_path, ROOT / "tests/data/oracle/machine.toml")
+    done = subprocess.run(
+        [APMATRIX, "run", str(host.file), "--", "bash", "-c", SCRIPT.replace("SEED", str(seed))],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS * 10 + 120,
+    )
+    out, _, events = done.stdout.partition("\nevents\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", f"seed {seed}"
+    assert out.count("finished") == PROCESSES, f"seed {seed}: {out}"
+    assert "failed" not in out, f"seed {seed}: {out}"
+    numbers = [int(number) for number in re.findall(r"^SEQNUM=(\d+)$", events, re.MULTILINE)]
+    assert numbers == sorted(set(numbers)), f"seed {seed}"
+    # Each mdev that was made sent an event when it came and one when it went.
+    made = sum(int(count) for count in re.findall(r"made (\d+)", out))
+    for action in ("add", "remove"):
+        assert len(re.findall(rf"^KERNEL.*\] {action} +/devices/vfio_ap/matrix/\S+ ", events, re.MULTILINE)) == made

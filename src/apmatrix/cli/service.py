@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apmatrix.arch import ApmatrixError
+from apmatrix.cli.output import REFUSED, exit_code
 from apmatrix.cli.remote import ask, machine_option, system_name, system_options
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
 from apmatrix.service.state import StateDirectory, machines
 
 if TYPE_CHECKING:
+    from apmatrix.config import MachineFile
     from apmatrix.emulation import Emulation
+    from apmatrix.service.keystore import Secret
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
@@ -24,26 +28,47 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--foreground", is_flag=True, help="Stay, for a service manager.")
-def up(file: str, foreground: bool) -> None:
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    envvar="APMATRIX_KEY_FILE",
+    help="What encrypts the cards' master keys; by default a file that is made beside them.",
+)
+@click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
+def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool) -> None:
     """Start the machine that FILE describes in the background.
 
     Its name is the file's. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in the state
     directory and there again after down and up: $APMATRIX_STATE, /var/lib/apmatrix for root, else
-    ~/.local/state/apmatrix.
+    ~/.local/state/apmatrix. The master keys of its cards are kept there too, encrypted with a key file, or with a
+    passphrase (also from $APMATRIX_PASSPHRASE).
     """
     from apmatrix.cli.output import read_file  # noqa: PLC0415 - slow to import
 
     description = read_file(file)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
+    secret = _secret(key_file, ask=ask_passphrase)
     if foreground:
-        _serve(file, state, None)
+        _serve(description, state, secret, None)
         return
-    _detach(file, state)
+    _detach(description, state, secret)
 
 
-def _serve(file: str, state: StateDirectory, ready: int | None) -> None:
+def _secret(key_file: Path | None, *, ask: bool) -> Secret:
+    """What the keys are encrypted with. The passphrase does not stay in the environment."""
+    from apmatrix.service.keystore import Secret  # noqa: PLC0415 - slow to import
+
+    passphrase = os.environ.pop("APMATRIX_PASSPHRASE", None)
+    if key_file is not None and (ask or passphrase is not None):
+        raise click.UsageError("give a key file or a passphrase, not both")
+    if ask:
+        terminal = sys.stdin.isatty()
+        passphrase = click.prompt("passphrase", hide_input=True) if terminal else sys.stdin.readline().rstrip("\n")
+    return Secret(passphrase, key_file)
+
+
+def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int | None) -> None:
     """Be the machine; tell ``ready``, a pipe, when it is up."""
-    from apmatrix.cli.output import read_file  # noqa: PLC0415 - slow to import
     from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
 
     def report(emulation: Emulation) -> None:
@@ -55,10 +80,10 @@ def _serve(file: str, state: StateDirectory, ready: int | None) -> None:
             os.close(ready)
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    serve_in_background(read_file(file), state, report)
+    serve_in_background(file, state, secret, report)
 
 
-def _detach(file: str, state: StateDirectory) -> None:
+def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     """Start the machine in a process of its own, and wait until it is up."""
     if state.running():
         raise ControlError(f"machine {state.path.name} runs already: apmatrix down {state.path.name}")
@@ -70,29 +95,33 @@ def _detach(file: str, state: StateDirectory) -> None:
         # A second fork: nobody has to wait for the machine.
         if os.fork():
             os._exit(0)
-        _become_service(file, state, writing)
+        _become_service(file, state, secret, writing)
     os.close(writing)
     os.wait()
     with os.fdopen(reading, encoding="utf-8") as pipe:
         first, *others = pipe.readlines() or [""]
     if first != "ok\n":
-        raise ControlError("".join([first, *others]).strip() or f"the machine did not start: see {state.log}")
+        code = int(first) if first.strip().isdigit() else REFUSED
+        raise ControlError("".join(others).strip() or f"the machine did not start: see {state.log}", code)
     click.echo("".join(others), err=True, nl=False)
     click.echo(f"machine {state.path.name} runs: apmatrix shell --machine {state.path.name}")
 
 
-def _become_service(file: str, state: StateDirectory, ready: int) -> None:
+def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, ready: int) -> None:
     log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDWR)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     status = 1
     try:
-        _serve(file, state, ready)
+        _serve(file, state, secret, ready)
         status = 0
+    except ApmatrixError as error:
+        logging.getLogger(__name__).error("the machine ended: %s", error)
+        os.write(ready, f"{exit_code(error)}\n{error}".encode())
     except Exception as error:
         logging.getLogger(__name__).exception("the machine ended")
-        os.write(ready, str(error).encode())
+        os.write(ready, f"{REFUSED}\n{error}".encode())
     finally:
         os._exit(status)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cards import AdapterState
+from apmatrix.cards import AdapterState, CardContext, WrappingKey
 from apmatrix.emulation.administrator import (
     MATRIX,
     MDEV_TYPE,
@@ -20,7 +20,7 @@ from apmatrix.machine import ActivationProfile, Cpc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apmatrix.cards import Clock
+    from apmatrix.cards import Clock, Store
     from apmatrix.config import GuestFile, HostSettings, LparFile, MachineFile
     from apmatrix.linux import Vm
 
@@ -81,11 +81,12 @@ class Emulation:
         self.refusals: list[Refusal] = []
 
     @classmethod
-    def start(cls, file: MachineFile, *, clock: Clock | None = None) -> Self:
+    def start(cls, file: MachineFile, *, clock: Clock | None = None, store: Store | None = None) -> Self:
         """Bring up everything that the file describes.
 
         What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
-        is not activated, a guest whose assignment is refused is not started.
+        is not activated, a guest whose assignment is refused is not started. The cards' master keys are in ``store``;
+        without one they end with the machine. VaultError if it cannot be read.
         """
         settings = file.machine
         machine = Cpc(
@@ -97,6 +98,7 @@ class Emulation:
             max_domain=settings.max_domain,
         )
         emulation = cls(file, machine)
+        wrapping_key = WrappingKey()  # all cards share that of the processors
         for entry in file.adapters:
             for number in entry.numbers:
                 machine.add_adapter(
@@ -105,6 +107,7 @@ class Emulation:
                     functions=entry.functions,
                     depth=entry.depth,
                     state=AdapterState(entry.state),
+                    context=CardContext.of(number, store, wrapping_key, settings.max_domain + 1),
                 )
         for lpar in file.lpars:
             emulation._start_lpar(lpar)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from apmatrix.emulation import Emulation
 from apmatrix.faces.command import Command, exit_code, keep_door
 from apmatrix.faces.lines import Lines
+from apmatrix.service.keystore import forbid_core_dumps, open_vault
 from apmatrix.service.server import MachineServer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from apmatrix.config import MachineFile
+    from apmatrix.service.keystore import Secret
     from apmatrix.service.state import StateDirectory
 
 
@@ -71,9 +73,15 @@ def _wait(process: int) -> int:
     return exit_code(status)
 
 
-def serve_in_background(file: MachineFile, state: StateDirectory, ready: Callable[[Emulation], None]) -> None:
-    """Be the machine until somebody stops it with a request or SIGTERM; ControlError if it runs already."""
-    with state.locked(), Emulation.start(file) as emulation:
+def serve_in_background(
+    file: MachineFile, state: StateDirectory, secret: Secret, ready: Callable[[Emulation], None]
+) -> None:
+    """Be the machine until somebody stops it with a request or SIGTERM.
+
+    ControlError if it runs already, or if ``secret`` does not open its keys.
+    """
+    forbid_core_dumps()
+    with state.locked(), Emulation.start(file, store=open_vault(state, file, secret)) as emulation:
         server = MachineServer(emulation, state)
         server.listen_at(state.socket)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -185,11 +185,15 @@ def test_tries_are_counted_over_the_forced_scan(machine):
 
 
 def test_the_next_try_of_a_cprb_knows_nothing_of_the_last(machine):
-    """Linux 7.2 forgets the queue: a CPRB goes where the counters say, be it the same card."""
+    """Linux 7.2 forgets the queue of a CPRB, but not that of an EP11 request: only the latter goes elsewhere."""
     m = machine({5: "CEX8C", 6: "CEX4C"}, (6, 0x33))
-    m.wire.answer(AGAIN, AGAIN, AGAIN)
-    m.zcrypt.cprb(cprb(data_room=4096))
+    m.wire.answer(AGAIN, AGAIN, AGAIN, MV["MV-23"])
+    m.zcrypt.cprb(cprb(block=b"FQ\0\2\0\2\0\2"))
     assert m.wire.queues == ["05.0006", "05.0033", "05.0006", "05.0033"]
+    m = machine({10: "CEX8P", 11: "CEX4P"}, (6, 0x33))
+    m.wire.answer(AGAIN, AGAIN)
+    m.zcrypt.ep11(ep11_cprb())
+    assert m.wire.queues == ["0a.0006", "0b.0006", "0a.0033"]
 
 
 @pytest.mark.parametrize("code", [0x10, 0x90])

@@ -291,25 +291,6 @@ def test_reading_and_writing(file):
     assert outcome(lambda: file.write(b"x")) == "EPERM"
 
 
-def test_K7_an_ioctl_that_the_node_does_not_allow(m, storage):
-    m.node("box")
-    m.write("class/zcrypt/box/ioctlmask", "-5")
-    extra = m.system.zcrypt_nodes.open("box", storage.order)
-    assert call(extra, storage, MODEXPO, NOWHERE) == "EPERM"
-    assert call(extra, storage, CRT, NOWHERE) == "EFAULT"
-    m.write("class/zcrypt/box/ioctlmask", "+5")
-    assert call(extra, storage, MODEXPO, storage.modexpo(VALUE, EXPONENT, MODULUS)) == "ok"
-    extra.close()
-
-
-def test_K25_a_fresh_node_allows_nothing(m, storage):
-    assert m.write("class/zcrypt/create", "fresh") == "ok"
-    fresh = m.system.zcrypt_nodes.open("fresh", storage.order)
-    for number in (MODEXPO, CRT, CPRB, EP11, 0xC0007A5F, 0x80047A47, 0xC0007A07):
-        assert call(fresh, storage, number, NOWHERE) == "EPERM"
-    fresh.close()
-
-
 def test_a_node_without_the_card_does_not_choose_it(m, storage):
     m.node("cca", apmask="+5", aqmask="+0x33")
     extra = m.system.zcrypt_nodes.open("cca", storage.order)

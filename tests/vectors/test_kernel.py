@@ -11,10 +11,12 @@ from apmatrix.linux.zcrypt import ModExpo
 from apmatrix.linux.zcrypt.cprb import StatusError
 from support import ep11
 from support.messages import vectors
-from support.zcrypt import Crypto, cprb, ep11_cprb, outcome
+from support.zcrypt import Crypto, Storage, cprb, ep11_cprb, outcome
 
 MV = vectors()
 ANYWHERE = 0xFFFF
+MODEXPO, CRT, CPRB, EP11 = 0xC0007A05, 0xC0007A06, 0xC0007A81, 0xC0007A04
+NOWHERE = 0x10
 KEY_A = ModExpo(b"\0\x41", b"\0\x11", b"\x0c\xa1")
 LENGTH_B = 16
 MODULUS_B = (0xFFFFFFFFFFFFFF720000000000001321).to_bytes(LENGTH_B, "big")
@@ -109,6 +111,22 @@ def test_K6_an_unknown_function_id(m):
     assert outcome(lambda: m.zcrypt.cprb(cprb(ANYWHERE, b"T9"), permissions)) == "ok"
     assert outcome(lambda: m.zcrypt.cprb(cprb(6, b"T9"))) == "ok"
     assert len(m.wire.sent) == 2
+
+
+def ioctl(file, number, argument, storage=None):
+    return outcome(lambda: file.ioctl(number, argument, storage or Storage()))
+
+
+def test_K7_an_ioctl_that_the_node_does_not_allow(m):
+    storage = Storage()
+    m.node("box")
+    m.write("class/zcrypt/box/ioctlmask", "-5")
+    extra = m.system.zcrypt_nodes.open("box")
+    assert ioctl(extra, MODEXPO, NOWHERE) == "EPERM"
+    assert ioctl(extra, CRT, NOWHERE) == "EFAULT"
+    m.write("class/zcrypt/box/ioctlmask", "+5")
+    assert ioctl(extra, MODEXPO, storage.modexpo(KEY_A.data, KEY_A.exponent, KEY_A.modulus), storage) == "ok"
+    extra.close()
 
 
 def test_K8_usage_request_for_a_control_only_domain(m):
@@ -307,6 +325,14 @@ def test_K25_extra_nodes(m):
     assert m.write("class/zcrypt/create", "box\n") == "EEXIST"
     assert m.write("class/zcrypt/destroy", "box\n") == "ok"
     assert m.write("class/zcrypt/destroy", "box\n") == "ENOENT"
+
+
+def test_K25_a_fresh_node_allows_nothing(m):
+    assert m.write("class/zcrypt/create", "fresh") == "ok"
+    fresh = m.system.zcrypt_nodes.open("fresh")
+    for number in (MODEXPO, CRT, CPRB, EP11, 0xC0007A5F, 0x80047A47, 0xC0007A07):
+        assert ioctl(fresh, number, NOWHERE) == "EPERM"
+    fresh.close()
 
 
 def test_MV21_behind_a_short_reply_lies_the_one_before(coprocessor):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import PackageError
-from apmatrix.faces.boot.initramfs import TOOL_PACKAGES, Interactive, base, task
+from apmatrix.faces.boot.initramfs import TOOL_PACKAGES, Interactive, base, modules, task
 from apmatrix.faces.boot.packages import Repository, cache_directory, unpack
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Software:
         packages = (*TOOL_PACKAGES, *self.packages)
         tools = [repository.tree(package) for package in repository.fetch(packages)]
         progress("building the guest's first file system")
+        if not any(modules(trees)):
+            progress("no zcrypt modules come with this kernel: its cards have no driver unless one is built in")
         initrd = directory / "initrd"
         initrd.write_bytes(bytes(base(tools, trees, self.extra)) + bytes(task(self.command, self.interactive)))
         return kernel, initrd

@@ -118,6 +118,12 @@ def test_contents(host, path, content):
     assert host.read(path) == content
 
 
+def test_a_parameter_for_its_owner_only(host):
+    path = "module/ap/parameters/msgpool_min_items"
+    assert host.sysfs.stat(path).mode == 0o400
+    assert host.read(path) == "8\n"
+
+
 LINKS = {
     "bus/ap/devices/card05": "devices/ap/card05",
     "bus/ap/devices/07.0004": "devices/ap/card07/07.0004",

@@ -55,18 +55,19 @@ class Written:
 class Attribute(Generic[T]):
     """One attribute: a name, how it is read, how it is written."""
 
-    __slots__ = ("name", "show", "store", "visible")
+    __slots__ = ("name", "readers", "show", "store", "visible")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.show: Callable[[T], str] | None = None
         self.store: Callable[[T, Written], None] | None = None
         self.visible: Callable[[T], bool] | None = None
+        self.readers = 0o444
 
     @property
     def mode(self) -> int:
-        """Permission bits: 0444, 0200 or 0644."""
-        return (0o444 if self.show else 0) | (0o200 if self.store else 0)
+        """Permission bits: 0444, 0200 or 0644, unless fewer may read."""
+        return (self.readers if self.show else 0) | (0o200 if self.store else 0)
 
 
 class AttributeGroup(Generic[T]):
@@ -79,14 +80,15 @@ class AttributeGroup(Generic[T]):
         return self._attributes.setdefault(name, Attribute(name))
 
     def show(
-        self, name: str | None = None, when: Callable[[T], bool] | None = None
+        self, name: str | None = None, when: Callable[[T], bool] | None = None, readers: int = 0o444
     ) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
-        """Declare how an attribute is read; ``when`` says for which objects it exists at all."""
+        """Declare how an attribute is read; ``when`` says for which objects it exists, ``readers`` who may read."""
 
         def declare(function: Callable[[T], str]) -> Callable[[T], str]:
             attribute = self._attribute(name or function.__name__)
             attribute.show = function
             attribute.visible = when
+            attribute.readers = readers
             return function
 
         return declare

@@ -225,3 +225,25 @@ def test_the_clock_can_be_given():
     clock = ManualClock()
     with Emulation.start(parse(MACHINE, "f.toml"), clock=clock) as emulation:
         assert emulation.machine.clock is clock
+
+
+def test_more_queues_than_a_page_of_text_has_room_for(start):
+    text = """
+[[adapter]]
+ids = "0-15"
+type = "CEX8A"
+[[lpar]]
+name = "kvm1"
+adapters = "0-15"
+usage_domains = "0-63"
+  [lpar.host]
+  apmask = "-0-255"
+  [[lpar.guest]]
+  name = "guest1"
+  adapters = "0-15"
+  domains = "0-63"
+"""
+    emulation = start(text)
+    assert len(emulation.lpars[0].admin.read(f"{next(emulation.guests()).mdev}/matrix")) == 4095
+    assert explain(emulation, ("kvm1", "guest1"), Apqn(15, 63)).has
+    assert holding(emulation, "0f.003f") == (Holding.GUEST, "guest1")

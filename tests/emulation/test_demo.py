@@ -8,7 +8,8 @@ from apmatrix.arch import Apqn, Mask
 from apmatrix.cards import Filter
 from apmatrix.config import load, parse
 from apmatrix.emulation import Emulation, programs
-from apmatrix.emulation.demo import Report, tour
+from apmatrix.emulation.demo import Report, plugging, tour
+from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import RsaKey
 from apmatrix.linux.errors import BadValue
 from apmatrix.machine import Level
@@ -107,3 +108,31 @@ def test_masks_of_an_mdev_that_come_back_too_late_are_noticed(emulation, monkeyp
     monkeypatch.setattr(type(next(emulation.guests()).vm), "set_masks", lambda _vm, _matrix: None)
     assert Mask.of(6) <= next(emulation.guests()).vm.level.matrix.apm
     assert "Hot" in failed(emulation)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_control_block_that_counts_alone_is_noticed(monkeypatch):
+    """Only a guest's guest with a forged control block shows that the levels above are forgotten."""
+    monkeypatch.setattr(Level, "effective", property(lambda level: level.matrix))
+    with Emulation.start(load(EXAMPLES / "nested.toml")) as running:
+        report = Report()
+        tour(running, report, KEY)
+    assert any("writes all ones into the control block" in check.text for check in report.failed)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_queue_that_fails_under_load_is_noticed(emulation, monkeypatch):
+    """The stream on the queue that stays must not see a single error."""
+    honest = Program.trouble
+
+    def trouble(program, apqn, question):
+        asked.append(apqn)
+        return "spoilt" if apqn == Apqn(5, 4) and len(asked) % 5 == 0 else honest(program, apqn, question)
+
+    asked = []
+    monkeypatch.setattr(plugging.Program, "trouble", trouble)
+    report = Report()
+    plugging.plug(emulation, KEY, report)
+    assert "05.0004 works on, undisturbed" in [check.text for check in report.failed] or any(
+        "none was wrong" in check.text for check in report.failed
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -73,8 +74,21 @@ def _attend(command: Command, lines: Lines, parent: int) -> int:
     first = os.fork()
     if first == 0:
         _be_first(command, lines)
+    if not _outlived(first, lines):
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+        raise NamespaceError("the machine ended, and so did the command")
     _, status = os.waitpid(first, 0)
     return exit_code(status)
+
+
+def _outlived(first: int, lines: Lines) -> bool:
+    """Wait for the end of number 1 or of the machine; False if the machine ended first."""
+    with os.fdopen(os.pidfd_open(first)) as ended:
+        poll = select.poll()
+        poll.register(ended, select.POLLIN)
+        poll.register(lines.connection, select.POLLRDHUP)
+        return ended.fileno() in dict(poll.poll())
 
 
 def _follow(parent: int) -> None:

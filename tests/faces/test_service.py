@@ -1,0 +1,187 @@
+"""Machines in the background: ``apmatrix up``, ``down``, ``status``, and who talks to them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .place import missing
+from .test_run import APMATRIX, ROOT, THREE, names, snapshot
+
+HOST = str(ROOT / "tests/data/clients/host.toml")
+UUID = "94c662cd-0000-4000-8000-31dbd8dcb35f"
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
+
+
+class Service:
+    def __init__(self, state):
+        self.state = state
+        self.environment = {name: text for name, text in os.environ.items() if name != "APMATRIX_MACHINE"}
+        self.environment["APMATRIX_STATE"] = str(state)
+
+    def do(self, *words, code=0):
+        done = subprocess.run([*APMATRIX, *words], capture_output=True, text=True, env=self.environment, timeout=120)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def sh(self, script, *options):
+        return self.do("run", "--machine", "host", *options, "--", "sh", "-c", script)
+
+    def process(self, name="host"):
+        """The number of the machine's process: who holds the lock."""
+        lock = (self.state / name / "lock").stat()
+        for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
+            if words[5].endswith(f":{lock.st_ino}"):
+                return int(words[4])
+        return None
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Service(tmp_path / "state")
+    yield service
+    for name in names(service.state) if service.state.exists() else ():
+        if (process := service.process(name)) is not None:
+            os.kill(process, signal.SIGKILL)
+
+
+def test_up_status_down(service):
+    assert service.do("status") == "no machine: start one with apmatrix up FILE\n"
+    assert service.do("up", THREE) == "machine three-guests runs: apmatrix shell --machine three-guests\n"
+    (fact,) = json.loads(service.do("status", "--json"))
+    assert fact["machine"] == "three-guests"
+    assert fact["systems"] == ["kvm1", "kvm1/guest1", "kvm1/guest2", "kvm1/guest3"]
+    assert [guest["running"] for guest in fact["guests"]] == [True] * 3
+    assert service.do("down") == "machine three-guests stopped\n"
+    assert service.do("status") == "three-guests  stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["up", "nothing.toml"], 2, "nothing.toml"),
+        (["down"], 2, "no machine runs: start one"),
+        (["guest", "list", "--machine", "host"], 1, "no machine host runs"),
+        (["log"], 2, "no machine runs"),
+        (["run", "--machine", "../x", "--", "true"], 2, "no name for a machine"),
+    ],
+)
+def test_what_is_missing_is_a_sentence(service, words, code, text):
+    assert text in service.do(*words, code=code)
+
+
+def test_a_machine_is_started_once(service):
+    service.do("up", HOST)
+    assert "runs already" in service.do("up", HOST, code=1)
+
+
+def test_two_machines_need_a_name(service):
+    service.do("up", HOST)
+    service.do("up", THREE)
+    assert "--machine NAME, of host, three-guests" in service.do("guest", "list", code=2)
+    assert "guest2" in service.do("guest", "list", "--machine", "three-guests")
+
+
+def test_commands_share_the_machine(service):
+    """What one does another sees, also while both run."""
+    service.do("up", HOST)
+    mask = "cat /sys/bus/ap/apmask"
+    reader = subprocess.Popen(
+        [*APMATRIX, "run", "--machine", "host", "--", "sh", "-c", f"{mask}; read line; {mask}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=service.environment,
+        text=True,
+    )
+    assert reader.stdout.readline() == f"0x{'f' * 64}\n"
+    service.sh("/bin/echo -5 > /sys/bus/ap/apmask")
+    assert reader.communicate("\n", timeout=60)[0] == f"0xfb{'f' * 62}\n"
+
+
+def test_the_hmc_and_guests_from_outside(service):
+    """Changes from outside are seen by commands inside when they return."""
+    service.do("up", HOST)
+    service.sh(
+        f"cd /sys/devices/vfio_ap/matrix; /bin/echo -5 > /sys/bus/ap/apmask;"
+        f"echo {UUID} > mdev_supported_types/vfio_ap-passthrough/create; cd {UUID};"
+        "echo 5 > assign_adapter; echo 4 > assign_domain"
+    )
+    assert service.do("guest", "start", UUID) == f"kvm1/{UUID} started\n"
+    assert service.sh("cat /sys/bus/ap/devices/05.0004/status") == "in use\n"
+    service.do("adapter", "set", "6", "--state", "checkstopped")
+    service.do("lpar", "set", "kvm1", "--usage-domains", "4")
+    out = service.sh("echo 1 > /sys/bus/ap/scans; cd /sys/bus/ap/devices; echo ??.????; cat card06/chkstop")
+    assert out == "05.0004 06.0004\n1\n"
+    assert service.do("guest", "stop", UUID) == f"kvm1/{UUID} stopped\n"
+
+
+def test_etc_is_kept_for_each_system_and_sys_is_not(service):
+    service.do("up", HOST)
+    service.sh("echo kept > /etc/new; /bin/echo -5 > /sys/bus/ap/apmask; echo gone > /run/new")
+    assert service.sh("cat /etc/new; ls /run/new || true").startswith("kept\n")
+    service.do("down")
+    service.do("up", HOST)
+    assert service.sh("cat /etc/new /sys/bus/ap/apmask") == f"kept\n0x{'f' * 64}\n"
+    assert not Path("/etc/new").exists()
+
+
+def test_down_ends_the_commands(service):
+    service.do("up", HOST)
+    command = [*APMATRIX, "run", "--machine", "host", "--", "sh", "-c", "echo ready; sleep 1000"]
+    waiting = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=service.environment, text=True
+    )
+    assert waiting.stdout.readline() == "ready\n"
+    service.do("down")
+    assert waiting.communicate(timeout=60) == ("", "apmatrix: the machine ended, and so did the command\n")
+
+
+def test_after_a_kill_nothing_stays_but_the_state(service):
+    before = snapshot()
+    service.do("up", HOST)
+    service.sh("echo kept > /etc/new")
+    waiting = subprocess.Popen(
+        [*APMATRIX, "run", "--machine", "host", "--", "sh", "-c", "echo ready; sleep 1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=service.environment,
+        text=True,
+    )
+    assert waiting.stdout.readline() == "ready\n"
+    os.kill(service.process(), signal.SIGKILL)
+    assert waiting.communicate(timeout=60) == ("", "apmatrix: the machine ended, and so did the command\n")
+    assert waiting.returncode == 1
+    assert service.do("status") == "host  stopped\n"
+    service.do("up", HOST)
+    assert service.sh("cat /etc/new") == "kept\n"
+    service.do("down")
+    assert snapshot() == before
+
+
+def test_nonsense_on_the_socket_harms_nobody(service):
+    """The next client is served."""
+    service.do("up", HOST)
+    path = str(service.state / "host" / "control")
+    for data in (
+        b"\n",
+        b"nonsense\n",
+        b"[1]\n",
+        b'{"op": "attach", "system": null}\n',
+        b'{"op": "guest"}\n',
+        b"\xff" * 9000,
+    ):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(data)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.sendall(b'{"op": "unheard of"}\n{"op": "guest", "action": "list"}\n')
+        answers = connection.makefile()
+        assert json.loads(answers.readline())["error"].startswith("the machine does not know")
+        assert json.loads(answers.readline()) == {"ok": []}

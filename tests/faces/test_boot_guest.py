@@ -1,5 +1,6 @@
 """A guest whose QEMU is missing, does not start, or ends; and what its level is to the bridge."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_qemu_that_complains(tmp_path):
     level = Nothing()
     hardware = fake(tmp_path, "import sys; print('qemu: no such thing'); sys.exit('really')")
     with (
-        pytest.raises(QemuError, match=r"QEMU ended: (really qemu: no such thing|qemu: no such thing really)"),
+        pytest.raises(QemuError, match=r"QEMU says: (really qemu: no such thing|qemu: no such thing really)"),
         Guest(hardware, level) as guest,
     ):
         guest.wait_until_ready(20)
@@ -111,6 +112,17 @@ class Nothing:
 
     def reset(self):
         self.resets += 1
+
+
+def test_a_guest_with_a_file_system_of_ones_own_must_have_used_its_cards_too(tmp_path):
+    source, keys = os.pipe()
+    with (
+        pytest.raises(GuestError, match="the guest has ended but executed no AP instruction"),
+        Guest(fake(tmp_path, ""), Nothing()) as guest,
+    ):
+        guest.converse(source, keys)
+    os.close(source)
+    os.close(keys)
 
 
 @pytest.fixture

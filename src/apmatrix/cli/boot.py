@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, read_file
-from apmatrix.emulation import Emulation
 from apmatrix.faces.boot import Guest, Hardware, Interactive, Software, Way
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.occupation import RemoteLevel, occupy
@@ -86,7 +86,7 @@ def boot(
         progress = _Progress(stack, verbose=verbose)
         image, first = software.prepare(Path(directory), progress.step)
         hardware = Hardware(image, first, level.kernel_parameters, processors=processors)
-        text = _write if verbose else _forget
+        text = _show if verbose else _forget
         running = Guest(hardware, level, way=Way(interception), progress=progress.step, text=text)
         ctx.exit(_use(stack.enter_context(running), progress, software))
 
@@ -97,7 +97,7 @@ def _level(
     """Take the level, of a new machine or of one that runs; it is given back when the stack unwinds."""
     if file is None:
         return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest))
-    emulation = stack.enter_context(Emulation.start(read_file(file)))
+    emulation = stack.enter_context(brought_up(read_file(file)))
     return stack.enter_context(occupy(emulation, lpar, guest))
 
 
@@ -144,6 +144,11 @@ def _terminal() -> Interactive:
 def _write(text: bytes) -> None:
     sys.stdout.buffer.write(text)
     sys.stdout.buffer.flush()
+
+
+def _show(text: bytes) -> None:
+    sys.stderr.buffer.write(text)
+    sys.stderr.buffer.flush()
 
 
 def _forget(_: bytes) -> None:

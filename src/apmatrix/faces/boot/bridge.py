@@ -48,6 +48,12 @@ BUSY_SECONDS, SHORT_WAIT = 0.0003, 0.0001
 IDLE_SECONDS, LONG_WAIT = 0.05, 0.001
 """How the mailbox is looked at: without a pause up to the first after an answer, with short ones up to the second."""
 
+STOP_SECONDS = 10.0
+"""Within which QEMU must stop where it cannot do otherwise."""
+
+POLL_SECONDS = 0.2
+"""How often a bridge that waits for a breakpoint looks whether it shall stop."""
+
 _HOME_MODE = 3  # address-space control in the PSW
 
 
@@ -132,13 +138,16 @@ class Bridge:
         return Psw(self._client.read_register("pswm") << 64 | self._client.read_register("pswa"))
 
     @property
-    def _operation(self) -> int:
-        return self._handler(Interruption.OPERATION)
-
-    def _handler(self, code: Interruption) -> int:
+    def _found(self) -> Handlers:
+        """The kernel's handlers; KernelError before there is a kernel."""
         if self._handlers is None:
-            raise KernelError("there is no kernel yet")
-        return self._handlers.of(code)
+            raise KernelError("the kernel is not there yet: attach first")
+        return self._handlers
+
+    @property
+    def _operation(self) -> int:
+        """Where operation exceptions arrive."""
+        return self._found.of(Interruption.OPERATION)
 
     # the kernel's run
 
@@ -164,7 +173,7 @@ class Bridge:
         return End.ASKED
 
     def _next_stop(self) -> Stop | None:
-        return self._client.wait(0.2) if self._mailbox is None else self._serve_mailbox(self._mailbox)
+        return self._client.wait(POLL_SECONDS) if self._mailbox is None else self._serve_mailbox(self._mailbox)
 
     def _at_handler(self, stop: Stop) -> None:
         """Handle an operation exception at which the machine stopped."""
@@ -177,10 +186,10 @@ class Bridge:
         if isinstance(outcome, Done):
             client.write_register("pswa", client.read_register("r14"))
         elif outcome.code is not Interruption.OPERATION:
-            client.write_register("pswa", self._handler(outcome.code))
+            client.write_register("pswa", self._found.of(outcome.code))
         else:
             client.step(stop.thread)
-            client.wait(1.0)
+            client.wait(STOP_SECONDS)
 
     def _to_mailbox(self, frame: int, kernel_asce: int) -> bool:
         """Install the mailbox and let the stopped processor enter it; False where that cannot be."""
@@ -191,9 +200,8 @@ class Bridge:
             self._wanted = self.way = Way.BREAKPOINT
             self.reason = str(error)
             return False
-        assert self._handlers is not None
         self._client.remove(Break.SOFTWARE, self._operation)
-        self._handlers.replace(self._storage, Interruption.OPERATION, self._mailbox.entry)
+        self._found.replace(self._storage, Interruption.OPERATION, self._mailbox.entry)
         self._client.write_register("pswa", self._mailbox.entry)
         return True
 
@@ -204,12 +212,12 @@ class Bridge:
             for question in mailbox.questions():
                 control = question.control
                 outcome = self._service.serve(question.frame, control[self._space - 1], control[USER_SPACE - 1])
-                mailbox.answer(question, 0 if isinstance(outcome, Done) else self._handler(outcome.code))
+                mailbox.answer(question, 0 if isinstance(outcome, Done) else self._found.of(outcome.code))
                 last = time.monotonic()
             quiet = time.monotonic() - last
             wait = 0.0 if quiet < BUSY_SECONDS else SHORT_WAIT if quiet < IDLE_SECONDS else LONG_WAIT
             if select.select((self._client,), (), (), wait)[0]:
-                return self._client.wait(1.0)
+                return self._client.wait(STOP_SECONDS)
         return None
 
     def _forget(self) -> None:

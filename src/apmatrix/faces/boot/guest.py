@@ -104,12 +104,16 @@ class Guest:
         instruction by then: it would be a guest without cards.
         """
         release = self._wait_for("ready", timeout, self._text)
-        if not self.service.executed:
-            raise GuestError(
-                f"Linux {release} is up but executed no AP instruction that reached the machine: it has no AP"
-                " support, or its operation exceptions cannot be intercepted; use a Debian kernel (--kernel)"
-            )
+        self._prove_attachment(f"Linux {release} is up")
         return release
+
+    def _prove_attachment(self, what: str) -> None:
+        if not self.service.executed:
+            self._pass_on_complaint()
+            raise GuestError(
+                f"{what} but executed no AP instruction that reached the machine: it has no AP support, or its"
+                " operation exceptions cannot be intercepted; use a Debian kernel (--kernel)"
+            )
 
     def run_command(self, output: Callable[[bytes], object], timeout: float | None = None) -> int:
         """Pass on what the command writes that the guest was given, and return its exit code."""
@@ -117,10 +121,14 @@ class Guest:
         return int(self._wait_for("end", timeout, output))
 
     def converse(self, source: int, sink: int) -> None:
-        """Join the console to a terminal, given by file descriptors, until the guest ends."""
+        """Join the console to a terminal, given by file descriptors, until the guest ends.
+
+        Raises GuestError if the guest executed no AP instruction all the time.
+        """
         for _ in self.console.converse(source, sink):
             pass
         self._check()
+        self._prove_attachment("the guest has ended")
 
     def wait_until_ended(self, timeout: float) -> None:
         """Wait until the guest has powered itself off; GuestError if it does not within ``timeout`` seconds."""
@@ -145,10 +153,12 @@ class Guest:
                 else:
                     self._note(event)
         self._check()
-        complaint = self.qemu.complaint()
-        if complaint:
-            raise QemuError(f"QEMU ended: {complaint}")
+        self._pass_on_complaint()
         raise GuestError(f"the guest ended before it said {name!r}; it said: {self._last_words()}")
+
+    def _pass_on_complaint(self) -> None:
+        if complaint := self.qemu.complaint():
+            raise QemuError(f"QEMU says: {complaint}")
 
     def _note(self, mark: Mark) -> None:
         if mark.name == "module":

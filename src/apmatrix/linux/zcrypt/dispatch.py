@@ -73,7 +73,7 @@ def takes_modulus(card: ApCard, length: int) -> bool:
 
 def host_queues(card: ApCard) -> list[ApQueue]:
     """The queues of ``card`` that the host's driver has."""
-    return [queue for _, queue in sorted(card.queues.items()) if isinstance(queue.driver, Cex4QueueDriver)]
+    return [queue for queue in card.queues.values() if isinstance(queue.driver, Cex4QueueDriver)]
 
 
 class Dispatcher:
@@ -117,7 +117,7 @@ class Dispatcher:
         return choice
 
     def _cards(self, wanted: Wanted) -> Iterator[ApCard]:
-        for number, card in sorted(self._bus.cards.items()):
+        for number, card in self._bus.cards.items():
             online = card.driver is not None and card.online and card.config and not card.chkstop
             if online and wanted.card(card) and number in wanted.permissions.adapters:
                 yield card

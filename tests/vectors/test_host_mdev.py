@@ -3,6 +3,7 @@
 import pytest
 
 from apmatrix.arch import Matrix
+from apmatrix.linux import Refused
 from apmatrix.linux.core import Task
 from support.host import TYPE, U1, U2, Mdev
 
@@ -150,3 +151,30 @@ def test_V120_what_the_parent_tells(h1_host):
     assert h1_host.read(f"{TYPE}/device_api") == "vfio-ap\n"
     assert h1_host.read(f"{TYPE}/description") == "ENOENT"
     assert h1_host.read(f"{TYPE}/available_instances") == "65536\n"
+
+
+def test_MTX_13_an_mdev_that_is_unbound_gives_up_its_queues(hx):
+    host, mdev = hx.host, hx.mdevs[0]
+    driver = "bus/mdev/drivers/vfio_ap_mdev"
+    host.witness.seen.clear()
+    assert host.write(f"{driver}/unbind", U1) == "ok"
+    assert host.witness.zeroized() == {"05.0004", "05.00ab", "06.0004", "06.00ab"}
+    assert host.status("05.0004") == "unassigned\n"
+    assert mdev.read("matrix") == "ENOENT"
+    assert host.read(f"{TYPE}/available_instances") == "65533\n"
+    assert hx.mdevs[1].write("assign_domain", "4") == "ok"
+    with pytest.raises(Refused, match=U1):
+        host.system.kvm.start(U1)
+    assert host.write(f"{driver}/bind", U1) == "ok"
+    assert (mdev.matrix, mdev.guest_matrix) == ("", "")
+    assert mdev.write("remove", "1") == "ok"
+    assert host.read(f"{TYPE}/available_instances") == "65534\n"
+
+
+def test_MTX_13_unbinding_waits_for_the_guest_too(hx):
+    guest = hx.mdevs[0].start()
+    writer = hx.host.background(lambda: hx.host.write("bus/mdev/drivers/vfio_ap_mdev/unbind", U1))
+    assert guest.level.matrix == Matrix()
+    guest.stop()
+    assert writer.finish() == "ok"
+    assert hx.host.status("05.0004") == "unassigned\n"

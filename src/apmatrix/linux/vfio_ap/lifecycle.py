@@ -44,7 +44,7 @@ class Lifecycle:
     def find(self, uuid: str) -> MatrixMdev:
         """The mdev of that UUID; NoDevice if there is none, or it is being removed."""
         mdev = self.mdevs.get(uuid.lower())
-        if mdev is None or mdev.removing:
+        if mdev is None or mdev.removing or mdev.driver is None:
             raise NoDevice(f"there is no mdev {uuid}")
         return mdev
 
@@ -137,23 +137,26 @@ class Lifecycle:
                     f"{mdev.log_prefix()}No device request registered, blocked until released by user"
                 )
 
-    def _destroy(self, mdev: MatrixMdev) -> None:
-        """MTX-13: queues are reset and forget the mdev; the assignment is gone."""
+    def let_go(self, mdev: MatrixMdev) -> None:
+        """MTX-13: once no guest has it, its queues are reset and forget it; the assignment is gone."""
         module = self._module
+        self._system.policy.check_remove(mdev)
+        self._await_release(mdev, Task())
         with module.guests_lock, module.mdevs_lock:
             module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
             for queue in mdev.queues.values():
                 queue.mdev = None
             mdev.queues.clear()
             module.set_matrix(mdev, EMPTY_MATRIX)
+            mdev.guest = mdev.pending = EMPTY_MATRIX
+
+    def _destroy(self, mdev: MatrixMdev) -> None:
+        """The driver lets go, then the device goes."""
+        module = self._module
+        module.mdev_bus.release(mdev)
+        with module.mdevs_lock:
             del self.mdevs[mdev.name]
         self.groups.remove(mdev.group)
-        driver = mdev.driver
-        if driver is not None:
-            mdev.driver = None
-            driver.devices.pop(mdev.name, None)
-            driver.entry_changed(ChangeKind.REMOVED, mdev.name)
-            mdev.uevent("unbind")
         mdev.alive = False
         mdev.uevent("remove")
         module.matrix_device.remove_child(mdev.name)

@@ -56,10 +56,18 @@ class MatrixDriver(Driver[Any]):
 class MdevDriver(Driver[Any]):
     """``/sys/bus/mdev/drivers/vfio_ap_mdev``: what gives mdevs their attributes."""
 
-    __slots__ = ()
+    __slots__ = ("_lifecycle",)
 
     DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = (ASSIGNMENT,)
     MODULE = "vfio_ap"
+
+    def __init__(self, bus: Bus, lifecycle: Lifecycle) -> None:
+        super().__init__(bus, "vfio_ap_mdev")
+        self._lifecycle = lifecycle
+
+    def remove(self, device: MatrixMdev) -> None:
+        """An mdev that is unbound gives up what it was assigned, as one that is removed."""
+        self._lifecycle.let_go(device)
 
 
 class VfioAp:
@@ -89,7 +97,7 @@ class VfioAp:
         self.matrix_bus = Bus(system.sysfs, system.uevents, "matrix")
         self.mdev_bus = Bus(system.sysfs, system.uevents, "mdev")
         self.matrix_bus.add_driver(MatrixDriver(self.matrix_bus, "vfio_ap"))
-        self.mdev_driver = MdevDriver(self.mdev_bus, "vfio_ap_mdev")
+        self.mdev_driver = MdevDriver(self.mdev_bus, self.lifecycle)
         self.mdev_bus.add_driver(self.mdev_driver)
         self.matrix_device = MatrixDevice(self.matrix_bus, "devices/vfio_ap", "matrix")
         self.matrix_bus.add_device(self.matrix_device)

@@ -43,7 +43,7 @@ def useirq(_parameters: ApParameters) -> str:
     return "1\n"
 
 
-@PARAMETERS.show("msgpool_min_items", readers=0o400)
+@PARAMETERS.show("msgpool_min_items", mode=0o400)
 def msgpool_min_items(_parameters: ApParameters) -> str:
     """Messages that the kernel keeps in reserve; nothing here runs out of them."""
     return "8\n"

@@ -1,7 +1,7 @@
 """Declared attributes: the files of sysfs.
 
 A group holds the attributes of a kind of object; show and store functions are added with decorators, and the file's
-mode follows from them (0444, 0200 or 0644)::
+mode follows from them (0444, 0200 or 0644) unless one is given::
 
     CARD: AttributeGroup[ApCard] = AttributeGroup()
 
@@ -55,19 +55,21 @@ class Written:
 class Attribute(Generic[T]):
     """One attribute: a name, how it is read, how it is written."""
 
-    __slots__ = ("name", "readers", "show", "store", "visible")
+    __slots__ = ("declared_mode", "name", "show", "store", "visible")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.show: Callable[[T], str] | None = None
         self.store: Callable[[T, Written], None] | None = None
         self.visible: Callable[[T], bool] | None = None
-        self.readers = 0o444
+        self.declared_mode: int | None = None
 
     @property
     def mode(self) -> int:
-        """Permission bits: 0444, 0200 or 0644, unless fewer may read."""
-        return (self.readers if self.show else 0) | (0o200 if self.store else 0)
+        """Permission bits: those declared, else 0444, 0200 or 0644."""
+        if self.declared_mode is not None:
+            return self.declared_mode
+        return (0o444 if self.show else 0) | (0o200 if self.store else 0)
 
 
 class AttributeGroup(Generic[T]):
@@ -80,26 +82,28 @@ class AttributeGroup(Generic[T]):
         return self._attributes.setdefault(name, Attribute(name))
 
     def show(
-        self, name: str | None = None, when: Callable[[T], bool] | None = None, readers: int = 0o444
+        self, name: str | None = None, when: Callable[[T], bool] | None = None, mode: int | None = None
     ) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
-        """Declare how an attribute is read; ``when`` says for which objects it exists, ``readers`` who may read."""
+        """Declare how an attribute is read; ``when`` says for which objects it exists, ``mode`` an unusual mode."""
 
         def declare(function: Callable[[T], str]) -> Callable[[T], str]:
             attribute = self._attribute(name or function.__name__)
             attribute.show = function
             attribute.visible = when
-            attribute.readers = readers
+            attribute.declared_mode = mode
             return function
 
         return declare
 
     def store(
-        self, name: str | None = None
+        self, name: str | None = None, mode: int | None = None
     ) -> Callable[[Callable[[T, Written], None]], Callable[[T, Written], None]]:
-        """Declare how an attribute is written."""
+        """Declare how an attribute is written; ``mode`` is an unusual mode."""
 
         def declare(function: Callable[[T, Written], None]) -> Callable[[T, Written], None]:
-            self._attribute(name or function.__name__).store = function
+            attribute = self._attribute(name or function.__name__)
+            attribute.store = function
+            attribute.declared_mode = mode or attribute.declared_mode
             return function
 
         return declare

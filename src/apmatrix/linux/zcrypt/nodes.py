@@ -144,13 +144,13 @@ def _name(value: Written) -> str:
     return value.text.lstrip()[:LONGEST_NAME].rstrip()
 
 
-@CLASS.store("create")
+@CLASS.store("create", mode=0o600)
 def create(nodes: ZcryptNodes, value: Written) -> None:
     """Make a node; without a name the kernel finds one."""
     nodes.create(_name(value))
 
 
-@CLASS.store("destroy")
+@CLASS.store("destroy", mode=0o600)
 def destroy(nodes: ZcryptNodes, value: Written) -> None:
     """Take a node away."""
     nodes.destroy(_name(value))

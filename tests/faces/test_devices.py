@@ -75,7 +75,7 @@ def test_a_destroyed_node_goes_on_working_for_who_has_it_open():
 def test_several_programs_at_once():
     many = f"{CLIENT} z90crypt many right"
     out = sh(f"for i in 1 2 3 4 5 6; do {many} & done; wait", file=HOST)
-    assert out.split() == ["true"] * 12
+    assert out.count("true") == 12
 
 
 def test_random_numbers():

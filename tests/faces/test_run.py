@@ -130,6 +130,14 @@ def test_whatever_the_command_does_nothing_else_changes():
     assert snapshot() == before
 
 
+def test_the_real_kernel_gets_no_modules_and_no_other_time():
+    """CAP_SYS_MODULE and CAP_SYS_TIME are gone for good, also for root."""
+    out = sh("grep CapBnd /proc/self/status; ls -ld --time-style=+%Y /sys/bus/ap/apmask")
+    bounding = int(out.split()[1], 16)
+    assert not bounding & (1 << 16 | 1 << 25)
+    assert " 1970 " not in out
+
+
 def test_real_devices_are_there_and_read_only():
     devices = names("/sys/block")
     if not devices:
@@ -173,6 +181,12 @@ def test_the_machine_is_changed_from_inside():
     lines = out.splitlines()
     assert lines[0].startswith("kvm1: adapters 5, usage domains ")
     assert lines[1:] == ["card05", "adapter 5: deconfigured", "0", "2", "2"]
+
+
+def test_apmatrix_is_in_the_path_and_knows_its_machine():
+    out = sh("apmatrix status && apmatrix show", env=os.environ | {"PATH": "/usr/bin:/bin"})
+    assert out.startswith("three-guests  running\n")
+    assert "\nLPAR kvm1: adapters 5-6," in out
 
 
 def test_the_kernel_log():

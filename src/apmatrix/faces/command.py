@@ -123,7 +123,12 @@ def _be_first(command: Command, lines: Lines) -> NoReturn:
 
 
 def _environment(command: Command) -> dict[str, str]:
-    return {**os.environ, "APMATRIX_MACHINE": command.machine, "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
+    """What the command gets: this program in its path, and the machine's name for it."""
+    path = os.environ.get("PATH", os.defpath)
+    if shutil.which("apmatrix", path=path) is None:
+        path = f"{path}:{Path(sys.argv[0]).resolve().parent}"
+    own = {"PATH": path, "APMATRIX_MACHINE": command.machine, "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
+    return {**os.environ, **own}
 
 
 def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:

@@ -46,7 +46,10 @@ class Inode:
         "target",
     )
 
-    def __init__(self, number: int, parent: Inode | None, name: str, target: Node | Merged | Placeholder) -> None:
+    def __init__(
+        self, number: int, parent: Inode | None, name: str, target: Node | Merged | Placeholder, time: int
+    ) -> None:
+        """``time`` is what stat shows as the times, in seconds since 1970."""
         self.number = number
         self.parent = parent
         self.name = name
@@ -57,7 +60,8 @@ class Inode:
         self.children: dict[str, Inode] = {}
         self.pollers: set[int] = set()
         self.listing: list[bytes] | None = None
-        self.describe(Attributes(number, mode(target), PAGE_SIZE if isinstance(target, File) else 0))
+        size = PAGE_SIZE if isinstance(target, File) else 0
+        self.describe(Attributes(number, mode(target), size, time=time))
 
     def describe(self, attributes: Attributes) -> None:
         """Set what stat shows."""
@@ -96,8 +100,10 @@ class Inode:
 class Inodes:
     """The table, and how it follows the tree's changes."""
 
-    def __init__(self, root: Directory | Merged) -> None:
-        self.root = Inode(ROOT, None, "", root)
+    def __init__(self, root: Directory | Merged, time: int) -> None:
+        """``time``, in seconds since 1970, is when the tree was mounted: the age of all its nodes."""
+        self._time = time
+        self.root = Inode(ROOT, None, "", root, time)
         self.root.lookups = 1
         self._numbers: dict[int, Inode] = {ROOT: self.root}
         self._last = ROOT
@@ -116,7 +122,7 @@ class Inodes:
             if target is None or not parent.alive:
                 return None
             self._last += 1
-            child = Inode(self._last, parent, name, target)
+            child = Inode(self._last, parent, name, target, self._time)
             parent.children[name] = self._numbers[self._last] = child
         child.lookups += 1
         return child

@@ -13,6 +13,7 @@ _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_CAPBSET_DROP: Final = 24
 _SYS_MOUNT_SETATTR: Final = 442
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
@@ -72,3 +73,8 @@ def unshare(namespaces: Namespaces) -> None:
 def die_with_parent(signal: int) -> None:
     """Get ``signal`` when the thread that made this process ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
+
+
+def give_up(capability: int) -> None:
+    """Take a capability from all programs that this process will start; OSError EPERM without the right to."""
+    _check(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl")

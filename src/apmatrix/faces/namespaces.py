@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.faces.libc import MountFlag, Namespaces, make_read_only, mount, unshare
+from apmatrix.faces.libc import MountFlag, Namespaces, give_up, make_read_only, mount, unshare
 from apmatrix.faces.lines import RUN
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "f
 """Device nodes of the private /dev."""
 
 _NETLINK_KOBJECT_UEVENT: Final = 15
+_UNWANTED: Final = {"CAP_SYS_MODULE": 16, "CAP_SYS_TIME": 25}
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 
@@ -104,6 +105,10 @@ def furnish(rooms: Rooms, furniture: Furniture) -> None:
     _bind_real(rooms.real_sys, furniture.bindings)
     os.close(rooms.real_sys)
     _private_etc(furniture.machine, furniture.state)
+    # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
+    for capability in _UNWANTED.values():
+        with contextlib.suppress(PermissionError):
+            give_up(capability)
 
 
 def _unshare() -> None:

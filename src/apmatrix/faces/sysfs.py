@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.faces.fuse import wire
@@ -62,7 +63,7 @@ class SysfsFace:
         self.sysfs = sysfs
         self.kernel = sysfs.kernel
         self.merged = Merged(real, lambda: sysfs.root) if real else None
-        self.inodes = Inodes(self.merged or sysfs.root)
+        self.inodes = Inodes(self.merged or sysfs.root, int(time.time()))
         self._files: dict[int, _OpenAttribute] = {}
         self._directories: dict[int, list[bytes]] = {}
         self._handles = itertools.count(1)

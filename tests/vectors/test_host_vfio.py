@@ -7,6 +7,7 @@ import pytest
 from apmatrix.arch import Apqn, Mask, Matrix, ResponseCode
 from apmatrix.cards import AdapterState, Function
 from apmatrix.linux import EventFd, Refused
+from apmatrix.linux.core import Task
 from apmatrix.linux.kvm import BAD_POINTER
 from apmatrix.linux.kvm.vfio import ACTION_MASK, ACTION_TRIGGER, DATA_BOOL, DATA_EVENTFD, DATA_NONE, DEVICE_FEATURE
 from support.host import TYPE, U1, U2, Guest
@@ -227,6 +228,16 @@ def test_V160_reads_of_a_mask_that_is_being_written(stuck):
     stuck.blocked.append(host.background(lambda: host.bus("apmask")))
     assert all(each.blocked for each in stuck.blocked)
     assert stuck.end()[1:] == ["ok", "0xf9" + "f" * 62 + "\n"]
+
+
+def test_BUS_33_waiting_for_the_masks_can_be_interrupted(stuck):
+    host, task = stuck.host, Task("chzdev", 4712)
+    stuck.blocked.append(host.background(lambda: host.apmask("+7")))
+    writer = host.background(lambda: host.sysfs.write("bus/ap/apmask", b"-11", task))
+    host.system.kernel.signal(task)
+    assert writer.finish().errno == errno.EINTR
+    assert stuck.end() == ["ok", "ok"]
+    assert host.bus("apmask") == "0xf9" + "f" * 62 + "\n"
 
 
 def test_V160_what_goes_on(stuck):

@@ -55,7 +55,7 @@ def parse(text: str, path: str) -> MachineFile:
     reader.findings.sort(key=lambda finding: finding.line or 0)
     if tables is None or any(finding.severity is Severity.ERROR for finding in reader.findings):
         raise ConfigError(_serious(reader.findings))
-    return _resolved(tables, path, tuple(reader.findings))
+    return _resolved(tables, path, reader)
 
 
 def _text(path: FilePath) -> str:
@@ -90,12 +90,13 @@ def _syntax(message: str) -> tuple[str, int | None]:
     return f"is not valid TOML: {found[1]} (column {found[3]})", int(found[2])
 
 
-def _resolved(tables: FileTables, path: str, findings: tuple[Finding, ...]) -> MachineFile:
+def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
     """The file with the defaults that depend on names."""
     name = tables.machine.name or re.sub(r"[^A-Za-z0-9._-]", "-", FilePath(path).stem) or "machine"
     return MachineFile(
         path=path,
-        findings=findings,
+        findings=tuple(reader.findings),
+        places=reader.places,
         machine=structs.replace(tables.machine, name=name),
         adapters=tables.adapters,
         lpars=tuple(

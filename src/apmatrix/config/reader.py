@@ -30,11 +30,11 @@ class Reader:
     def __init__(self, file: str, places: Places) -> None:
         self.file = file
         self.findings: list[Finding] = []
-        self._places = places
+        self.places = places
 
     def note(self, severity: Severity, path: Path, text: str) -> None:
         """Record a finding about what stands at ``path``."""
-        self.findings.append(Finding(severity, self.file, self._places.line(path), dotted(path), text))
+        self.findings.append(Finding(severity, self.file, self.places.line(path), dotted(path), text))
 
     def table(self, kind: type[S], content: object, path: Path = ()) -> S | None:
         """``content`` as a ``kind``; None after a finding that makes it useless."""

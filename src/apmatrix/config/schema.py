@@ -12,8 +12,9 @@ from msgspec import Meta, Struct, field
 
 from apmatrix.arch import CardType, Functions, Mask, Matrix
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
-from apmatrix.config.findings import Finding, NotInFile
-from apmatrix.config.values import Number, Writes
+from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
+from apmatrix.config.places import Path, Places
+from apmatrix.config.values import FaultWords, Number, Writes
 
 Name = Annotated[
     str,
@@ -23,6 +24,7 @@ Name = Annotated[
     ),
 ]
 Depth = Annotated[int, Meta(ge=1, le=16, description="a queue depth from 1 to 16")]
+Seconds = Annotated[float, Meta(gt=0, le=1, description="a number of seconds above 0 and up to 1, such as 50e-6")]
 Choice = Annotated[bool, Meta(description="true or false")]
 Type = Annotated[CardType, Meta(description="a card type: CEX4 to CEX8 with A, C or P behind, such as CEX8C")]
 State = Annotated[
@@ -48,6 +50,8 @@ class MachineSettings(Struct, frozen=True, kw_only=True):
     max_domain: Number = Number(255)
     features: Features = ("APSC", "APXA", "QACT", "RC8A")
     facilities: Facilities = (12, 15, 76)
+    timing: Seconds | None = None
+    faults: FaultWords = FaultWords()
 
     @property
     def limits(self) -> Matrix:
@@ -66,6 +70,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
     state: State = "online"
     depth: Depth = DEFAULT_DEPTH
     given_functions: Functions | None = field(default=None, name="functions")
+    faults: FaultWords = FaultWords()
 
     @property
     def numbers(self) -> Mask:
@@ -131,10 +136,15 @@ class FileTables(Struct, frozen=True, kw_only=True):
 
 
 class MachineFile(FileTables, frozen=True, kw_only=True):
-    """A loaded file: ``findings`` has what the machine will refuse, and warnings."""
+    """A loaded file: ``findings`` has what the machine will refuse, and warnings; ``places`` its lines."""
 
     path: str
     findings: tuple[Finding, ...] = ()
+    places: Places
+
+    def error(self, path: Path, text: str) -> Finding:
+        """What somebody who knows more than the form of the file has against what stands at ``path``."""
+        return Finding(Severity.ERROR, self.path, self.places.line(path), dotted(path), text)
 
     def guests(self) -> Iterator[tuple[tuple[str, ...], GuestFile]]:
         """All guests at all depths with their names from the LPAR down, a host before its guests."""

@@ -24,6 +24,12 @@ class Writes(tuple[str, ...]):
     __slots__ = ()
 
 
+class FaultWords(tuple[str, ...]):
+    """Faults, each written as words; what they mean is not known here."""
+
+    __slots__ = ()
+
+
 def shown(value: object) -> str:
     """A value of the file for a message, in one short line."""
     if isinstance(value, dict):
@@ -56,11 +62,20 @@ def _mask(value: object) -> Mask:
 
 
 def _writes(value: object) -> Writes:
+    return Writes(_texts(value, "'-5,-6'"))
+
+
+def _fault_words(value: object) -> FaultWords:
+    return FaultWords(_texts(value, "'verb=PK reply=0x90 times=1'"))
+
+
+def _texts(value: object, example: str) -> list[str]:
+    """A text, or a list of them."""
     parts = value if isinstance(value, list) else [value]
     texts = [part for part in parts if isinstance(part, str)]
     if len(texts) != len(parts):
-        raise ValueError(f"{shown(value)} is not a text such as '-5,-6', nor a list of such texts")
-    return Writes(texts)
+        raise ValueError(f"{shown(value)} is not a text such as {example}, nor a list of such texts")
+    return texts
 
 
 def _card_type(value: object) -> CardType:
@@ -79,6 +94,7 @@ READERS: dict[type, Callable[[object], object]] = {
     Number: _number,
     Mask: _mask,
     Writes: _writes,
+    FaultWords: _fault_words,
     CardType: _card_type,
     Functions: _functions,
 }

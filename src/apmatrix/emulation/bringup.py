@@ -14,6 +14,7 @@ from apmatrix.emulation.administrator import (
     Refusal,
     machine_refusal,
 )
+from apmatrix.emulation.testbed import Testbed, faults_of
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
@@ -77,6 +78,7 @@ class Emulation:
     def __init__(self, file: MachineFile, machine: Cpc) -> None:
         self.file = file
         self.machine = machine
+        self.testbed = Testbed(machine)
         self.lpars: list[System] = []
         self.refusals: list[Refusal] = []
 
@@ -86,9 +88,11 @@ class Emulation:
 
         What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
         is not activated, a guest whose assignment is refused is not started. The cards' master keys are in ``store``;
-        without one they end with the machine. VaultError if it cannot be read.
+        without one they end with the machine. VaultError if it cannot be read, ConfigError for faults in the file
+        that make no sense.
         """
         settings = file.machine
+        faults = faults_of(file)
         machine = Cpc(
             settings.name or "machine",
             clock=clock,
@@ -109,6 +113,7 @@ class Emulation:
                     state=AdapterState(entry.state),
                     context=CardContext.of(number, store, wrapping_key, settings.max_domain + 1),
                 )
+        emulation.testbed.prepare(settings.timing, faults)
         for lpar in file.lpars:
             emulation._start_lpar(lpar)
         return emulation

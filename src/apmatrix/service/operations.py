@@ -9,7 +9,7 @@ from apmatrix.arch import Mask, Matrix
 from apmatrix.cards import AdapterState
 from apmatrix.emulation import look
 from apmatrix.faces.lines import ControlError
-from apmatrix.service import keys
+from apmatrix.service import keys, testing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +145,18 @@ def _key(server: MachineServer, system: System | None, request: dict[str, Any]) 
     return keys.administer(server.emulation, _chosen(server, system, request), request)
 
 
+def _fault(server: MachineServer, _system: System | None, request: dict[str, Any]) -> Any:
+    return testing.change_faults(server.emulation, request)
+
+
+def _record(server: MachineServer, _system: System | None, request: dict[str, Any]) -> Any:
+    return testing.record(server.emulation, request)
+
+
+def _playback(server: MachineServer, system: System | None, request: dict[str, Any]) -> Any:
+    return testing.replay(server.emulation, _chosen(server, system, request), request)
+
+
 def _chosen(server: MachineServer, system: System | None, request: dict[str, Any]) -> System:
     """The system that the request names, else the one that the client sits in."""
     wanted = request.get("system")
@@ -166,6 +178,9 @@ OPERATIONS: Final[dict[str, Callable[[MachineServer, System | None, dict[str, An
     "adapter": _set_adapter,
     "log": _log,
     "key": _key,
+    "fault": _fault,
+    "record": _record,
+    "playback": _playback,
     "show": _show,
     "down": _down,
 }

@@ -1,0 +1,143 @@
+"""``apmatrix fault``, ``record``, ``replay``: what testers do to a running machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from apmatrix.cli.output import FINE, REFUSED, json_option, print_json
+from apmatrix.cli.remote import ask, machine_option
+
+_file_argument = click.argument("file", type=click.Path(path_type=Path))
+_adapter_option = click.option(
+    "--adapter", "adapters", metavar="LIST", help="Adapters, such as 5,6; by default all of the machine."
+)
+
+
+@click.group()
+def fault() -> None:
+    """Let queues and cards of a running machine fail, as docs/faults.md describes.
+
+    \b
+      apmatrix fault add adapter=5 verb=PK reply=0x90 times=1
+      apmatrix fault add adapter=5 domain=6 on=zapq response=0x02
+      apmatrix fault list
+      apmatrix fault remove 1
+    """
+
+
+@fault.command("add")
+@machine_option
+@click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE...")
+def add_fault(words: tuple[str, ...], machine: str | None) -> None:
+    """Let a fault happen from now on."""
+    *_, added = ask(machine, "fault", action="add", words=" ".join(words))
+    click.echo(f"fault {added['number']}: {added['fault']}")
+
+
+@fault.command("list")
+@machine_option
+@json_option
+def list_faults(machine: str | None, as_json: bool) -> None:
+    """List the faults that are on, and how often each has happened."""
+    _list(ask(machine, "fault", action="list"), as_json=as_json)
+
+
+def _list(faults: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(faults)
+        return
+    for entry in faults:
+        click.echo(f"fault {entry['number']}: {entry['fault']}  (happened {entry['happened']} times)")
+    if not faults:
+        click.echo("no faults")
+
+
+@fault.command("remove")
+@machine_option
+@click.argument("number", required=False, type=int)
+@click.option("--all", "everything", is_flag=True, help="End all faults.")
+def remove_fault(number: int | None, everything: bool, machine: str | None) -> None:
+    """End the fault NUMBER, or all."""
+    if (number is None) != everything:
+        raise click.UsageError("give the number of a fault, or --all")
+    _list(ask(machine, "fault", action="remove", number=number), as_json=False)
+
+
+@click.group()
+def record() -> None:
+    """Record the traffic between the queues and the cards of a running machine.
+
+    A record has whatever the requests have, clear keys included; its file is readable by its owner only.
+    """
+
+
+@record.command("start")
+@machine_option
+@_adapter_option
+@_file_argument
+def start_record(file: Path, adapters: str | None, machine: str | None) -> None:
+    """Write every request and its reply to FILE, which must be new."""
+    ask(machine, "record", action="start", file=str(file.absolute()), adapters=adapters)
+    click.echo(f"recording to {file}: apmatrix record stop ends it")
+
+
+@record.command("stop")
+@machine_option
+def stop_record(machine: str | None) -> None:
+    """End the record."""
+    ended = ask(machine, "record", action="stop")
+    click.echo(f"{ended['file']}: {ended['exchanges']} exchanges")
+
+
+@click.group()
+def replay() -> None:
+    """Answer requests as a record says, or send its requests again.
+
+    \b
+      apmatrix replay start traffic.jsonl
+      apmatrix replay stop
+      apmatrix replay check traffic.jsonl
+    """
+
+
+@replay.command("start")
+@machine_option
+@_adapter_option
+@_file_argument
+def start_replay(file: Path, adapters: str | None, machine: str | None) -> None:
+    """Answer requests that are in the record FILE as it says; others go to the cards."""
+    started = ask(machine, "playback", action="start", file=str(file.absolute()), adapters=adapters)
+    click.echo(f"{started['exchanges']} exchanges of {file} are replayed: apmatrix replay stop ends it")
+
+
+@replay.command("stop")
+@machine_option
+def stop_replay(machine: str | None) -> None:
+    """Let the cards answer again."""
+    ended = ask(machine, "playback", action="stop")
+    click.echo(f"{ended['file']} is not replayed any more")
+
+
+@replay.command("check")
+@machine_option
+@click.option("--from", "system", metavar="NAME", help="The LPAR or guest whose queues are used.")
+@json_option
+@_file_argument
+@click.pass_context
+def check_replay(ctx: click.Context, file: Path, system: str | None, machine: str | None, as_json: bool) -> None:
+    """Send the requests in FILE again, through the same queues, and compare the replies.
+
+    The exit code is 1 if one differs, as those of random numbers and of new keys always do.
+    """
+    found = ask(machine, "playback", action="check", file=str(file.absolute()), system=system)
+    if as_json:
+        print_json(found)
+    else:
+        for difference in found["differing"]:
+            problem = difference["problem"] or "another reply"
+            click.echo(f"{difference['apqn']}, recorded at {difference['time']:.6f}: {problem}")
+        click.echo(f"{found['exchanges']} requests sent, {len(found['differing'])} answered otherwise")
+    ctx.exit(REFUSED if found["differing"] else FINE)

@@ -1,0 +1,209 @@
+"""What testers can do to a machine: faults, records of its traffic, replay, and cards that take their time.
+
+All of it stands between the queues and the cards, and nothing is there until somebody asks for it (docs/faults.md).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from apmatrix.arch import ApmatrixError, Mask
+from apmatrix.cards import Fault, Recorder, Replay, Switchboard, TimingModel
+from apmatrix.cards.faults import FaultError
+from apmatrix.cards.recording import read_exchanges, write_exchange
+from apmatrix.config import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from apmatrix.cards import Adapter, Filter
+    from apmatrix.cards.recording import Exchange
+    from apmatrix.config import Finding, MachineFile
+    from apmatrix.config.places import Path as Place
+    from apmatrix.emulation.bringup import System
+    from apmatrix.machine import Cpc
+
+
+class TestbedError(ApmatrixError):
+    """A record cannot be made, or there is none to stop; the text says what to do."""
+
+
+class Difference(NamedTuple):
+    """A recorded request that is answered otherwise now; ``problem`` says how Linux refused it, if it did."""
+
+    exchange: Exchange
+    problem: str | None
+
+
+@dataclass
+class _Watch:
+    """A filter on some adapters, the file it works with, and how many exchanges went through it."""
+
+    path: Path
+    adapters: tuple[Adapter, ...]
+    filter: Filter
+    count: int = 0
+
+    def start(self) -> None:
+        for adapter in self.adapters:
+            adapter.filters.add(self.filter)
+
+    def stop(self) -> None:
+        for adapter in self.adapters:
+            adapter.filters.remove(self.filter)
+
+
+class Testbed:
+    """A machine's faults, record and replay."""
+
+    __test__ = False  # for pytest
+
+    def __init__(self, machine: Cpc) -> None:
+        self._machine = machine
+        self._switchboard = Switchboard()
+        self._wired = False
+        self._record: _Watch | None = None
+        self._replay: _Watch | None = None
+        self._lock = threading.Lock()  # guards all of these
+
+    def prepare(self, unit: float | None, faults: Iterable[Fault]) -> None:
+        """What the file says: the timing model with this unit, in seconds, and faults."""
+        if unit is not None:
+            for adapter in self._machine.adapters.values():
+                adapter.filters.add(TimingModel(unit))
+        for fault in faults:
+            self.add_fault(fault)
+
+    # faults
+
+    def add_fault(self, fault: Fault) -> int:
+        """Let ``fault`` happen from now on; its number."""
+        with self._lock:
+            number = self._switchboard.switch_on(fault)
+            if not self._wired:
+                for adapter in self._machine.adapters.values():
+                    adapter.filters.add(self._switchboard)
+                self._wired = True
+            return number
+
+    def remove_fault(self, number: int | None = None) -> None:
+        """End one fault, or all; FaultError for a number that is not on."""
+        with self._lock:
+            self._switchboard.switch_off(number)
+            if self._wired and not self._switchboard.faults():
+                for adapter in self._machine.adapters.values():
+                    adapter.filters.remove(self._switchboard)
+                self._wired = False
+
+    def faults(self) -> dict[int, tuple[Fault, int]]:
+        """Each fault that is on, by its number, and how often it has happened."""
+        return self._switchboard.faults()
+
+    # records
+
+    def start_record(self, path: Path, adapters: Mask | None = None) -> None:
+        """Append every exchange of the adapters, by default of all, to a new file for its owner only."""
+        with self._lock:
+            if self._record is not None:
+                raise TestbedError(f"{self._record.path} is being recorded already: apmatrix record stop")
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            except OSError as error:
+                raise TestbedError(f"{path}: the record cannot be made: {error.strerror}") from error
+            write = write_exchange(path)
+
+            def take(exchange: Exchange) -> None:
+                write(exchange)
+                watch.count += 1
+
+            watch = _Watch(path, self._adapters(adapters), Recorder(take))
+            watch.start()
+            self._record = watch
+
+    def stop_record(self) -> tuple[Path, int]:
+        """End the record; its file and the number of exchanges in it."""
+        with self._lock:
+            if self._record is None:
+                raise TestbedError("nothing is being recorded: apmatrix record start FILE")
+            watch, self._record = self._record, None
+            watch.stop()
+            return watch.path, watch.count
+
+    def start_replay(self, path: Path, adapters: Mask | None = None) -> int:
+        """Answer requests as the record says, in the place of the adapters' cards; the number of exchanges in it."""
+        exchanges = read_exchanges(path)
+        with self._lock:
+            if self._replay is not None:
+                raise TestbedError(f"{self._replay.path} is being replayed already: apmatrix replay stop")
+            self._replay = _Watch(path, self._adapters(adapters), Replay(exchanges), len(exchanges))
+            self._replay.start()
+        return len(exchanges)
+
+    def stop_replay(self) -> Path:
+        """Let the cards answer again; the file of the record."""
+        with self._lock:
+            if self._replay is None:
+                raise TestbedError("nothing is being replayed: apmatrix replay start FILE")
+            watch, self._replay = self._replay, None
+            watch.stop()
+            return watch.path
+
+    def _adapters(self, wanted: Mask | None) -> tuple[Adapter, ...]:
+        found = self._machine.adapters
+        if wanted is not None and (missing := wanted - Mask.of(*found)):
+            raise TestbedError(f"there is no adapter {missing.ranges()} in {self._machine.name}")
+        return tuple(adapter for number, adapter in found.items() if wanted is None or number in wanted)
+
+
+def send_again(system: System, path: Path) -> tuple[int, list[Difference]]:
+    """Send the requests of a record through the same queues of ``system``; how many, and whose replies differ now.
+
+    RecordingError if there is no such record, TestbedError for a queue that the system has not.
+    """
+    exchanges = read_exchanges(path)
+    linux = system.linux
+    missing = {exchange.apqn for exchange in exchanges} - linux.ap.queues.keys()
+    if missing:
+        raise TestbedError(f"{system.name} has no queue {', '.join(map(str, sorted(missing)))}: choose with --from")
+    differing = []
+    for exchange in exchanges:
+        try:
+            queue = linux.ap.queues[exchange.apqn]
+            reply = linux.zcrypt.send(queue, exchange.message, special=exchange.special)
+        except ApmatrixError as error:
+            differing.append(Difference(exchange, str(error)))
+            continue
+        if reply != exchange.reply:
+            differing.append(Difference(exchange, None))
+    return len(exchanges), differing
+
+
+def faults_of(file: MachineFile) -> list[Fault]:
+    """The faults that a file describes; ConfigError has the place of each that makes no sense."""
+    faults: list[Fault] = []
+    findings: list[Finding] = []
+
+    def read(text: str, path: Place, numbers: Mask | None) -> None:
+        try:
+            fault = Fault.parse(text)
+            if numbers is None:
+                faults.append(fault)
+                return
+            if fault.adapter is not None:
+                raise FaultError("adapter= is of no use here: the fault stands at its adapter already")
+            faults.extend(replace(fault, adapter=number) for number in numbers)
+        except FaultError as error:
+            findings.append(file.error(path, str(error)))
+
+    for index, text in enumerate(file.machine.faults):
+        read(text, ("machine", "faults", index), None)
+    for number, adapter in enumerate(file.adapters):
+        for index, text in enumerate(adapter.faults):
+            read(text, ("adapter", number, "faults", index), adapter.numbers)
+    if findings:
+        raise ConfigError(findings)
+    return faults

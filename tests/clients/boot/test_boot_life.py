@@ -21,6 +21,8 @@ from apmatrix.service.occupation import RemoteLevel
 from apmatrix.service.server import MachineServer
 from support.guests import Watched, lszcrypt, rights
 
+from ..conftest import Host, missing, need
+
 # guests come and go
 
 
@@ -261,3 +263,35 @@ def test_kill_of_the_bridge_takes_qemu_with_it(machine_file):
         threading.Event().wait(0.05)
     else:
         assert not Path(f"/proc/{children[0]}").exists()
+
+
+def test_an_administrator_with_mdevctl_and_a_real_guest(machine_file, tmp_path):
+    """vfio-ap from end to end: mdevctl makes an mdev, a real kernel uses its queues and sees it change."""
+    if reason := missing():
+        pytest.skip(reason)
+    need("mdevctl", "mdevctl")
+    mdev = "94c662cd-0000-4000-8000-31dbd8dcb35f"
+    define = f"mdevctl define --uuid {mdev} --parent matrix --type vfio_ap-passthrough"
+    attributes = "".join(
+        f"mdevctl modify --uuid {mdev} --addattr={name} --value={value};"
+        for name, value in (("assign_adapter", "5"), ("assign_domain", "7"))
+    )
+    steps = (
+        "lszcrypt; echo waiting",
+        "while lszcrypt | grep -q 05.0007; do echo 1 > /sys/bus/ap/scans; sleep 0.1; done; lszcrypt; echo gone",
+    )
+    host = Host(tmp_path / "state", machine_file)
+    host.up()
+    try:
+        host.sh(f"{define}; {attributes} mdevctl start --uuid {mdev}")
+        process = apmatrix("--machine", "machine", "--guest", mdev, "--exec", "; ".join(steps), env=host.environment)
+        before = b"".join(iter(process.stdout.readline, b"waiting\n"))
+        host.sh(f"/bin/echo 7 > /sys/devices/vfio_ap/matrix/{mdev}/unassign_domain")
+        after, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+        assert mdev in host.sh("mdevctl list")
+    finally:
+        host.down()
+    assert sorted(lszcrypt(before)) == ["05", "05.0007"]
+    assert lszcrypt(after) == {}
+    assert after.endswith(b"gone\n")

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 
 from apmatrix.arch import EMPTY_MATRIX, FULL_MATRIX, Apqn, Mask, Matrix
+from apmatrix.arch.matrix import listed, queues_named
 from support.strategies import apqns, matrices, small_matrices
 
 
@@ -85,3 +86,18 @@ def test_the_description_names_what_is_missing():
     assert (
         Matrix(Mask.of(5, 6), Mask.of(4, 171)).describe() == "adapters 5-6, usage domains 4,171, control domains none"
     )
+
+
+def test_listed_shows_six_and_counts_the_rest():
+    apqns = [Apqn(5, domain) for domain in range(9)]
+    assert listed(apqns[:2]) == "05.0000, 05.0001"
+    assert listed(apqns[:6]).endswith("05.0005")
+    assert listed(apqns) == "05.0000, 05.0001, 05.0002, 05.0003, 05.0004, 05.0005 and 3 more"
+    assert listed([]) == ""
+
+
+def test_queues_are_named_in_singular_and_plural():
+    apqns = [Apqn(5, domain) for domain in range(5)]
+    assert queues_named(apqns[:1]) == "queue 05.0000"
+    assert queues_named(apqns[:2]) == "queues 05.0000, 05.0001"
+    assert queues_named(apqns) == "queues 05.0000, 05.0001, 05.0002 and 2 more"

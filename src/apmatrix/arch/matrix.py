@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask, parse_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Apqn(NamedTuple):
@@ -40,6 +41,19 @@ class Apqn(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.adapter:02x}.{self.domain:04x}"
+
+
+def listed(apqns: Iterable[Apqn], most: int = 6) -> str:
+    """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``."""
+    rest = iter(apqns)
+    shown = ", ".join(map(str, islice(rest, most)))
+    more = sum(1 for _ in rest)
+    return f"{shown} and {more} more" if more else shown
+
+
+def queues_named(apqns: Sequence[Apqn]) -> str:
+    """The subject of a sentence: ``queue 05.0004``, ``queues 05.0004, 05.0047``."""
+    return f"queue{'s' * (len(apqns) != 1)} {listed(apqns, 3)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The configuration file: schema, loading, errors with the place. Stands on arch."""
 
-from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted, listed
+from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted
 from apmatrix.config.load import load, parse
 from apmatrix.config.schema import (
     AdapterFile,
@@ -23,7 +23,6 @@ __all__ = [
     "NotInFile",
     "Severity",
     "counted",
-    "listed",
     "load",
     "parse",
 ]

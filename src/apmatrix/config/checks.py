@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Mask, Matrix
-from apmatrix.config.findings import Severity, listed
+from apmatrix.arch.matrix import listed
+from apmatrix.config.findings import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError
@@ -12,7 +11,6 @@ from apmatrix.arch import ApmatrixError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apmatrix.arch import Apqn
     from apmatrix.config.places import Path
 
 
@@ -64,11 +62,3 @@ def dotted(path: Path) -> str:
 def counted(number: int, what: str) -> str:
     """``1 queue``, ``2 queues``."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def listed(apqns: Iterable[Apqn], limit: int = 6) -> str:
-    """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``."""
-    rest = iter(apqns)
-    shown = ", ".join(map(str, islice(rest, limit)))
-    more = sum(1 for _ in rest)
-    return f"{shown} and {more} more" if more else shown

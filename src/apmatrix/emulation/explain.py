@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, Matrix
-from apmatrix.config import listed
+from apmatrix.arch.matrix import listed
 from apmatrix.emulation.administrator import described
 from apmatrix.emulation.look import GUEST_DRIVER, assigned_matrix, handed_on, queue_drivers
 

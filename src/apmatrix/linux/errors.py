@@ -56,6 +56,11 @@ class Refused(ApmatrixError):
         return OSError(self.errno, str(self))
 
 
+def quoted(text: str) -> str:
+    """What somebody wrote, for a sentence; the newline that ``echo`` adds is left out."""
+    return repr(text.removesuffix("\n"))
+
+
 class BadValue(Refused):
     """The text or value makes no sense here."""
 

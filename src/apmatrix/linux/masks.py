@@ -7,7 +7,7 @@ import re
 from apmatrix.arch import ALL_BITS, Mask
 from apmatrix.arch.mask import WIDTH
 from apmatrix.linux import numbers
-from apmatrix.linux.errors import BadValue
+from apmatrix.linux.errors import BadValue, quoted
 
 _ABSOLUTE = re.compile(r"(?:0x|x)?([0-9a-fA-F]*)\n?")
 
@@ -17,7 +17,7 @@ def parse_absolute(text: str) -> Mask:
     found = _ABSOLUTE.fullmatch(text)
     if not found or len(found[1]) > WIDTH // 4:
         raise BadValue(
-            f"{text!r} is not a mask", remedy="write 0x and up to 64 hexadecimal digits, or terms such as +5,-6"
+            f"{quoted(text)} is not a mask", remedy="write 0x and up to 64 hexadecimal digits, or terms such as +5,-6"
         )
     return Mask(int(found[1].ljust(WIDTH // 4, "0") or "0", 16))
 
@@ -29,13 +29,15 @@ def parse_relative(text: str, current: Mask) -> Mask:
     while position < len(text):
         sign = text[position]
         if sign not in "+-":
-            raise BadValue(f"{text!r}: {sign!r} stands where + or - is needed", remedy="write terms such as +5,-6")
+            raise BadValue(
+                f"{quoted(text)}: {sign!r} stands where + or - is needed", remedy="write terms such as +5,-6"
+            )
         first, position = _bit(text, position + 1)
         last = first
         if text[position : position + 1] == "-":
             last, position = _bit(text, position + 1)
         if last < first:
-            raise BadValue(f"{text!r}: the range {first}-{last} ends before it begins")
+            raise BadValue(f"{quoted(text)}: the range {first}-{last} ends before it begins")
         term = Mask.up_to(last) - Mask.up_to(first - 1)
         mask = mask | term if sign == "+" else mask - term
         while text[position : position + 1] in (",", "\n"):
@@ -46,7 +48,7 @@ def parse_relative(text: str, current: Mask) -> Mask:
 def _bit(text: str, start: int) -> tuple[int, int]:
     number, end = numbers.simple(text, start)
     if end == start or number >= WIDTH:
-        raise BadValue(f"{text!r}: a number from 0 to {WIDTH - 1} is missing at position {start + 1}")
+        raise BadValue(f"{quoted(text)}: a number from 0 to {WIDTH - 1} is missing at position {start + 1}")
     return number, end
 
 

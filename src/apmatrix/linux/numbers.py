@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from apmatrix.linux.errors import BadValue, TooLarge
+from apmatrix.linux.errors import BadValue, TooLarge, quoted
 
 LIMIT: Final = 1 << 64
 """Numbers are 64 bits wide."""
@@ -26,12 +26,12 @@ def strict(text: str) -> int:
     """N1: ``5``, ``0x5``, ``05``, ``+5``, with one newline at most. Raises BadValue, TooLarge."""
     found = _STRICT.match(text)
     if not found:
-        raise BadValue(f"{text!r} is not a number", remedy="write one such as 4, 0xab or 0253")
+        raise BadValue(f"{quoted(text)} is not a number", remedy="write one such as 4, 0xab or 0253")
     value = _value(found)
     if value >= LIMIT:
         raise TooLarge(f"{found[0]} does not fit 64 bits", remedy="write a smaller number")
     if text[found.end() :] not in ("", "\n"):
-        raise BadValue(f"{text!r} has something behind the number", remedy="write the number alone")
+        raise BadValue(f"{quoted(text)} has something behind the number", remedy="write the number alone")
     return value
 
 
@@ -46,7 +46,7 @@ def scanned(text: str, *, any_base: bool = False) -> int:
         found = _SCANF_DECIMAL.match(text)
         if found:
             return int(found[1])
-    raise BadValue(f"{text!r} is not a number", remedy="write a decimal number")
+    raise BadValue(f"{quoted(text)} is not a number", remedy="write a decimal number")
 
 
 def boolean(text: str) -> bool:
@@ -59,7 +59,7 @@ def boolean(text: str) -> bool:
     word = text[:2].lower()
     if word in ("on", "of"):
         return word == "on"
-    raise BadValue(f"{text!r} is neither on nor off", remedy="write 1 or 0")
+    raise BadValue(f"{quoted(text)} is neither on nor off", remedy="write 1 or 0")
 
 
 def simple(text: str, start: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix, ResponseCode
-from apmatrix.linux.errors import BadValue, Failed, InUse
+from apmatrix.linux.errors import BadValue, Failed, InUse, quoted
 from apmatrix.linux.policy import LinuxPolicy
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class ProtectivePolicy(LinuxPolicy):
         """An absolute mask must be complete: no empty lines, no decimal numbers taken for digits (limitation 8)."""
         if text[:1] not in ("+", "-") and not _FULL_ABSOLUTE.fullmatch(text):
             raise BadValue(
-                f"{text!r} is no full value for {name}",
+                f"{quoted(text)} is no full value for {name}",
                 remedy="write 0x and 64 hexadecimal digits, or terms such as +5,-6",
             )
 
@@ -137,7 +137,7 @@ class ProtectivePolicy(LinuxPolicy):
         """Three full masks (limitation 8)."""
         if not _FULL_CONFIG.fullmatch(text):
             raise BadValue(
-                f"{text!r} is no full ap_config",
+                f"{quoted(text)} is no full ap_config",
                 remedy="write three masks of 0x and 64 hexadecimal digits with commas between them",
             )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX, Matrix
+from apmatrix.arch.matrix import queues_named
 from apmatrix.machine.errors import ProfileError
 from apmatrix.machine.level import Level
 
@@ -50,10 +51,9 @@ def check_profile(profile: ActivationProfile, others: Iterable[Lpar], highest: M
     for other in others:
         shared = profile.matrix.shared(other.profile.matrix)
         if len(shared):
-            queues = ", ".join(str(apqn) for _, apqn in zip(range(4), shared.apqns(), strict=False))
-            more = f" and {len(shared) - 4} more" if len(shared) > 4 else ""
             raise ProfileError(
-                f"LPAR {profile.name} cannot be activated: queue {queues}{more} is in use by LPAR {other.name}; "
+                f"LPAR {profile.name} cannot be activated: {queues_named(tuple(shared.apqns()))} in use by LPAR "
+                f"{other.name}; "
                 f"give one of them another adapter or another usage domain",
                 other.name,
                 shared,

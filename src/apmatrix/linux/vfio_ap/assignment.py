@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from apmatrix.arch import EMPTY_MATRIX, NO_BITS, Mask, Matrix
+from apmatrix.arch.matrix import queues_named
 from apmatrix.linux import numbers
 from apmatrix.linux.errors import HostQueue, NoDevice, SharedQueue
 from apmatrix.linux.vfio_ap import text
@@ -15,7 +16,6 @@ from apmatrix.linux.vfio_ap.reset import reset_queues
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
 
@@ -102,7 +102,7 @@ class Assignment:
         if hosts:
             self._system.policy.host_queues_refused(mdev, hosts)
             raise HostQueue(
-                f"queue {_some(hosts)} is reserved for the host's drivers and cannot be assigned to mdev {mdev.name}",
+                f"{queues_named(hosts)} cannot be assigned to mdev {mdev.name}: reserved for the host's drivers",
                 apqns=hosts,
                 holder="the host",
                 remedy="take the adapter out of apmask or the domain out of aqmask first",
@@ -118,7 +118,8 @@ class Assignment:
                         f"already assigned to {holder.name}"
                     )
             raise SharedQueue(
-                f"queue {_some(apqns)} cannot be assigned to mdev {mdev.name}: mdev {other.name} has it",
+                f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "
+                f"mdev {other.name} has {'it' if len(apqns) == 1 else 'them'}",
                 apqns=apqns,
                 holder=other.name,
                 remedy="unassign it there, or choose another adapter or domain",
@@ -179,8 +180,3 @@ class Assignment:
             self.unplug(mdev, "apm", Matrix(adapters, old.aqm))
         if domains:
             self.unplug(mdev, "aqm", Matrix(old.apm, domains))
-
-
-def _some(apqns: tuple[Apqn, ...]) -> str:
-    more = f" and {len(apqns) - 3} more" if len(apqns) > 3 else ""
-    return ", ".join(str(apqn) for apqn in apqns[:3]) + more

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import EMPTY_MATRIX
 from apmatrix.linux import numbers
 from apmatrix.linux.core import ChangeKind, Link, Task, Written
-from apmatrix.linux.errors import BadValue, Exists, Failed, NoDevice, Refused
+from apmatrix.linux.errors import BadValue, Exists, Failed, NoDevice, Refused, quoted
 from apmatrix.linux.vfio_ap.iommu import IommuGroups
 from apmatrix.linux.vfio_ap.mdev import MatrixMdev
 
@@ -54,7 +54,9 @@ class Lifecycle:
         """A write to ``create`` (MTX-11)."""
         uuid = raw[:UUID_LENGTH].decode("latin-1")
         if len(raw) not in (UUID_LENGTH, UUID_LENGTH + 1) or not _UUID.fullmatch(uuid):
-            raise BadValue(f"{raw!r} is not a UUID", remedy="write 36 characters as uuidgen makes them")
+            raise BadValue(
+                f"{quoted(raw.decode('latin-1'))} is not a UUID", remedy="write 36 characters as uuidgen makes them"
+            )
         name = uuid.lower()
         if name in self.mdevs:
             raise Exists(f"mdev {name} exists already", holder=name, remedy="choose another UUID")

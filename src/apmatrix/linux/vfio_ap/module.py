@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from apmatrix.arch import Apqn, Configuration, Mask, Matrix
+from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
 from apmatrix.linux.errors import InUse
@@ -169,7 +170,8 @@ class VfioAp:
                     )
             apqns = tuple(holders[0].matrix.shared(wanted).apqns())
             raise InUse(
-                f"queue {apqns[0]} cannot be reserved for the host: mdev {holders[0].name} has it",
+                f"{queues_named(apqns)} cannot be reserved for the host: mdev {holders[0].name} has "
+                f"{'it' if len(apqns) == 1 else 'them'}",
                 apqns=apqns,
                 holder=holders[0].name,
                 remedy="unassign it there first",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import Matrix
 from apmatrix.linux import masks
-from apmatrix.linux.errors import BadValue
+from apmatrix.linux.errors import BadValue, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,7 @@ def parse_config(text: str) -> Matrix:
     ended = len(pieces) // 2
     if ended < 2:
         raise BadValue(
-            f"{text!r} has fewer than three masks", remedy="write adapters, domains and control domains with commas"
+            f"{quoted(text)} has fewer than three masks",
+            remedy="write adapters, domains and control domains with commas",
         )
     return Matrix(*(masks.parse_absolute(field) for field in fields[:3]))

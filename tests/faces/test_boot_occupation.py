@@ -188,3 +188,28 @@ def test_nonsense_is_refused_and_the_machine_lives_on(path, storage, fields):
             lines.request({"op": "execute", **fields})
         interrupt(storage, "b2af0000", 0x0506)
         assert service.serve(FRAME, REAL, REAL) is DONE
+
+
+def test_a_guest_that_is_stopped_meanwhile_loses_its_queues(emulation, path, storage):
+    with RemoteLevel(connect(path), None, "guest2") as level:
+        service = level.attach(storage)
+        interrupt(storage, "b2af0000", 0x0507)
+        service.serve(FRAME, REAL, REAL)
+        assert gr1(storage) == 0x80000000
+        emulation.lpars[0].linux.kvm.find("guest2").stop()
+        interrupt(storage, "b2af0000", 0x0507)
+        service.serve(FRAME, REAL, REAL)
+        assert gr1(storage) == 0x00010000
+    with RemoteLevel(connect(path), None, "guest2"):
+        pass
+
+
+def test_an_adapter_that_leaves_the_mdev_leaves_the_guest(emulation, path, storage):
+    host = emulation.lpars[0].linux
+    with RemoteLevel(connect(path), None, "guest1") as level:
+        service = level.attach(storage)
+        for write, expected in ((("unassign_adapter", b"5"), 0x00010000), (("assign_adapter", b"5"), 0x80000000)):
+            host.sysfs.write(f"devices/vfio_ap/matrix/{GUEST}/{write[0]}", write[1])
+            interrupt(storage, "b2af0000", 0x0506)
+            service.serve(FRAME, REAL, REAL)
+            assert gr1(storage) == expected

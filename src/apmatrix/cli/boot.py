@@ -15,9 +15,10 @@ from rich.console import Console
 
 from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, read_file
-from apmatrix.faces.boot import Guest, Hardware, Interactive, Software, Way
+from apmatrix.faces.boot import Guest, Hardware, Interactive, Software, Way, find_qemu
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.occupation import RemoteLevel, occupy
+from apmatrix.service.state import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from apmatrix.faces.boot import GuestLevel
@@ -75,11 +76,13 @@ def boot(
     """
     if lpar and guest:
         raise click.UsageError("give --lpar or --guest, not both")
+    machine = machine or (None if file else os.environ.get(MACHINE_VARIABLE))
     if (file is None) == (machine is None):
         raise click.UsageError("give either FILE or --machine NAME")
     if command is not None and (interactive or initrd):
         raise click.UsageError("--exec goes neither with --interactive nor with --initrd")
     software = Software(kernel, initrd, command, None if command is not None else _terminal())
+    find_qemu()
     with ExitStack() as stack:
         level = _level(stack, file, machine, lpar, guest)
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="apmatrix-boot-"))

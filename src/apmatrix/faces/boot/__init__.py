@@ -7,7 +7,7 @@ from apmatrix.faces.boot.initramfs import Interactive
 from apmatrix.faces.boot.level import LevelProcessor
 from apmatrix.faces.boot.packages import Repository
 from apmatrix.faces.boot.prepare import Software
-from apmatrix.faces.boot.qemu import Hardware, Qemu
+from apmatrix.faces.boot.qemu import Hardware, Qemu, find_qemu
 from apmatrix.faces.boot.service import GuestLevel, Server, Service
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "Service",
     "Software",
     "Way",
+    "find_qemu",
 ]

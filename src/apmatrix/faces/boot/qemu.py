@@ -45,16 +45,20 @@ class Hardware:
         return f"rdinit=/init console=ttysclp0 mem={usable // 1024}k {self.parameters}".strip()
 
 
+def find_qemu(program: str = PROGRAM) -> str:
+    """Where QEMU for s390x is; QemuError says what to install if it is not there."""
+    if (found := shutil.which(program)) is None:
+        raise QemuError(
+            f"{program} is not installed: install Debian's qemu-system-misc (before Debian 13) or qemu-system-s390x"
+        )
+    return found
+
+
 class Qemu:
     """A running QEMU. Use as a context manager: at the end the process is gone, whatever it did."""
 
     def __init__(self, hardware: Hardware) -> None:
-        program = shutil.which(hardware.program)
-        if program is None:
-            raise QemuError(
-                f"{hardware.program} is not installed: install Debian's qemu-system-misc (before Debian 13) or"
-                " qemu-system-s390x"
-            )
+        program = find_qemu(hardware.program)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with ExitStack() as undo:
             undo.callback(self._errors.close)

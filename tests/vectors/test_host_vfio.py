@@ -175,6 +175,25 @@ def test_MTX_70_a_running_reset_is_waited_for(resetting):
     assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "zeroized", "warned"),
+    [
+        (Code.NOT_AVAILABLE, 1, False),
+        (Code.DECONFIGURED, 1, False),
+        (Code.SECRET_NOT_UNIQUE, 2, False),
+        (Code.ASSOCIATION_FAILED, 2, False),
+        (Code.INVALID_DOMAIN, 1, True),
+    ],
+    ids=["01", "03", "35", "36", "42"],
+)
+def test_MTX_70_how_the_wait_for_a_reset_ends(resetting, code, zeroized, warned):
+    mdev, guest = resetting
+    mdev.host.answer(Function.TAPQ, [code], "05.0004")
+    guest.file.reset()
+    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == zeroized
+    assert any("PQAP/TAPQ for 05.0004 failed with invalid rc=" in line for line in mdev.host.log()) == warned
+
+
 @pytest.fixture
 def stuck(hx):
     """V160: 05.0004 does not come out of its reset while adapter 5 is unassigned."""

@@ -44,9 +44,10 @@ KERNEL_START = 0x100000
 PRIMARY_SPACE, USER_SPACE, HOME_SPACE = 1, 7, 13
 """Control registers that designate address spaces. Kernels keep the user's in 7 while they run themselves."""
 
-BUSY_SECONDS, SHORT_WAIT = 0.0003, 0.0001
-IDLE_SECONDS, LONG_WAIT = 0.05, 0.001
-"""How the mailbox is looked at: without a pause up to the first after an answer, with short ones up to the second."""
+SHORT_WAIT, LONG_WAIT = 0.00002, 0.001
+IDLE_SECONDS = 0.05
+"""Pauses between looks at the mailbox: short ones until so long after an answer. Never without a pause: the guest waits
+without one, and two that do so take the processors away from each other and from the cards' arithmetic."""
 
 STOP_SECONDS = 10.0
 """Within which QEMU must stop where it cannot do otherwise."""
@@ -214,8 +215,7 @@ class Bridge:
                 outcome = self._service.serve(question.frame, control[self._space - 1], control[USER_SPACE - 1])
                 mailbox.answer(question, 0 if isinstance(outcome, Done) else self._found.of(outcome.code))
                 last = time.monotonic()
-            quiet = time.monotonic() - last
-            wait = 0.0 if quiet < BUSY_SECONDS else SHORT_WAIT if quiet < IDLE_SECONDS else LONG_WAIT
+            wait = SHORT_WAIT if time.monotonic() - last < IDLE_SECONDS else LONG_WAIT
             if select.select((self._client,), (), (), wait)[0]:
                 return self._client.wait(STOP_SECONDS)
         return None

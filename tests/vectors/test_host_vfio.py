@@ -175,6 +175,15 @@ def test_MTX_70_a_running_reset_is_waited_for(resetting):
     assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
 
 
+def test_MTX_70_a_long_reset_is_told_but_not_endlessly(resetting):
+    mdev, guest = resetting
+    mdev.host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS] * 300, "05.0004")
+    guest.file.reset()
+    lines = mdev.host.log()
+    assert lines[:2] == [f"Waited {milliseconds}ms for reset of queue 05.0004 (2, 1, 0)" for milliseconds in (20, 40)]
+    assert len(lines) == 20  # ten in five seconds, and six seconds passed
+
+
 @pytest.mark.parametrize(
     ("code", "zeroized", "warned"),
     [

@@ -32,6 +32,10 @@ class LogEntry:
         return f"[{self.time:12.6f}] {self.text}"
 
 
+BURST, BURST_TIME = 10, 5.0
+"""Entries that may be written about what repeats itself, in so many seconds."""
+
+
 class KernelLog:
     """A ring of the newest log entries."""
 
@@ -39,6 +43,7 @@ class KernelLog:
         self._now = now
         self._start = now()
         self._entries: deque[LogEntry] = deque(maxlen=size)
+        self._repeated: deque[float] = deque(maxlen=BURST)
 
     def write(self, severity: Severity, text: str) -> None:
         """Add an entry."""
@@ -55,6 +60,13 @@ class KernelLog:
     def info(self, text: str) -> None:
         """Add an informational entry."""
         self.write(Severity.INFO, text)
+
+    def limited(self, text: str) -> None:
+        """Add a notice about something that repeats itself, unless there were too many just now."""
+        now = self._now()
+        if len(self._repeated) < BURST or now - self._repeated[0] >= BURST_TIME:
+            self._repeated.append(now)
+            self.write(Severity.NOTICE, text)
 
     @property
     def entries(self) -> tuple[LogEntry, ...]:

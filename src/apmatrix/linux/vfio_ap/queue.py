@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import QueueStatus, ResponseCode
+from apmatrix.arch import ResponseCode
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from apmatrix.arch import Apqn
-    from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
 
 PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
@@ -39,10 +38,3 @@ class VfioQueue:
     def release_interrupt(self) -> None:
         """Forget the guest's indicator and interruption subclass (MTX-72)."""
         self.interrupt = None
-
-    def log_waiting(self, system: LinuxSystem, status: QueueStatus) -> None:
-        """Tell that a reset takes long."""
-        system.log.info(
-            f"vfio_ap: waiting for reset of queue {self.apqn} "
-            f"({status.response_code:#x}, {status.empty:d}, {status.interrupts_enabled:d})"
-        )

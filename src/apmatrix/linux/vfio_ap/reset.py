@@ -29,10 +29,10 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
     waiting = [queue for queue in group if _begin(system, queue)]
     start = system.machine.clock.now()
     while waiting:
-        waiting = [queue for queue in waiting if not _finished(system, queue)]
+        waited = system.machine.clock.now() - start
+        waiting = [queue for queue in waiting if not _finished(system, queue, waited)]
         if not waiting:
             break
-        waited = system.machine.clock.now() - start
         patience = system.policy.reset_patience
         if patience is not None and waited >= patience:
             for queue in waiting:
@@ -58,8 +58,8 @@ def _begin(system: LinuxSystem, queue: VfioQueue) -> bool:
     return False
 
 
-def _finished(system: LinuxSystem, queue: VfioQueue) -> bool:
-    """One look at a queue in reset."""
+def _finished(system: LinuxSystem, queue: VfioQueue, waited: float) -> bool:
+    """One look at a queue that has been in reset for ``waited`` seconds."""
     if queue.reset_code in _AGAIN:
         return not _begin(system, queue)
     status, _ = system.machine.tapq(system.level, queue.apqn)
@@ -73,7 +73,9 @@ def _finished(system: LinuxSystem, queue: VfioQueue) -> bool:
         queue.release_interrupt()
         return True
     if code in (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY):
-        queue.log_waiting(system, status)
+        if waited:
+            flags = f"{code:d}, {status.empty:d}, {status.interrupts_enabled:d}"
+            system.log.limited(f"Waited {waited * 1000:.0f}ms for reset of queue {queue.apqn} ({flags})")
         return False
     if code in _GONE_WRONG:
         return not _begin(system, queue)

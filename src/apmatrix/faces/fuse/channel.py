@@ -199,6 +199,7 @@ class Channel:
                 self.ended.wait(_PATIENCE)
             else:
                 self._sleep(shift)
+                quiet = 0
 
     def _sleep(self, shift: _Shift) -> None:
         """Wait for a request to be worked on."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from apmatrix.arch import Facility, Mask, Matrix
+from apmatrix.arch import Apqn, Facility, Mask, Matrix, ResponseCode
 from apmatrix.cards import AdapterState
 from apmatrix.linux.core.sysfs import Kind
 from support.host import FACILITIES, GIVE_ALL_CARDS, TYPE, U1, Host, h1
@@ -242,6 +244,41 @@ def test_DEV_12_a_queue_of_an_offline_card_stays_offline(fresh):
     assert fresh.write("devices/ap/card05/online", "1") == "ok"
     assert fresh.write(f"{fresh.device('05.0004')}/online", "0") == "ok"
     assert [fresh.attribute(name, "online") for name in ("card05", "05.0004", "05.0047")] == ["1\n", "0\n", "1\n"]
+
+
+def test_DEV_12_a_queue_that_comes_back_to_an_offline_card_is_online(fresh):
+    assert fresh.write("devices/ap/card05/online", "0") == "ok"
+    assert (fresh.apmask("-5"), fresh.apmask("+5")) == ("ok", "ok")
+    assert [fresh.attribute(name, "online") for name in ("card05", "05.0004")] == ["0\n", "1\n"]
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "x", "+1"])
+def test_DEV_1_config_takes_0_and_1_only(fresh, text):
+    assert fresh.write("devices/ap/card05/config", text) == "EINVAL"
+    assert fresh.attribute("card05", "config") == "1\n"
+
+
+def test_DEV_1_config_configures_the_adapter(fresh):
+    fresh.news()
+    assert fresh.write("devices/ap/card05/config", "1") == "ok"
+    assert [event.env["CONFIG"] for event in fresh.news()] == ["1"]  # also when nothing changes
+    assert fresh.write("devices/ap/card05/config", "0") == "ok"
+    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].response_code is ResponseCode.DECONFIGURED
+    assert fresh.attribute("card05", "config") == "0\n"
+    assert [event.env.get("CONFIG") for event in fresh.news() if event.devpath.endswith("card05")] == ["0"]
+    fresh.scan()
+    assert fresh.attribute("05.0004", "config") == "0\n"
+    assert fresh.write("devices/ap/card05/config", "1") == "ok"
+    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].ok
+
+
+def test_DEV_1_a_guest_cannot_configure_adapters(fresh):
+    assert fresh.apmask(GIVE_ALL_CARDS) == "ok"
+    linux = fresh.create().assigned((5,), (4,)).start().vm.linux
+    with pytest.raises(OSError) as caught:
+        linux.sysfs.write("devices/ap/card05/config", b"0")
+    assert caught.value.errno == errno.EOPNOTSUPP
+    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].ok
 
 
 @pytest.mark.parametrize("state", [AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED])

@@ -113,10 +113,18 @@ def test_V88_unassigning_a_filtered_adapter_leaves_the_guest_alone(lost):
     assert mdev.matrix == "05.0004|05.0047"
 
 
-def test_V89_a_deconfigured_adapter_stays_in_the_guest(hx):
+@pytest.mark.parametrize(
+    "deconfigure",
+    [
+        lambda host: host.set_state(6, AdapterState.DECONFIGURED),
+        lambda host: host.write("devices/ap/card06/config", "0"),
+    ],
+    ids=["at-the-machine", "SCLP"],
+)
+def test_V89_a_deconfigured_adapter_stays_in_the_guest(hx, deconfigure):
     guest = hx.mdevs[0].start()
     changes = guest.changes
-    hx.host.set_state(6, AdapterState.DECONFIGURED)
+    deconfigure(hx.host)
     hx.host.scan()
     assert hx.mdevs[0].guest_matrix == FOUR
     assert hx.host.rc(guest, "06.0004") == ResponseCode.DECONFIGURED

@@ -38,7 +38,7 @@ def installed(package, *programs):
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return f"{package} is not installed, and only root of a Debian could do that"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-qy", "--no-install-recommends", package]
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-qy", "--no-install-recommends", package]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         subprocess.run(["apt-get", "update", "-q"], env=environment, capture_output=True)

@@ -143,7 +143,7 @@ class Channel:
         reply = self._perform(request, work)
         with self._lock:
             self._blocked.pop(request.unique, None)
-        if reply is not None and not self.ended.is_set():
+        if reply is not None:
             self._write(reply)
 
     def _spawn(self, target: Callable[[], None], role: str) -> None:
@@ -224,6 +224,8 @@ class Channel:
                     return None
 
     def _write(self, message: bytes) -> None:
+        if self.ended.is_set():
+            return
         try:
             os.write(self.device, message)
         except OSError as error:

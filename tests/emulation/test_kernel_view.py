@@ -1,12 +1,18 @@
 """What emulated Linux systems show of their cards: from the cards, by real messages, before and after key changes."""
 
+import errno
+import threading
+from dataclasses import replace
+
 import pytest
 
 from apmatrix.arch import Apqn
-from apmatrix.cards import Action, Filter, KeySet
+from apmatrix.cards import Action, Filter, KeySet, Loss
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation
-from apmatrix.emulation.masterkeys import KeyOffice
+from apmatrix.emulation.masterkeys import KeyOffice, KeysRefused
+from apmatrix.emulation.rsa import Question, RsaKey
+from apmatrix.linux import Refused
 from support.running import KEYS
 
 NESTED = KEYS.replace(
@@ -141,3 +147,30 @@ def test_random_numbers_come_from_a_cca_card(emulation):
     before = int(read(emulation, "kvm1", "card05/request_count"))
     assert len(set(kvm1.linux.hwrng.read(64))) > 16
     assert int(read(emulation, "kvm1", "card05/request_count")) > before
+
+
+class Ending(Filter):
+    """Loses a request and has its system shut down, which is possible as soon as that waits for the reply."""
+
+    def __init__(self, linux):
+        self.end = threading.Thread(target=linux.shut_down)
+
+    def request(self, queue, handling):
+        self.end.start()
+        return replace(handling, loss=Loss.HELD)
+
+
+def test_nobody_waits_for_a_system_that_has_ended(emulation):
+    """A guest stops, or a real kernel takes its level: requests end with ENODEV, before and after."""
+    guest = system(emulation, "kvm1/guest2")
+    emulation.machine.adapters[5].filters.add(Ending(guest.linux))
+    request = Question.random(RsaKey.generate(1024), crt=False).request()
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            guest.linux.zcrypt.rsa(request, queue="05.0007")
+        assert refused.value.errno == errno.ENODEV
+    with pytest.raises(KeysRefused, match="kvm1/guest2 has no queue of a coprocessor 5 in use"):
+        KeyOffice(emulation, guest).query(KeySet.AES, Apqn(5, 7))
+    scans = guest.linux.ap.scanner.count
+    guest.linux.scan()
+    assert guest.linux.ap.scanner.count == scans

@@ -271,9 +271,11 @@ class ApBus(Bus):
         return self.machine.configure(self.level, number, on=on)
 
     def stop(self) -> None:
-        """The system shuts down."""
+        """The system shuts down: no more instructions, and requests that are under way end with ENODEV."""
         self.stopped = True
         self.scanner.stop()
+        for queue in self.queues.values():
+            queue.halt()
         self.poller.stop()
         if self.interrupts:
             self.interrupts.stop()

@@ -264,6 +264,12 @@ class ApQueue(Device):
         self.device_state = DeviceState.SHUTDOWN
         self.bus.poller.forget(self)
 
+    def halt(self) -> None:
+        """The system ends: nobody shall wait for a reply that will not come, nor send another request."""
+        if self.device_state is DeviceState.OPERATING:
+            self.device_state = DeviceState.SHUTDOWN
+            self.flush(errno.ENODEV)
+
     def hand_back(self) -> None:
         """Zeroize the queue after its driver went (BUS-44)."""
         self.bus.machine.zapq(self.bus.level, self.apqn)

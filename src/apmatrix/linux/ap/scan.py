@@ -46,9 +46,12 @@ class Scanner:
     # when
 
     def scan(self) -> None:
-        """Scan now. A second requester takes the result of the scan that runs (BUS-70)."""
+        """Scan now. A second requester takes the result of the scan that runs (BUS-70).
+
+        Nothing happens in a system that has been shut down.
+        """
         me = threading.get_ident()
-        if self._thread == me:
+        if self._thread == me or self._bus.stopped:
             return
         if self._thread is not None:
             running = self.count

@@ -177,6 +177,18 @@ def test_the_pair_may_be_gr2_and_gr3(bench):
     assert dict(enumerate(bench.registers.gr)) == expected
 
 
+def test_I56_a_message_that_crosses_pages_is_taken_in_one_step(bench):
+    seen = []
+    bench.echo.process = lambda domain, request: seen.append(request.message) or REPLY
+    message = bytes(range(256)) * 48
+    bench.memory.write(ADDRESS + 0xFF0, message)
+    bench.set(gr0=0x40000506, **ID, gr6=ADDRESS + 0xFF0, gr7=12288)
+    assert bench.execute(Opcode.NQAP) is DONE  # cc 2 is optional and never given
+    assert (bench.registers.gr[6], bench.registers.gr[7]) == (ADDRESS + 0xFF0 + 12288, 0)
+    bench.steps.finish()
+    assert seen == [message]
+
+
 def test_I57_nothing_there_at_all(bench):
     assert dqap(bench) == (REFUSED, 0x80100000, {})
     assert stored(bench) == b""

@@ -202,6 +202,16 @@ def test_the_table(machine):
         (["load", "aes", "--random", "--domain", "4", "--adapter", "7"], 1, "no queue of a coprocessor 7 in use"),
         (["load", "aes", "--random", "--domain", "4", "--from", "x"], 2, "no Linux system x runs in this machine"),
         (["load", "aes", "part", "part", "--step", "first", "--domain", "4"], 2, "takes one key part, not 2"),
+        (
+            ["load", "aes", "--step", "commit", "--domain", "4"],
+            2,
+            "loading AES has the steps first, middle, last, and",
+        ),
+        (
+            ["load", "wk", "part", "--step", "first", "--domain", "4"],
+            2,
+            "loading WK has the steps import, commit, and",
+        ),
         (["set", "aes", "--domain", "4"], 1, "05.0004: SET of the AES master key"),
         (["clear", "--domain", "4"], 2, "give one of SET, --all-registers, --whole-card"),
         (["clear", "--all-registers", "--domain", "4"], 2, "which adapter? --adapter, of 5-6"),

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     Change = Callable[[Apqn], DomainKeys]
 
 _SETS: Final = {key_set.label: key_set for key_set in KeySet}
-_STEPS: Final[Mapping[str, Action]] = {
+_CCA_STEPS: Final[Mapping[str, Action]] = {
     "first": Action.LOAD_FIRST,
     "middle": Action.LOAD_MIDDLE,
     "last": Action.LOAD_LAST,
-    "import": Action.IMPORT,
-    "commit": Action.COMMIT,
 }
+_EP11_STEPS: Final[Mapping[str, Action]] = {"import": Action.IMPORT, "commit": Action.COMMIT}
 
 
 def administer(emulation: Emulation, system: System, request: dict[str, Any]) -> dict[str, Any]:
@@ -78,16 +77,19 @@ def _steps(office: KeyOffice, key_set: KeySet, request: dict[str, Any]) -> Calla
     """Load all parts, or take one step; the same parts for every domain."""
     step = request.get("step")
     if request.get("random"):
-        count = 1 if step or key_set is KeySet.WK else 2
+        count = int(step != "commit") if step or key_set is KeySet.WK else 2
         parts = [secrets.token_bytes(key_set.key_size) for _ in range(count)]
     else:
         parts = [_part(number, content, key_set) for number, content in enumerate(request["parts"], 1)]
     if step is None:
         return lambda apqn: office.load(key_set, apqn, parts)
+    steps = _EP11_STEPS if key_set is KeySet.WK else _CCA_STEPS
+    if step not in steps:
+        raise ControlError(f"loading {key_set.label} has the steps {', '.join(steps)}, and none {step}", code=2)
     if len(parts) != (step != "commit"):
         wanted = "takes no key part" if step == "commit" else "takes one key part"
         raise ControlError(f"the step {step} {wanted}, not {len(parts)}", code=2)
-    return lambda apqn: office.step(_STEPS[step], key_set, apqn, b"".join(parts))
+    return lambda apqn: office.step(steps[step], key_set, apqn, b"".join(parts))
 
 
 def _part(number: int, content: str, key_set: KeySet) -> bytes:

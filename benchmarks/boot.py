@@ -78,10 +78,10 @@ class _Measurements:
             ]
         return found
 
-    def _hardware(self, command: str, processors: int = 1) -> Hardware:
+    def _hardware(self, command: str) -> Hardware:
         software = Software(command=command, extra=self.files)
         kernel, initrd = software.prepare(self.directory, lambda _: None)
-        return Hardware(kernel, initrd, self.processor.kernel_parameters, processors=processors)
+        return Hardware(kernel, initrd, self.processor.kernel_parameters)
 
     def _bare_stop(self) -> float:
         """Milliseconds to continue and stop at once: the breakpoint is where the processor stands."""
@@ -135,7 +135,7 @@ class _Measurements:
 
     def _run_without(self, command: str) -> float:
         """Seconds that a command takes in a guest without anybody attached."""
-        with Qemu(self._hardware(command, processors=2)) as qemu:
+        with Qemu(self._hardware(command)) as qemu:
             console = Console(qemu.console)
             qemu.stub.resume()
             _await(console, "begin")
@@ -144,7 +144,7 @@ class _Measurements:
     def _run(self, command: str, way: Way) -> tuple[float, bytes]:
         """Seconds that a command took in a guest, and its output."""
         output = bytearray()
-        with Guest(self._hardware(command, processors=2), self.processor, way=way) as guest:
+        with Guest(self._hardware(command), self.processor, way=way) as guest:
             guest.wait_until_ready()
             seconds = _timed(lambda: guest.run_command(output.extend))
             return seconds, bytes(output)

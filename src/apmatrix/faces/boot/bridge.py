@@ -46,8 +46,8 @@ PRIMARY_SPACE, USER_SPACE, HOME_SPACE = 1, 7, 13
 
 SHORT_WAIT, LONG_WAIT = 0.00002, 0.001
 IDLE_SECONDS = 0.05
-"""Pauses between looks at the mailbox: short ones until so long after an answer. Never without a pause: the guest waits
-without one, and two that do so take the processors away from each other and from the cards' arithmetic."""
+"""Pauses between looks at the mailbox: short ones until so long after an answer. Never without a pause: the guest
+waits without one, and two that do so take the processors away from each other and from the cards' arithmetic."""
 
 STOP_SECONDS = 10.0
 """Within which QEMU must stop where it cannot do otherwise."""

@@ -11,6 +11,13 @@ from apmatrix.linux import masks, numbers
 from apmatrix.linux.errors import BadValue, Refused, TooLarge
 
 DIGITS = "0123456789abcdef"
+
+
+def c_int(value: int) -> int:
+    """What is left of a number in 32 bits with sign."""
+    return int.from_bytes((value % 2**32).to_bytes(4, "big"), "big", signed=True)
+
+
 numberlike = st.text("0123456789abfxX+- \n,", max_size=8)
 termlike = st.lists(
     st.one_of(st.sampled_from(["+", "-", ",", "\n", "0x", "x", " "]), st.integers(0, 300).map(str)), max_size=9
@@ -68,7 +75,7 @@ def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
         while rest[end : end + 1] and rest[end] in "0123456789":
             end += 1
         value = int(rest[start:end]) if end > start else None
-    return BadValue if value is None else sign * value
+    return BadValue if value is None else c_int(sign * value)
 
 
 @given(numberlike, st.booleans())
@@ -77,6 +84,8 @@ def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
 @example("0x", True)
 @example(" -0x1f", True)
 @example("+4", True)
+@example("4294967326", False)  # 2^32 + 30
+@example("0x80000000", True)
 def test_scanned_numbers(text, any_base):
     assert outcome(lambda: numbers.scanned(text, any_base=any_base)) == scanned_model(text, any_base)
 

@@ -36,17 +36,24 @@ def strict(text: str) -> int:
 
 
 def scanned(text: str, *, any_base: bool = False) -> int:
-    """N2: leading blanks are skipped, what follows the number is ignored. Raises BadValue."""
+    """N2: leading blanks are skipped, what follows the number is ignored. Raises BadValue.
+
+    The result is a C int: of a longer number the low 32 bits count.
+    """
     if any_base:
         found = _SCANF_ANY.match(text)
         if found:
             digits = int(found[2], 16) if found[2] else int(found[3], 8) if found[3] else int(found[4])
-            return -digits if found[1] else digits
+            return _as_int(-digits if found[1] else digits)
     else:
         found = _SCANF_DECIMAL.match(text)
         if found:
-            return int(found[1])
+            return _as_int(int(found[1]))
     raise BadValue(f"{quoted(text)} is not a number", remedy="write a decimal number")
+
+
+def _as_int(value: int) -> int:
+    return (value + 0x8000_0000) % 0x1_0000_0000 - 0x8000_0000
 
 
 def boolean(text: str) -> bool:

@@ -185,3 +185,34 @@ def test_nonsense_on_the_socket_harms_nobody(service):
         answers = connection.makefile()
         assert json.loads(answers.readline())["error"].startswith("the machine does not know")
         assert json.loads(answers.readline()) == {"ok": []}
+
+
+def test_what_one_command_writes_another_sees_at_once(service):
+    """Also names that its kernel has cached: two shells on one machine, in turns."""
+    service.do("up", HOST)
+    shells = [
+        subprocess.Popen(
+            [*APMATRIX, "run", "--machine", "host", "--", "sh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=service.environment,
+            text=True,
+            bufsize=1,
+        )
+        for _ in range(2)
+    ]
+
+    def ask(shell, script):
+        shell.stdin.write(f"{script}; echo\n")
+        return shell.stdout.readline().strip()
+
+    mdev = f"/sys/devices/vfio_ap/matrix/{UUID}"
+    create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create"
+    for turn in range(40):
+        writer, reader = shells[turn % 2], shells[1 - turn % 2]
+        ask(writer, f"echo {UUID} > {create}")
+        assert ask(reader, f"cat {mdev}/ap_config | tail -c 2 | wc -c | tr -d '\\n'") == "2"
+        ask(writer, f"echo 1 > {mdev}/remove")
+        assert ask(reader, f"test -e {mdev} && printf there") == ""
+    for shell in shells:
+        assert shell.communicate()[0] == ""

@@ -148,7 +148,7 @@ class _Client:
             for descriptor in (fuse, uevents, control, devices, dev):
                 os.close(descriptor)
             raise
-        self.session = Session(system, fuse, uevents)
+        self.session = Session(system, fuse, uevents, self.server.flush)
         self.session.serve_devices(devices, dev, device_directory(self.server.name))
         self.server.add(self.session)
         self._listener = socket.socket(fileno=control)

@@ -10,16 +10,21 @@ from apmatrix.faces.sysfs import SysfsFace
 from apmatrix.faces.uevents import UeventRelay
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apmatrix.emulation import System
 
 
 class Session:
-    """Serves one mounted /sys of ``system``, and its uevents. Owns the descriptors that it is given."""
+    """Serves one mounted /sys of ``system``, and its uevents. Owns the descriptors that it is given.
 
-    def __init__(self, system: System, fuse: int, uevents: int) -> None:
+    ``settle`` waits until all sessions know what happened: a write is answered when everybody can see what it did.
+    """
+
+    def __init__(self, system: System, fuse: int, uevents: int, settle: Callable[[], None]) -> None:
         self.system = system
         self.relay = UeventRelay(system.linux, uevents)
-        self.face = SysfsFace(system.linux.sysfs, Path("/sys"), settle=self.relay.flush)
+        self.face = SysfsFace(system.linux.sysfs, Path("/sys"), settle=settle)
         self.channels = [self.face.serve(fuse, f"sysfs of {system.name}")]
 
     def serve_devices(self, fuse: int, directory: int, target: str) -> None:

@@ -104,7 +104,7 @@ def test_two_guests_at_once_see_only_their_own(session, ica):
 
 def test_adapter_leaves_under_load(session, ica):
     """The accelerator goes while requests are under way: they are answered by what is left, none wrongly."""
-    command = "ica rsa /vectors 3000 2; echo 1 > /sys/bus/ap/scans; lszcrypt -V"
+    command = "ica rsa /vectors 1500 2; echo 1 > /sys/bus/ap/scans; lszcrypt -V"
     output = bytearray()
     level = Watched(session, 500)
     with session.guest(Software(command=command, extra=ica), processor=level) as guest:
@@ -114,7 +114,7 @@ def test_adapter_leaves_under_load(session, ica):
         guest.run_command(output.extend, 300)
         guest.wait_until_ended(60)
     assert [counts[1] for counts in rights(output)] == [0, 0]
-    assert sum(counts[0] for counts in rights(output)) >= 2900  # those on their way may fail, as on hardware
+    assert sum(counts[0] for counts in rights(output)) >= 1400  # those on their way may fail, as on hardware
     assert sorted(lszcrypt(output)) == ["05", "05.0004", "05.00ab"]
     assert session.machine.tapq(session.level, Apqn(6, 4))[0].value == 0x00010000
 

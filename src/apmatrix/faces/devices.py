@@ -180,7 +180,7 @@ class DevicesFace:
         return wire.OPEN_REPLY.pack(handle, flags, 0)
 
     def _release(self, request: Request) -> bytes:
-        (handle, *_) = wire.RELEASE.unpack_from(request.body)
+        (handle,) = wire.RELEASE.unpack_from(request.body)
         self._files.pop(handle).close()
         return b""
 
@@ -190,14 +190,14 @@ class DevicesFace:
         self._channel.defer(request, work)
 
     def _read(self, request: Request) -> bytes:
-        handle, _, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        handle, _, size = wire.TRANSFER.unpack_from(request.body)
         try:
             return self._files[handle].read(size)
         except Refused as refused:
             raise refused.as_oserror() from refused
 
     def _write(self, request: Request) -> bytes:
-        handle, _, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        handle, _, size = wire.TRANSFER.unpack_from(request.body)
         try:
             taken = self._files[handle].write(request.body[_HEADER : _HEADER + size])
         except Refused as refused:

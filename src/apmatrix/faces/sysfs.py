@@ -36,7 +36,8 @@ POLL_CHANGED: Final = 0x002 | 0x008
 """POLLPRI, POLLERR: notified since the last read."""
 
 _HEADER: Final = wire.TRANSFER.size
-_OPEN_FLAGS: Final = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
+_WANTED: Final = (0o444, 0o222, 0o666, 0o666)  # permissions that O_RDONLY, O_WRONLY, O_RDWR need
+_OPEN_FLAGS: Final = int(OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES)
 
 
 class _OpenAttribute:
@@ -180,8 +181,7 @@ class SysfsFace:
         if not isinstance(target, File):
             raise _error(errno.EACCES)
         # sysfs looks at the mode itself, so that root is refused too.
-        access = flags & os.O_ACCMODE
-        wanted = {os.O_RDONLY: 0o444, os.O_WRONLY: 0o222}.get(access, 0o666)
+        wanted = _WANTED[flags & os.O_ACCMODE]
         mode = inode.attributes.mode
         if (wanted & 0o444 and not mode & 0o444) or (wanted & 0o222 and not mode & 0o222):
             raise _error(errno.EACCES)
@@ -190,7 +190,7 @@ class SysfsFace:
         return wire.OPEN_REPLY.pack(handle, _OPEN_FLAGS, 0)
 
     def _read(self, request: Request) -> bytes:
-        handle, offset, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        handle, offset, size = wire.TRANSFER.unpack_from(request.body)
         opened = self._files[handle]
         if offset == 0 or opened.content is None:
             if not opened.inode.alive:
@@ -200,7 +200,7 @@ class SysfsFace:
         return opened.content[offset : offset + size]
 
     def _write(self, request: Request) -> bytes:
-        handle, _, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        handle, _, size = wire.TRANSFER.unpack_from(request.body)
         opened = self._files[handle]
         if not opened.inode.alive:
             raise _error(errno.ENODEV)
@@ -215,7 +215,7 @@ class SysfsFace:
         return wire.WRITE_REPLY.pack(taken, 0)
 
     def _release(self, request: Request) -> bytes:
-        (handle, *_) = wire.RELEASE.unpack_from(request.body)
+        (handle,) = wire.RELEASE.unpack_from(request.body)
         opened = self._files.pop(handle)
         if opened.poller is not None:
             with self.kernel.lock:
@@ -245,7 +245,7 @@ class SysfsFace:
         return wire.OPEN_REPLY.pack(handle, 0, 0)
 
     def _read_directory(self, request: Request) -> bytes:
-        handle, offset, size, *_ = wire.TRANSFER.unpack_from(request.body)
+        handle, offset, size = wire.TRANSFER.unpack_from(request.body)
         records = self._directories[handle]
         room = size
         end = offset
@@ -257,7 +257,7 @@ class SysfsFace:
         return b"".join(records[offset:end])
 
     def _release_directory(self, request: Request) -> bytes:
-        (handle, *_) = wire.RELEASE.unpack_from(request.body)
+        (handle,) = wire.RELEASE.unpack_from(request.body)
         del self._directories[handle]
         return b""
 

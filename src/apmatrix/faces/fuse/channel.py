@@ -234,9 +234,7 @@ class Channel:
                 _log.warning("%s: the kernel refused a message: %s", self.name, error)
 
     def _answer(self, request: Request) -> bytes | None:
-        operation = self._operations.get(request.opcode)
-        if operation is None:
-            return _failure(request.unique, errno.ENOSYS)
+        operation = self._operations.get(request.opcode, _unknown)
         if self._aborted and request.opcode not in _SILENT:
             return _failure(request.unique, errno.ENOTCONN)
         return self._perform(request, operation)
@@ -272,6 +270,10 @@ class Channel:
 
 def _failure(unique: int, error: int) -> bytes:
     return wire.REPLY.pack(wire.REPLY.size, -error, unique)
+
+
+def _unknown(_request: Request) -> bytes:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 def _init(request: Request) -> bytes:

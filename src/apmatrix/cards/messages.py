@@ -211,6 +211,7 @@ def coprocessor_reply(
         count1=len(control),
         offset1=_REPLY_HEADER_SIZE,
         count2=len(data),
-        offset2=_REPLY_HEADER_SIZE + len(control) + len(padding) if data else 0,
+        # Without data too: Linux 6.1 takes offset2 + count2 for the length of CCA replies.
+        offset2=_REPLY_HEADER_SIZE + len(control) + len(padding) if control else 0,
     )
     return b"".join((bytes(header), control, padding, data))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Self
 from apmatrix.faces.boot.errors import KernelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from apmatrix.arch import Interruption
     from apmatrix.faces.boot.storage import Storage
 
@@ -26,6 +28,7 @@ _TABLE = struct.Struct(f">{_SLOTS}Q")
 _UNUSED = range(0x41, _SLOTS)
 _ALIKE = ((0x08, 0x0A), (0x09, 0x0B), (0x10, 0x11))  # fixed and decimal overflow, divides, translations
 _ALONE = (0x01, 0x02, 0x05, 0x06)  # operation, privileged operation, addressing, specification
+_PART = 1 << 20
 _STRIDE = 256  # half of the unused slots' room: a probe at each multiple meets them
 
 
@@ -47,20 +50,37 @@ class Handlers:
     @classmethod
     def find(cls, storage: Storage, absolute: int, logical: int) -> Self:
         """Search around a place in the kernel's image, given by both addresses; KernelError if there is no table."""
-        first = max(0, absolute - REACH) // _STRIDE * _STRIDE
-        image = storage.read(first, min(storage.size, absolute + REACH) - first)
-        for probe in range(0, len(image) - _STRIDE, _STRIDE):
-            if image[probe : probe + 8] != image[probe + 8 : probe + 16]:
-                continue
-            start = _run_start(image, probe) - _UNUSED.start * 8
-            if 0 <= start <= len(image) - _TABLE.size:
-                slots = _TABLE.unpack_from(image, start)
-                if _are_handlers(slots, logical):
-                    return cls(first + start, slots)
+        for part in _outwards(absolute, storage.size):
+            start = max(0, part - _TABLE.size)
+            image = storage.read(start, min(storage.size, part + _PART + _TABLE.size) - start)
+            if (found := _search(image, logical)) is not None:
+                return cls(start + found, _TABLE.unpack_from(image, found))
         raise KernelError(
             "this kernel's table of program-interruption handlers was not found: AP instructions cannot be"
             " intercepted in it; use a Debian kernel of version 6.1 to 7.2 (--kernel)"
         )
+
+
+def _outwards(absolute: int, size: int) -> Iterator[int]:
+    """Where the parts of the image start, the nearest ones first: the table is seldom far."""
+    home = absolute // _PART * _PART
+    yield home
+    for distance in range(_PART, REACH, _PART):
+        yield from (part for part in (home + distance, home - distance) if 0 <= part < size)
+
+
+def _search(image: bytes, logical: int) -> int | None:
+    """The table's offset in a part of the image."""
+    words = memoryview(image).cast("Q")
+    step = _STRIDE // words.itemsize
+    for number, (word, follower) in enumerate(zip(words[::step], words[1::step], strict=False)):
+        if not word == follower != 0:
+            continue
+        probe = number * _STRIDE
+        start = _run_start(image, probe) - _UNUSED.start * 8
+        if 0 <= start <= len(image) - _TABLE.size and _are_handlers(_TABLE.unpack_from(image, start), logical):
+            return start
+    return None
 
 
 def _run_start(image: bytes, probe: int) -> int:

@@ -11,8 +11,9 @@ from apmatrix.linux.ap.completion import Completion
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
 from apmatrix.linux.ap.queue import ApQueue
+from apmatrix.linux.ap.root import RootDevice
 from apmatrix.linux.ap.scan import Scanner
-from apmatrix.linux.core import Bus, Device, Driver, KObject, Mutex, Task
+from apmatrix.linux.core import Bus, Device, Driver, Mutex, Task
 from apmatrix.linux.errors import BadValue, NoDevice
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ApBus(Bus):
         self.aqmask = masks.full(aqmask)
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
         self.override_count = 0
-        self.root = KObject(system.sysfs, "devices", "ap")
+        self.root = RootDevice(self)
         system.sysfs.place("devices", "ap", self.root)
         self.info = Configuration()
         self.qci_supported = False
@@ -113,15 +114,6 @@ class ApBus(Bus):
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""
         return [driver for driver in self.drivers.values() if isinstance(driver, ApBusDriver)]
-
-    @property
-    def root_path(self) -> str:
-        """The path of the bus's root device."""
-        return self.root.path
-
-    def uevent_root(self, *variables: tuple[str, str]) -> None:
-        """A change event of the bus's root device (BUS-80)."""
-        self.uevents.emit("change", f"/{self.root_path}", "ap", variables)
 
     def usage_domain(self, domain: int) -> bool:
         """True if the domain may be used; without QCI every one up to the maximum."""
@@ -219,7 +211,7 @@ class ApBus(Bus):
         finally:
             self.attribute_mutex.release()
         self.revise_bindings()
-        self.uevent_root((name.upper(), f"{new}\n"))
+        self.root.uevent("change", (name.upper(), f"{new}\n"))
 
     def _commit_masks(self, **new: Mask) -> None:
         """Check that nobody holds what the host would get, then store."""
@@ -253,7 +245,7 @@ class ApBus(Bus):
             self.attribute_mutex.release()
         if new:
             self.revise_bindings()
-            self.uevent_root(*((name.upper(), f"{mask}\n") for name, mask in new.items()))
+            self.root.uevent("change", *((name.upper(), f"{mask}\n") for name, mask in new.items()))
 
     def _check_no_override(self, what: str) -> None:
         """BUS-61."""

@@ -34,4 +34,4 @@ class Completion:
         if self._armed and self.complete:
             self._armed = False
             self.count += 1
-            self._bus.uevent_root(("BINDINGS", "complete"), ("COMPLETECOUNT", str(self.count)))
+            self._bus.root.uevent("change", ("BINDINGS", "complete"), ("COMPLETECOUNT", str(self.count)))

@@ -107,7 +107,7 @@ class Scanner:
         bus.policy.scanned()
         self.count += 1
         if self.count == 1:
-            bus.uevent_root(("INITSCAN", "done"))
+            bus.root.uevent("change", ("INITSCAN", "done"))
         bus.completion.check()
         bus.entry_changed(ChangeKind.NOTIFY, "scans")
         self.arm()

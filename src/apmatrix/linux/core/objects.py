@@ -86,10 +86,10 @@ def show_uevent(device: Device) -> str:
 @DEVICE.store("uevent")
 def synthesize_uevent(device: Device, value: Written) -> None:
     """Send an event on request: the written word is the action."""
-    device.uevent(_action(value), (("SYNTH_UUID", "0"),))
+    device.uevent(uevent_action(value), (("SYNTH_UUID", "0"),))
 
 
-def _action(value: Written) -> str:
+def uevent_action(value: Written) -> str:
     """The action that a write to a ``uevent`` file begins with; raises BadValue."""
     action = value.line.split(" ")[0]
     if action not in ("add", "remove", "change", "move", "online", "offline", "bind", "unbind"):
@@ -168,7 +168,7 @@ DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
 @DRIVER.store("uevent")
 def synthesize_driver_uevent(driver: Driver[Any], value: Written) -> None:
     """Send an event about the driver."""
-    driver.bus.uevents.emit(_action(value), f"/{driver.path}", "drivers")
+    driver.bus.uevents.emit(uevent_action(value), f"/{driver.path}", "drivers")
 
 
 class Driver(KObject, Generic[D]):
@@ -274,7 +274,7 @@ def drivers_probe(bus: Bus, value: Written) -> None:
 @BUS.store("uevent")
 def synthesize_bus_uevent(bus: Bus, value: Written) -> None:
     """Send an event about the bus."""
-    bus.uevents.emit(_action(value), f"/{bus.path}", "bus")
+    bus.uevents.emit(uevent_action(value), f"/{bus.path}", "bus")
 
 
 class Bus(KObject):

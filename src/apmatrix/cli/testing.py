@@ -70,7 +70,8 @@ def remove_fault(number: int | None, everything: bool, machine: str | None) -> N
 def record() -> None:
     """Record the traffic between the queues and the cards of a running machine.
 
-    A record has whatever the requests have, clear keys included; its file is readable by its owner only.
+    A record has whatever the requests have, clear keys and parts of master keys included; its file is readable by its
+    owner only.
     """
 
 

@@ -199,9 +199,18 @@ def _part(message: bytes, offset: int, length: int) -> bytes:
 
 
 def coprocessor_reply(
-    control: bytes, data: bytes = b"", code: ReplyCode = ReplyCode.NORMAL, final_status: int = 0
+    control: bytes,
+    data: bytes = b"",
+    code: ReplyCode = ReplyCode.NORMAL,
+    final_status: int = 0,
+    *,
+    pass_through: bool = False,
 ) -> bytes:
-    """A type 86 message. Data lie behind the control block at a multiple of four."""
+    """A type 86 message. Data lie behind the control block at a multiple of four.
+
+    In the reply to a ``pass_through`` CPRB it is told where data would begin also if there are none: Linux 6.1
+    takes offset2 + count2 for its length.
+    """
     padding = bytes(-len(control) % 4) if data else b""
     header = ReplyHeader(
         message_type=MessageType.COPROCESSOR_REPLY,
@@ -211,7 +220,6 @@ def coprocessor_reply(
         count1=len(control),
         offset1=_REPLY_HEADER_SIZE,
         count2=len(data),
-        # Without data too: Linux 6.1 takes offset2 + count2 for the length of CCA replies.
-        offset2=_REPLY_HEADER_SIZE + len(control) + len(padding) if control else 0,
+        offset2=_REPLY_HEADER_SIZE + len(control) + len(padding) if data or pass_through else 0,
     )
     return b"".join((bytes(header), control, padding, data))

@@ -27,6 +27,7 @@ _USAGE: Final = b"T2"
 _ADMINISTRATION: Final = b"T5"
 _ADMINISTRATIVE: Final = frozenset((b"T3", _ADMINISTRATION, b"T6", b"T7"))
 _SPECIAL: Final = frozenset((b"US", b"AU"))
+_RSA: Final = frozenset((b"PK", b"PD"))
 _VERBS: Final[dict[bytes, Verbs]] = {
     _USAGE: {
         **rsa.VERBS,
@@ -85,7 +86,12 @@ class CcaFirmware(Coprocessor):
         """The request's control block and function code with ``code``."""
         control = _control_block(request)
         function = _parameter_block(request, control)[:2]
-        return coprocessor_reply(_control(control, function, Result()), code=code, final_status=final_status)
+        return coprocessor_reply(
+            _control(control, function, Result()),
+            code=code,
+            final_status=final_status,
+            pass_through=function not in _RSA,
+        )
 
 
 def _control_block(request: CoprocessorRequest) -> Cprbx:
@@ -108,7 +114,8 @@ def _parameter_block(request: CoprocessorRequest, control: Cprbx) -> bytes:
 
 
 def _reply(control: Cprbx, function: bytes, result: Result, error: CcaError | None = None) -> bytes:
-    return coprocessor_reply(_control(control, function, result, error), result.data)
+    answer = _control(control, function, result, error)
+    return coprocessor_reply(answer, result.data, pass_through=function not in _RSA)
 
 
 def _control(control: Cprbx, function: bytes, result: Result, error: CcaError | None = None) -> bytes:

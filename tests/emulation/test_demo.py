@@ -126,8 +126,11 @@ def test_a_queue_that_fails_under_load_is_noticed(emulation, monkeypatch):
     honest = Program.trouble
 
     def trouble(program, apqn, question):
-        asked.append(apqn)
-        return "spoilt" if apqn == Apqn(5, 4) and len(asked) % 5 == 0 else honest(program, apqn, question)
+        if apqn == Apqn(5, 4):
+            asked.append(apqn)
+            if len(asked) % 2 == 0:  # the demonstration waits for more right results than one
+                return "spoilt"
+        return honest(program, apqn, question)
 
     asked = []
     monkeypatch.setattr(plugging.Program, "trouble", trouble)

@@ -34,7 +34,7 @@ class Result:
             self.what,
             f"{_number(self.value)} {self.unit}",
             f"{self.yardstick}: {_number(self.yardstick_value)} {self.unit}",
-            f"{self.ratio:.2f}",
+            f"{self.ratio:.2g}" if self.ratio < 1 else f"{self.ratio:.2f}",
             self.aim or "–",
         )
         return f"| {' | '.join(cells)} |"

@@ -1,6 +1,6 @@
 """The cards under atheris, which needs to be installed: coverage leads it to what the random fuzzer misses.
 
-    PYTHONPATH=tests python tests/fuzz/atheris_cards.py -max_total_time=3600 [CORPUS-DIRECTORY]
+    PYTHONPATH=tests python tests/fuzz/atheris_cards.py -max_total_time=3600 tests/fuzz/found
 
 An input is one byte of options (card, queues, S bit, RC8A) and a message.
 """
@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["apmatrix.cards"]):
     from fuzz import corpus
     from fuzz.mutation import spoil
-    from fuzz.target import DOMAINS, Target
+    from fuzz.target import Target, send_input
 
 TARGETS = [Target(make()) for make in corpus.CARDS.values()]
 MESSAGES = corpus.requests()
@@ -23,10 +23,7 @@ MESSAGES = corpus.requests()
 
 def one_input(data):
     """Send one message as its first byte says."""
-    options = data[0] if data else 0
-    domains = DOMAINS[options >> 2 & 1 :][:2]
-    target = TARGETS[options % 4 % len(TARGETS)]
-    target.send(bytes(data[1:]), domains, 1, bool(options & 8), bool(options & 16))
+    send_input(TARGETS, data)
 
 
 def mutate(data, max_size, seed):

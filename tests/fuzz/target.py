@@ -37,3 +37,11 @@ class Target:
     def foreign_keys(self):
         domains = self.adapter.context.keyring._domains
         return {domain: sets for domain, sets in domains.items() if domain != CONTROL}
+
+
+def send_input(targets, data):
+    """Send the message of one libFuzzer input as its first byte says: card, queues, S bit, RC8A."""
+    options = data[0] if data else 0
+    domains = DOMAINS[options >> 2 & 1 :][:2]
+    target = targets[options % 4 % len(targets)]
+    target.send(bytes(data[1:]), domains, 1, bool(options & 8), bool(options & 16))

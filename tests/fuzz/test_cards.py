@@ -7,12 +7,13 @@ under its own id in its own queue, and master keys change only in control domain
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from fuzz import corpus
 from fuzz.mutation import spoil
-from fuzz.target import DOMAINS, Target
+from fuzz.target import DOMAINS, Target, send_input
 
 
 @pytest.mark.parametrize("make", corpus.CARDS.values(), ids=corpus.CARDS)
@@ -34,3 +35,16 @@ def test_spoilt_messages(make, request):
             raise
         rounds += 1
     assert rounds
+
+
+def test_inputs_that_atheris_found():
+    """Each reaches code that the others do not."""
+    targets = [Target(make()) for make in corpus.CARDS.values()]
+    inputs = sorted((Path(__file__).parent / "found").iterdir())
+    assert inputs
+    for path in inputs:
+        try:
+            send_input(targets, path.read_bytes())
+        except BaseException as error:
+            error.add_note(path.name)
+            raise

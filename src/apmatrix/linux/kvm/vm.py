@@ -127,6 +127,7 @@ class Vm:
             self.level.set_matrix(EMPTY_MATRIX)
             self.level.close()
             self.host.kvm.forget(self)
+            self.host.kernel.wake()
 
     def __repr__(self) -> str:
         return f"Vm({self.name!r} on {self.host.name})"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.libc import MountFlag, die_with_parent, mount
+from apmatrix.faces.lines import ControlError
 from apmatrix.faces.namespaces import Furniture, NamespaceError, enter, furnish
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
     """Be the doorkeeper, in a process with one thread; ends it with the command's exit code."""
     try:
         status = _attend(command, lines, parent)
+    except ControlError as error:
+        print(f"apmatrix: {error}", file=sys.stderr)
+        status = error.code
     except ApmatrixError as error:
         print(f"apmatrix: {error}", file=sys.stderr)
         status = REFUSED

@@ -167,10 +167,6 @@ def _show(server: MachineServer, _system: System | None, _request: dict[str, Any
     return look(server.emulation).as_json()
 
 
-def _down(server: MachineServer, _system: System | None, _request: dict[str, Any]) -> None:
-    server.stopped.set()
-
-
 OPERATIONS: Final[dict[str, Callable[[MachineServer, System | None, dict[str, Any]], Any]]] = {
     "status": _status,
     "guest": _guest,
@@ -182,6 +178,5 @@ OPERATIONS: Final[dict[str, Callable[[MachineServer, System | None, dict[str, An
     "record": _record,
     "playback": _playback,
     "show": _show,
-    "down": _down,
 }
 """Requests by their name; each gets the server, the system that the client sits in, and the request."""

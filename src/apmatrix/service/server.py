@@ -108,7 +108,12 @@ class _Client:
         """Answer requests until the other end goes."""
         try:
             while (request := self.lines.receive()) is not None:
-                self.lines.send(self._answer(request))
+                try:
+                    self.lines.send(self._answer(request))
+                finally:
+                    # Only now: who asks for the end is answered before the process goes.
+                    if request.get("op") == "down":
+                        self.server.stopped.set()
         except (OSError, ValueError) as error:
             _log.debug("a connection ended: %s", error)
         finally:
@@ -121,6 +126,7 @@ class _Client:
             "attach": self._attach,
             "replay": self._replay,
             "detach": self._detach,
+            "down": lambda _request: None,
             **self.tenant.operations,
         }
         operation = str(request.get("op"))

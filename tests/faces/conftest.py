@@ -42,6 +42,15 @@ def wait(thing, written):
         raise Interrupted("a signal came")
 
 
+@GROUP.show_to(when=lambda thing: thing.slow)
+def slow(thing, task):
+    thing.waiting.set()
+    thing.kernel.wait_until(lambda: thing.released or task.signalled)
+    if task.signalled:
+        raise Interrupted("a signal came")
+    return thing.text
+
+
 @GROUP.store("make")
 def make(thing, written):
     thing.add_child(written.line, Thing(thing.sysfs, thing.path, written.line, thing.kernel))
@@ -64,6 +73,7 @@ class Thing(KObject):
         self.taken = []
         self.waiting = threading.Event()
         self.released = False
+        self.slow = False  # it has a file whose readers wait
 
     def notify(self, name):
         with self.kernel:

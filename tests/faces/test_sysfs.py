@@ -196,6 +196,20 @@ def test_a_signal_interrupts_a_blocked_write(place, thing):
     assert not thing.released
 
 
+def test_a_signal_interrupts_a_blocked_read(place, thing):
+    thing.slow = True
+    place.do(
+        BLOCK.format(count=1)
+        .replace("wait'", "slow'")
+        .replace("WRONLY", "RDONLY")
+        .replace("write(file, b'x'", "read(file, 9")
+    )
+    assert thing.waiting.wait(10)
+    place.do("import builtins, os, signal\nos.kill(builtins.blocked[0], signal.SIGUSR1)")
+    assert place.do(ENDED) == [3]
+    assert not thing.released
+
+
 def test_abort_lets_blocked_processes_go(place, thing):
     """At the end of a session, whatever the emulated kernel waits for."""
     place.begin("import os\nos.write(os.open('/sys/devices/thing/wait', os.O_WRONLY), b'x')")

@@ -9,8 +9,9 @@ import pytest
 from apmatrix.arch import Apqn, Functions, Mask, Matrix, ResponseCode
 from apmatrix.cards import Function
 from apmatrix.linux.ap.message import ApMessage
+from apmatrix.linux.core import Task
 from support.bench import Steps
-from support.host import H0_MATRIX, U1, USAGE, Host
+from support.host import H0_MATRIX, U1, USAGE, Background, Host
 
 
 @pytest.fixture
@@ -339,3 +340,21 @@ def test_the_root_device_speaks_on_request():
     assert (event.action, event.devpath, event.subsystem) == ("change", "/devices/ap", "ap")
     assert host.write("devices/ap/uevent", "dance\n") == "EINVAL"
     assert host.sysfs.readlink("devices/ap/subsystem") == "../../bus/ap"
+
+
+@pytest.mark.parametrize("access", ["read", "write"])
+@pytest.mark.parametrize(("name", "policy"), [("apmask", "linux"), ("aqmask", "linux"), ("masks", "protective")])
+def test_BUS_10_a_signal_ends_the_wait_for_the_masks(name, policy, access):
+    """Whoever reads or writes them waits while somebody else changes them, and can be killed meanwhile."""
+    host, task = Host(policy=policy), Task()
+    mutex = host.system.ap.attribute_mutex
+    with host.system.kernel:
+        mutex.acquire()
+    arguments = () if access == "read" else (b"apmask=-5" if name == "masks" else b"-5",)
+    waiting = Background(lambda: getattr(host.sysfs, access)(f"bus/ap/{name}", *arguments, task=task))
+    host.clock.until_waits(1)
+    host.system.kernel.signal(task)
+    assert waiting.finish().errno == errno.EINTR
+    with host.system.kernel:
+        mutex.release()
+    host.close()

@@ -75,7 +75,7 @@ class SysfsFace:
 
     def serve(self, device: int, name: str = "sysfs") -> Channel:
         """Serve an open ``/dev/fuse``, in threads of its own, until it is unmounted."""
-        self._channel = Channel(device, self, name)
+        self._channel = Channel(device, self, name, eager=True)
         with self.kernel:
             self._unsubscribe = self.sysfs.subscribe(self._changed)
         self._channel.start()
@@ -196,7 +196,11 @@ class SysfsFace:
             if not opened.inode.alive:
                 raise _error(errno.ENODEV)
             opened.seen = opened.inode.events
-            opened.content = opened.file.read()
+            task = self._tasks[request.unique] = Caller(request.process)
+            try:
+                opened.content = opened.file.read(task)
+            finally:
+                del self._tasks[request.unique]
         return opened.content[offset : offset + size]
 
     def _write(self, request: Request) -> bytes:

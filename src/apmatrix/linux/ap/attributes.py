@@ -11,6 +11,7 @@ from apmatrix.linux.errors import BadValue
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
     from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.core import Task
 
 AP_BUS: AttributeGroup[ApBus] = AttributeGroup()
 
@@ -69,10 +70,10 @@ def ap_adapter_mask(bus: ApBus) -> str:
     return _qci_mask(bus, bus.info.apm)
 
 
-@AP_BUS.show()
-def apmask(bus: ApBus) -> str:
+@AP_BUS.show_to()
+def apmask(bus: ApBus, task: Task) -> str:
     """The adapters of the host's own drivers."""
-    with bus.attribute_mutex:
+    with bus.attribute_mutex.taken(task):
         return f"{bus.apmask}\n"
 
 
@@ -82,10 +83,10 @@ def set_apmask(bus: ApBus, value: Written) -> None:
     bus.write_mask("apmask", value.text, value.task)
 
 
-@AP_BUS.show()
-def aqmask(bus: ApBus) -> str:
+@AP_BUS.show_to()
+def aqmask(bus: ApBus, task: Task) -> str:
     """The domains of the host's own drivers."""
-    with bus.attribute_mutex:
+    with bus.attribute_mutex.taken(task):
         return f"{bus.aqmask}\n"
 
 
@@ -99,10 +100,10 @@ def _explains(bus: ApBus) -> bool:
     return bus.policy.explains
 
 
-@AP_BUS.show("masks", when=_explains)
-def both_masks(bus: ApBus) -> str:
+@AP_BUS.show_to("masks", when=_explains)
+def both_masks(bus: ApBus, task: Task) -> str:
     """Both masks, as they can be written together. Only with the policy ``protective``."""
-    with bus.attribute_mutex:
+    with bus.attribute_mutex.taken(task):
         return f"apmask={bus.apmask} aqmask={bus.aqmask}\n"
 
 

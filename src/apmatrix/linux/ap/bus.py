@@ -199,8 +199,7 @@ class ApBus(Bus):
 
     def write_mask(self, name: str, text: str, task: Task) -> None:
         """A write to apmask or aqmask; ``name`` says to which."""
-        self.attribute_mutex.acquire(task)
-        try:
+        with self.attribute_mutex.taken(task):
             current: Mask = getattr(self, name)
             self._check_no_override(name)
             self.policy.check_mask_text(name, text)
@@ -208,8 +207,6 @@ class ApBus(Bus):
             if new == current:
                 return
             self._commit_masks(**{name: new})
-        finally:
-            self.attribute_mutex.release()
         self.revise_bindings()
         self.root.uevent("change", (name.upper(), f"{new}\n"))
 
@@ -233,16 +230,13 @@ class ApBus(Bus):
 
     def write_masks(self, texts: dict[str, str], task: Task) -> None:
         """A write to ``masks``: both masks in one step, or neither (policy protective)."""
-        self.attribute_mutex.acquire(task)
-        try:
+        with self.attribute_mutex.taken(task):
             self._check_no_override("the masks")
             for name, text in texts.items():
                 self.policy.check_mask_text(name, text)
             new = {name: masks.parse(text, getattr(self, name)) for name, text in texts.items()}
             new = {name: mask for name, mask in new.items() if mask != getattr(self, name)}
             self._commit_masks(**new)
-        finally:
-            self.attribute_mutex.release()
         if new:
             self.revise_bindings()
             self.root.uevent("change", *((name.upper(), f"{mask}\n") for name, mask in new.items()))

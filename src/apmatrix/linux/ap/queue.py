@@ -112,8 +112,7 @@ def driver_override(queue: ApQueue) -> str:
 def set_driver_override(queue: ApQueue, value: Written) -> None:
     """BUS-60: refused while masks are in use; nothing is re-bound."""
     bus = queue.bus
-    bus.attribute_mutex.acquire(value.task)
-    try:
+    with bus.attribute_mutex.taken(value.task):
         if bus.masks_in_use:
             raise BadValue(
                 f"{queue.apqn} cannot have a driver_override while apmask or aqmask are in use",
@@ -126,8 +125,6 @@ def set_driver_override(queue: ApQueue, value: Written) -> None:
         bus.policy.check_override(queue, name or None)
         bus.override_count += bool(name) - bool(queue.override)
         queue.override = name or None
-    finally:
-        bus.attribute_mutex.release()
 
 
 class ApQueue(Device):

@@ -59,7 +59,7 @@ class Attribute(Generic[T]):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.show: Callable[[T], str] | None = None
+        self.show: Callable[[T, Task], str] | None = None
         self.store: Callable[[T, Written], None] | None = None
         self.visible: Callable[[T], bool] | None = None
         self.declared_mode: int | None = None
@@ -87,13 +87,33 @@ class AttributeGroup(Generic[T]):
         """Declare how an attribute is read; ``when`` says for which objects it exists, ``mode`` an unusual mode."""
 
         def declare(function: Callable[[T], str]) -> Callable[[T], str]:
-            attribute = self._attribute(name or function.__name__)
-            attribute.show = function
-            attribute.visible = when
-            attribute.declared_mode = mode
+            self._declare_show(name or function.__name__, lambda owner, _: function(owner), when, mode)
             return function
 
         return declare
+
+    def show_to(
+        self, name: str | None = None, when: Callable[[T], bool] | None = None
+    ) -> Callable[[Callable[[T, Task], str]], Callable[[T, Task], str]]:
+        """Declare how an attribute is read whose reader may have to wait: it is given who reads, for signals."""
+
+        def declare(function: Callable[[T, Task], str]) -> Callable[[T, Task], str]:
+            self._declare_show(name or function.__name__, function, when)
+            return function
+
+        return declare
+
+    def _declare_show(
+        self,
+        name: str,
+        function: Callable[[T, Task], str],
+        when: Callable[[T], bool] | None,
+        mode: int | None = None,
+    ) -> None:
+        attribute = self._attribute(name)
+        attribute.show = function
+        attribute.visible = when
+        attribute.declared_mode = mode
 
     def store(
         self, name: str | None = None, mode: int | None = None

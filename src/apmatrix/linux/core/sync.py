@@ -9,12 +9,13 @@ Lock order: attribute mutex, guests lock, mdevs lock. The lock of a guest's syst
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from apmatrix.linux.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from apmatrix.cards import Clock
 
@@ -85,6 +86,15 @@ class Mutex:
         """Give the mutex back."""
         self._owner = None
         self._kernel.changed.notify_all()
+
+    @contextmanager
+    def taken(self, task: Task) -> Iterator[None]:
+        """Hold the mutex for a block; Interrupted if a signal for ``task`` ends the wait for it."""
+        self.acquire(task)
+        try:
+            yield
+        finally:
+            self.release()
 
     @property
     def held(self) -> bool:

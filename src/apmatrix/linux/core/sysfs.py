@@ -124,15 +124,18 @@ class OpenFile:
         if not owner.alive or not isinstance(current, File) or current.attribute is not attribute:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), self._path)
 
-    def read(self) -> bytes:
-        """The attribute's content; OSError EACCES if it cannot be read, ENODEV if its object is gone."""
+    def read(self, task: Task | None = None) -> bytes:
+        """The attribute's content; OSError EIO if it cannot be read, ENODEV if its object is gone.
+
+        ``task`` is who reads: a signal for it ends an interruptible wait with EINTR.
+        """
         with self._sysfs.kernel:
             self._check()
             show = self._file.attribute.show
             if show is None:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), self._path)
             try:
-                return show(self._file.owner).encode("latin-1")
+                return show(self._file.owner, task or Task()).encode("latin-1")
             except Refused as refused:
                 raise refused.as_oserror() from refused
 
@@ -197,9 +200,9 @@ class Sysfs:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
             return OpenFile(self, real, node)
 
-    def read(self, path: str) -> bytes:
-        """Open, read all, close."""
-        return self.open(path).read()
+    def read(self, path: str, task: Task | None = None) -> bytes:
+        """Open, read all, close. ``task`` is who reads, for waits and signals."""
+        return self.open(path).read(task)
 
     def write(self, path: str, data: bytes, task: Task | None = None) -> int:
         """Open, write once, close; the number of bytes taken. ``task`` is who writes, for waits and signals."""

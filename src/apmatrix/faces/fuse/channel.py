@@ -18,7 +18,9 @@ import errno
 import logging
 import os
 import queue
+import select
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -32,10 +34,11 @@ MAX_WRITE: Final = 8192
 """Twice what sysfs takes in one write, so that a longer one comes as one request and is cut as sysfs cuts it."""
 
 _BUFFER: Final = MAX_WRITE + 4096
+_EAGERNESS: Final = 100e-6
 _PATIENCE: Final = 0.005
 _QUIET: Final = 20
 _WORKERS: Final = 32
-_RETRY: Final = frozenset({errno.EINTR, errno.EAGAIN, errno.ENOENT})
+_RETRY: Final = frozenset({errno.EINTR, errno.ENOENT})
 _EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
 _SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INIT, Opcode.INTERRUPT})
 
@@ -51,7 +54,7 @@ class Request:
     __slots__ = ("body", "node", "opcode", "process", "unique")
 
     def __init__(self, data: bytes) -> None:
-        _, self.opcode, self.unique, self.node, _, _, self.process, _, _ = wire.REQUEST.unpack_from(data)
+        self.opcode, self.unique, self.node, self.process = wire.REQUEST.unpack_from(data)
         self.body = data[wire.REQUEST.size :]
 
 
@@ -81,7 +84,8 @@ class _Shift:
 class Channel:
     """Serves one mounted file system from an open ``/dev/fuse`` until that is unmounted."""
 
-    def __init__(self, device: int, handler: Handler, name: str = "fuse") -> None:
+    def __init__(self, device: int, handler: Handler, name: str = "fuse", *, eager: bool = False) -> None:
+        """``eager`` suits a handler that answers at once; with one processor nobody is eager."""
         self.device = device
         self.name = name
         self.handler = handler
@@ -101,9 +105,14 @@ class Channel:
         self._queued = 0
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{name} worker")
         self._sent = 0
+        self._eagerness = _EAGERNESS if eager and len(os.sched_getaffinity(0)) > 1 else 0.0
+        self._arrival = select.poll()
 
     def start(self) -> None:
         """Begin to serve, in threads of its own; the device now belongs to the channel."""
+        if self._eagerness:
+            os.set_blocking(self.device, False)
+            self._arrival.register(self.device, select.POLLIN)
         self._spawn(self._send_notices, "notices")
         self._spawn(self._watch, "watcher")
         self._spawn(self._lead, "leader")
@@ -216,9 +225,14 @@ class Channel:
             return True
 
     def _read(self) -> bytes | None:
+        """The next request; None at the end of the connection."""
+        until = time.perf_counter() + self._eagerness if self._eagerness else 0.0
         while True:
             try:
                 return os.read(self.device, _BUFFER)
+            except BlockingIOError:
+                if time.perf_counter() >= until:
+                    self._arrival.poll()
             except OSError as error:
                 if error.errno not in _RETRY:
                     return None

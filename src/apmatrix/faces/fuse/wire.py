@@ -86,7 +86,7 @@ class SetAttribute(IntFlag):
 POLL_SCHEDULE_NOTIFY: Final = 1
 """In a POLL request: the kernel wants to be told of the next change."""
 
-REQUEST: Final = struct.Struct("=IIQQIIIHH")
+REQUEST: Final = struct.Struct("=4xIQQ8xI4x")
 REPLY: Final = struct.Struct("=IiQ")
 INIT_REQUEST: Final = struct.Struct("=IIII")
 INIT_REPLY: Final = struct.Struct("=IIIIHHIIHHII24x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -47,9 +48,8 @@ def _measure(directory: Path) -> list[Result]:
     source = Path(__file__).with_name("sysfs.c")
     subprocess.run(["gcc", "-O2", "-w", "-o", program, source], check=True)
     script = f"set -- /dev/shm/mirror; {MIRROR}; {program} /sys/bus/ap/devices $1 request_count /dev/z90crypt"
-    rates = {
-        words[0]: [float(word) for word in words[1:]] for words in map(str.split, _run(file, script).splitlines())
-    }
+    rates = _rates(file, script)
+    alone = _rates(file, script, "taskset", "-c", str(min(os.sched_getaffinity(0))))
     what = {
         "write": ("open, write, close of an attribute", "≥ 0.125"),
         "read": ("open, read, close of an attribute", "≥ 0.125"),
@@ -60,14 +60,23 @@ def _measure(directory: Path) -> list[Result]:
         Result(text, rates[name][0], "/s", "/dev/null" if name == "ioctl" else "tmpfs", rates[name][1], aim)
         for name, (text, aim) in what.items()
     ]
+    for name in ("write", "read"):
+        text, aim = what[name]
+        found.append(Result(f"{text}, on one processor", alone[name][0], "/s", "tmpfs", alone[name][1], aim))
+        found.append(Result(text, rates[name][0], "/s", "two answers of a process through pipes", rates["trips"][0]))
     python = min(_seconds([sys.executable, "-c", "pass"]) for _ in range(RUNS))
     guest = f"time -p {APMATRIX} guest list > /dev/null"
     asked = min(float(_run(file, f"{guest}").split()[1]) for _ in range(RUNS))
     return [*found, Result("apmatrix guest list", asked * 1000, "ms", "start of Python", python * 1000)]
 
 
-def _run(file: Path, script: str) -> str:
-    command = [APMATRIX, "run", str(file), "--", "bash", "-c", f"{{ {script}; }} 2>&1"]
+def _rates(file: Path, script: str, *prefix: str) -> dict[str, list[float]]:
+    lines = map(str.split, _run(file, script, *prefix).splitlines())
+    return {words[0]: [float(word) for word in words[1:]] for words in lines}
+
+
+def _run(file: Path, script: str, *prefix: str) -> str:
+    command = [*prefix, APMATRIX, "run", str(file), "--", "bash", "-c", f"{{ {script}; }} 2>&1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ControlError(done.stderr.strip() or done.stdout.strip())

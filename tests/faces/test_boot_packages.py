@@ -85,6 +85,17 @@ def test_the_machines_own_apt_is_left_alone(apt, cache):
         assert "-o APT::Architecture=s390x" in command
 
 
+def test_another_architecture_has_lists_of_its_own(apt, cache):
+    Repository("trixie", cache)
+    Repository("trixie", cache, "amd64").fetch(["tool"])
+    assert len(asked(apt, "update")) == 2
+    assert "deb [arch=amd64" in (cache / "trixie-amd64" / "sources.list").read_text()
+    assert "deb [arch=s390x" in (cache / "trixie" / "sources.list").read_text()
+    (command,) = asked(apt, "download")
+    assert "-o APT::Architecture=amd64" in command
+    assert f"-o Dir::State::Lists={cache}/trixie-amd64/lists" in command
+
+
 def test_what_is_there_is_not_fetched_again(apt, cache):
     Repository("trixie", cache).fetch(["tool"])
     Repository("trixie", cache).fetch(["tool"])

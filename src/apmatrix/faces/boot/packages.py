@@ -1,4 +1,4 @@
-"""Debian packages for s390x, by apt, without touching how this machine's own apt is set up.
+"""Debian packages, by default for s390x, by apt, without touching how this machine's own apt is set up.
 
 apt runs with a root directory of its own in the cache: one architecture, one suite, no installed packages. The
 archive is the one that the machine's own apt uses. Package lists are renewed once a day; what was fetched once is
@@ -69,13 +69,14 @@ def _run(command: list[str], timeout: float, cwd: Path | None = None) -> str:
 class Repository:
     """Packages of one Debian suite; by default the suite that this machine has."""
 
-    def __init__(self, suite: str | None = None, cache: Path | None = None) -> None:
+    def __init__(self, suite: str | None = None, cache: Path | None = None, architecture: str = ARCHITECTURE) -> None:
         self._cache = cache or cache_directory()
+        self._architecture = architecture
         self.uri, own = _own_archive()
         self.suite = suite or own
         if not re.fullmatch(r"[a-z][a-z0-9-]*", self.suite):
             raise PackageError(f"{self.suite!r} is not a Debian suite such as bookworm, trixie or sid")
-        self._root = self._cache / self.suite
+        self._root = self._cache / (self.suite if architecture == ARCHITECTURE else f"{self.suite}-{architecture}")
         self._packages = self._cache / "packages"
         self._prepare()
 
@@ -89,7 +90,7 @@ class Repository:
                 wanted[name] = None
                 found += _KERNEL_PART.findall(self._depends(name))
         if not wanted:
-            raise PackageError(f"Debian {self.suite} has no kernel package for {ARCHITECTURE}")
+            raise PackageError(f"Debian {self.suite} has no kernel package for {self._architecture}")
         return self.fetch(wanted)
 
     def fetch(self, names: Iterable[str]) -> list[Path]:
@@ -116,10 +117,11 @@ class Repository:
             (self._root / name).mkdir(parents=True, exist_ok=True)
         self._packages.mkdir(exist_ok=True)
         (self._root / "status").touch()
-        signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""
-        line = f"deb [arch={ARCHITECTURE}{signed}] {self.uri} {self.suite} main\n"
-        (self._root / "sources.list").write_text(line)
         with self._lock():
+            sources = self._root / "sources.list"
+            # Rewritten only when it changes: another process's apt may be reading it.
+            if not sources.exists() or sources.read_text() != self._source():
+                sources.write_text(self._source())
             stamp = self._root / "updated"
             if stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_AGE:
                 return
@@ -130,6 +132,10 @@ class Repository:
                 if not any((self._root / "lists").glob("*_Packages*")):
                     raise
 
+    def _source(self) -> str:
+        signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""
+        return f"deb [arch={self._architecture}{signed}] {self.uri} {self.suite} main\n"
+
     def _depends(self, package: str) -> str:
         shown = self._apt("apt-cache", "show", "--no-all-versions", package)
         return "\n".join(re.findall(r"^Depends: (.*)", shown, re.MULTILINE))
@@ -137,8 +143,8 @@ class Repository:
     def _apt(self, *command: str, timeout: float = 60.0) -> str:
         root = self._root
         options = {
-            "APT::Architecture": ARCHITECTURE,
-            "APT::Architectures": ARCHITECTURE,
+            "APT::Architecture": self._architecture,
+            "APT::Architectures": self._architecture,
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
             "Dir::Etc::SourceList": root / "sources.list",

@@ -163,12 +163,13 @@ def test_a_guest_by_uuid():
     out = sh(
         f"cd /sys/devices/vfio_ap/matrix; echo {uuid} > mdev_supported_types/vfio_ap-passthrough/create;"
         f"{guest} start {uuid} && {guest} list; {guest} start {uuid}; echo $?;"
+        f"{PROGRAM} run --machine $APMATRIX_MACHINE --guest {uuid} -- cat /sys/bus/ap/apmask;"
         f"{guest} stop {uuid}; {guest} stop {uuid}; echo $?"
     )
     lines = out.splitlines()
     assert lines[0] == f"kvm1/{uuid} started"
     assert f"kvm1/{uuid}  {uuid}  running" in lines
-    assert lines[-3:] == ["1", f"kvm1/{uuid} stopped", "1"]
+    assert lines[-4:] == ["1", f"0x{'f' * 64}", f"kvm1/{uuid} stopped", "1"]
 
 
 def test_the_machine_is_changed_from_inside():

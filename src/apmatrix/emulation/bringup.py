@@ -35,6 +35,11 @@ class System:
     admin: Administrator
     guests: list[Guest] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, names: tuple[str, ...], linux: LinuxSystem) -> Self:
+        """A system with an administrator."""
+        return cls(names, linux, Administrator("/".join(names), linux))
+
     @property
     def name(self) -> str:
         """``kvm1/guest1``."""
@@ -154,7 +159,7 @@ class Emulation:
             self.refusals.append(machine_refusal(lpar.name, "activation", error))
             return
         linux = LinuxSystem(self.machine, level, name=lpar.name, vfio_ap=lpar.host.vfio_ap, policy=lpar.host.policy)
-        system = System((lpar.name,), linux, Administrator(lpar.name, linux))
+        system = System.of((lpar.name,), linux)
         self.lpars.append(system)
         self._set_up(system, lpar.host, lpar.guests)
 
@@ -186,8 +191,7 @@ class Emulation:
         host = guest.file.host
         guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
         guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
-        linux = guest.vm.linux
-        guest.system = System(guest.names, linux, Administrator(guest.name, linux))
+        guest.system = System.of(guest.names, guest.vm.linux)
         self._set_up(guest.system, host, guest.file.guests)
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apmatrix.arch import Mask, Matrix
 from apmatrix.cards import AdapterState
-from apmatrix.emulation import look
+from apmatrix.emulation import System, look
 from apmatrix.faces.lines import ControlError
 from apmatrix.service import keys, testing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apmatrix.emulation import Emulation, Guest, System
+    from apmatrix.emulation import Emulation, Guest
     from apmatrix.linux import Vm
     from apmatrix.service.server import MachineServer
 
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 def find_system(emulation: Emulation, name: str | None) -> System:
     """The Linux system of that name: an LPAR's, a running guest's (``guest1``, ``kvm1/guest1``), the first LPAR's.
 
-    ControlError lists what there is.
+    A VM that was started by UUID goes by that. ControlError lists what there is.
     """
-    systems = tuple(emulation.systems())
-    found = [system for system in systems if name in (system.name, system.names[-1])] if name else list(systems[:1])
+    systems = {system.names: system for system in emulation.systems()}
+    vms = {(*system.names, vm.name): vm for system, vm in _vms(emulation)}
+    known = tuple(systems | vms)
+    found = [names for names in known if name in ("/".join(names), names[-1])] if name else known[:1]
     if len(found) == 1:
-        return found[0]
-    names = ", ".join(system.name for system in systems) or "none"
+        (names,) = found
+        return systems.get(names) or System.of(names, vms[names].linux)
     if found:
-        raise ControlError(f"{name} may be {' or '.join(system.name for system in found)}", code=2)
-    raise ControlError(f"no Linux system {name or ''} runs in this machine; there is {names}", code=2)
+        raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", code=2)
+    there = ", ".join(map("/".join, known)) or "none"
+    raise ControlError(f"no Linux system {name or ''} runs in this machine; there is {there}", code=2)
 
 
 def _status(server: MachineServer, _system: System | None, _request: dict[str, Any]) -> dict[str, Any]:

@@ -29,12 +29,15 @@ def missing():
     return "" if done.returncode == 0 else f"no namespaces: {done.stderr.strip()}"
 
 
-@functools.cache
 def installed(package, *programs):
-    """Install a Debian package if need be; why it cannot be had, or nothing."""
+    """Install a Debian package unless its programs are there; why it cannot be had, or nothing."""
     places = f"{os.environ['PATH']}:/usr/sbin:/sbin:/lib/systemd"
-    if all(shutil.which(program, path=places) for program in programs):
-        return ""
+    return "" if all(shutil.which(program, path=places) for program in programs) else install(package)
+
+
+@functools.cache
+def install(package):
+    """Install a Debian package; why that cannot be done, or nothing."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return f"{package} is not installed, and only root of a Debian could do that"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

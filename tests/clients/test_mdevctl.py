@@ -100,17 +100,3 @@ def test_a_callout_decides(host):
     )
     assert done.stdout == "1\n"
     assert "callout" in done.stderr.lower()
-
-
-@pytest.mark.parametrize("callout", ["/usr/lib/mdevctl/scripts.d/callouts/ap-check.sh", "ap-check"])
-def test_ap_check(host, callout):
-    """No Debian package has it: it is used where somebody installed it."""
-    found = host.run(f"command -v {callout}").stdout.strip()
-    if not found:
-        pytest.skip(f"{callout} is not installed, and Debian does not package it")
-    done = host.run(
-        f"mkdir -p /etc/mdevctl.d/scripts.d/callouts; ln -s {found} /etc/mdevctl.d/scripts.d/callouts/;"
-        f"{define(U1, '5', '4')} mdevctl start --uuid {U1}"
-    )
-    assert done.returncode != 0
-    assert "is not allowed for vfio_ap-passthrough use" in done.stderr

@@ -79,3 +79,16 @@ def test_real_clock_survives_an_action_that_fails(monkeypatch):
     clock.call_later(0.001, done.set)
     assert done.wait(30)
     assert [str(report.exc_value) for report in reported] == ["broken action"]
+
+
+def test_real_clock_survives_a_timer_that_is_ages_away(monkeypatch):
+    """No wait of the interpreter is that long."""
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+    clock = RealClock()
+    done = threading.Event()
+    far = clock.call_later(1e300, reported.append)
+    clock.call_later(0.01, done.set)
+    assert done.wait(30)
+    far.cancel()
+    assert reported == []

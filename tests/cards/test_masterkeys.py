@@ -128,6 +128,16 @@ def test_zeroizing_the_card_needs_all_domains_that_hold_keys():
     assert [shown(adapter, b"AES", domain)[1][0] for domain in (6, 7)] == ["1", "1"]
 
 
+def test_a_domain_whose_registers_were_cleared_holds_no_keys():
+    adapter = make_adapter()
+    cca.set_master_key(adapter)
+    cca.master_key(adapter, b"LOAD-FST", b"AES", bytes(32), domain=7)
+    assert cca.master_key(adapter, b"ZERO-CRD", control_domains=(6,)).codes == (8, 90)
+    cca.master_key(adapter, b"CLEAR", b"AES", domain=7)
+    assert cca.master_key(adapter, b"ZERO-CRD", control_domains=(6,)).codes == (0, 0)
+    assert shown(adapter, b"AES")[1][0] == "1"
+
+
 class TestControlDomains:
     """A change happens only to a control domain of the sender, whatever way the command takes."""
 

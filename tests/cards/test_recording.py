@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from apmatrix.arch import Apqn
@@ -58,6 +60,12 @@ def test_damaged_file(tmp_path, content, message):
         read_exchanges(path)
     with pytest.raises(RecordingError, match="missing"):
         read_exchanges(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "no\0name"])
+def test_what_can_be_no_record(path):
+    with pytest.raises(RecordingError, match="the record cannot be read: "):
+        read_exchanges(Path(path))
 
 
 def test_replay_answers_in_the_order_of_the_record():

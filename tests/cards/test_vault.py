@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,18 @@ def test_kill_leaves_the_old_or_the_new_content(tmp_path, key_file):
         number = int(content[:8])
         assert content == b"%08d" % number * 5000
         assert number in (acknowledged, acknowledged + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(bytes(31), "at least 32 bytes"), (bytes((1 << 20) + 1), "at most 1048576 bytes")]
+)
+def test_a_key_file_of_the_wrong_length(tmp_path, content, message):
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    with pytest.raises(VaultError, match=message):
+        Vault(tmp_path / "keys", key_file=path)
+
+
+def test_a_key_file_that_never_ends(tmp_path):
+    with pytest.raises(VaultError, match="/dev/urandom: a key file has at most"):
+        Vault(tmp_path / "keys", key_file=Path("/dev/urandom"))

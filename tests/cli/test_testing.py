@@ -71,7 +71,7 @@ def test_a_card_fails_on_demand(machine):
     [
         (("fault", "add"), 2, "Missing argument"),
         (("fault", "add", "domain"), 2, "'domain': a fault is made of words like adapter=, domain="),
-        (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': could not convert"),
+        (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': a number of seconds above 0"),
         (("fault", "add", "domain=6"), 2, "the fault has no effect: say response="),
         (("fault", "remove", "3"), 2, "there is no fault 3; on are: none"),
         (("fault", "remove"), 2, "give the number of a fault, or --all"),

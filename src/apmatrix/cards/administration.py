@@ -49,6 +49,7 @@ class Action(Enum):
     SET = "SET"
     IMPORT = "IMPORT"
     COMMIT = "COMMIT"
+    REENCIPHER = "REENCIPH"
     FINALIZE = "FINALIZE"
     CLEAR = "CLEAR"
     QUERY = "QUERY"
@@ -71,7 +72,7 @@ class RegisterView:
 
 @dataclass(frozen=True, slots=True)
 class KeyCommand:
-    """One command for the master keys of ``domain``. ``part`` is a key part and never shown."""
+    """One command for the master keys of ``domain``. ``part`` is a key part or a key blob, and never shown."""
 
     action: Action
     key_set: KeySet
@@ -116,6 +117,10 @@ class KeyCommand:
             raise _refused(self, _CCA_REASONS.get(codes), f"CCA codes {codes[0]}/{codes[1]}")
         return None if self.action in _ZEROIZE else _cca_view(found.parameters, self.key_set)
 
+    def reenciphered(self, control: bytes) -> bytes:
+        """The blob in the answer to REENCIPH; AdministrationError and ReplyError as for :meth:`result`."""
+        return _ep11_data(control, self)
+
 
 _WRONG_STATE: Final = "the register is not in the state that this needs, or the key part has the wrong length"
 _CCA_REASONS: Final[Mapping[tuple[int, int], str]] = {
@@ -126,6 +131,9 @@ _CCA_REASONS: Final[Mapping[tuple[int, int], str]] = {
 _EP11_REASONS: Final[Mapping[int, str]] = {
     ReturnValue.WRONG_STATE: _WRONG_STATE,
     ReturnValue.INTERNAL_ERROR: "the state directory cannot be written; nothing has changed",
+    ReturnValue.WRONG_WRAPPING_KEY: "it is under another wrapping key than the domain's current one",
+    ReturnValue.KEY_HANDLE_INVALID: "it is no key blob, or has been altered",
+    ReturnValue.NO_WRAPPING_KEY: "the domain has no wrapping key that could open it",
 }
 _NEW_STATES: Final = {b"1": "empty", b"2": "partial", b"3": "full"}
 _OTHER_STATES: Final = {b"1": "invalid", b"2": "valid"}
@@ -135,8 +143,9 @@ _NEW_COMMITTED: Final = 0x08
 
 
 def _refused(command: KeyCommand, reason: str | None, codes: str) -> AdministrationError:
+    what = "a key blob" if command.action is Action.REENCIPHER else f"the {command.key_set.label} master key"
     return AdministrationError(
-        f"{command.action.value} of the {command.key_set.label} master key in domain {command.domain:#04x} "
+        f"{command.action.value} of {what} in domain {command.domain:#04x} "
         f"was refused: {reason or 'the card gives no reason'} ({codes})"
     )
 
@@ -154,15 +163,20 @@ def _cca_view(parameters: Parameters, key_set: KeySet) -> RegisterView:
     )
 
 
-def _ep11_result(control: bytes, command: KeyCommand) -> RegisterView | None:
+def _ep11_data(control: bytes, command: KeyCommand) -> bytes:
     found = read_ep11_control(control)
     if found.value != ReturnValue.OK:
         raise _refused(command, _EP11_REASONS.get(found.value), f"EP11 return value {found.value:08x}")
+    return found.data
+
+
+def _ep11_result(control: bytes, command: KeyCommand) -> RegisterView | None:
+    data = _ep11_data(control, command)
     if command.action in _ZEROIZE:
         return None
-    if len(found.data) < DomainInfo.WIDTH // 8:
+    if len(data) < DomainInfo.WIDTH // 8:
         raise ReplyError("the card's reply has no domain information")
-    info = DomainInfo.parse(found.data)
+    info = DomainInfo.parse(data)
     new = "empty"
     if info.flags & _NEW_PRESENT:
         new = "committed" if info.flags & _NEW_COMMITTED else "uncommitted"

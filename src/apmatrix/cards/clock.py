@@ -128,7 +128,7 @@ class RealClock(Clock):
                 remaining = self._alarms[0].due - self.now()
                 if remaining <= 0:
                     return heapq.heappop(self._alarms)
-                self._changed.wait(remaining)
+                self._changed.wait(min(remaining, threading.TIMEOUT_MAX))
 
 
 class ManualClock(Clock):

@@ -11,6 +11,7 @@ A fault is written as words ``key=value``, in files and commands alike::
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 REQUEST: Final = "request"
 """The ``on`` of faults that happen to requests on their way to the card."""
+
+
+_LONGEST_DELAY: Final = 86400
+_VERB: Final = re.compile(r"[A-Z]{2}|CRT|[0-9]{1,5}")
 
 
 class FaultError(CardError):
@@ -124,17 +129,40 @@ def _choice(names: Mapping[str, object]) -> _Word:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError("a number of seconds above 0")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= _LONGEST_DELAY:
+        raise ValueError(f"a number of seconds above 0, at most {_LONGEST_DELAY}")
     return seconds
 
 
 def _count(text: str) -> int:
-    number = int(text, 0)
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
     if not 0 <= number < 1 << 32:
         raise ValueError("a number from 0 to 0xffffffff")
     return number
+
+
+def _verb(text: str) -> str:
+    verb = text.upper()
+    if not _VERB.fullmatch(verb):
+        raise ValueError("ME, CRT, two letters of CCA such as PK, or a function number of EP11 such as 38")
+    return verb
+
+
+def _octets(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if not found:
+        raise ValueError("bytes in hexadecimal, such as 0a0b")
+    return found
 
 
 def _field_name(key: str) -> str:
@@ -145,8 +173,8 @@ _WORDS: Final[Mapping[str, _Word]] = {
     "adapter": _Word(parse_number),
     "domain": _Word(parse_number, hex),
     "on": _choice({function.value: function for function in Function} | {REQUEST: None}),
-    "verb": _Word(str),
-    "contains": _Word(bytes.fromhex, bytes.hex),
+    "verb": _Word(_verb),
+    "contains": _Word(_octets, bytes.hex),
     "response": _Word(lambda text: ResponseCode(parse_number(text)), hex),
     "async": _choice({"yes": True, "no": False}),
     "reply": _Word(lambda text: ReplyCode(parse_number(text)), hex),

@@ -49,15 +49,25 @@ class Keyring:
                 self._keep({**self._domains, domain: {**self._domains.get(domain, {}), key_set: changed}})
             return changed
 
-    def zeroize(self, domain: int | None = None) -> None:
-        """Forget the keys of one domain, or of the whole card."""
+    def zeroize(self, domain: int) -> None:
+        """Forget the keys of one domain; VaultError as for :meth:`change`."""
         with self._lock:
-            kept = {} if domain is None else {n: sets for n, sets in self._domains.items() if n != domain}
-            self._keep(kept)
+            self._keep({number: sets for number, sets in self._domains.items() if number != domain})
+
+    def zeroize_card(self, allowed: Mask) -> bool:
+        """Forget all keys; False, and nothing has changed, if a domain that is not ``allowed`` has some."""
+        with self._lock:
+            if not self.within(allowed):
+                return False
+            self._keep({})
+            return True
 
     def within(self, domains: Mask) -> bool:
-        """True if only ``domains`` have ever held keys."""
-        return all(domain in domains for domain in self._domains)
+        """True if no domain but ``domains`` has keys."""
+        return all(
+            domain in domains or all(registers.empty for registers in sets.values())
+            for domain, sets in self._domains.items()
+        )
 
     def _keep(self, domains: dict[int, dict[KeySet, Registers]]) -> None:
         self._store.write(self._name, json.dumps(to_record(domains)).encode())

@@ -79,6 +79,11 @@ class Registers:
     current: MasterKey | None = None
     old: MasterKey | None = None
 
+    @property
+    def empty(self) -> bool:
+        """True if there is no key in any of them."""
+        return self.new is self.current is self.old is None
+
     def load_first(self, part: bytes) -> Registers:
         """EMPTY → PARTIAL; MasterKeyError in any other state or for a part of the wrong length."""
         return self._load(part, None, NewState.PARTIAL)

@@ -118,9 +118,12 @@ def write_exchange(path: Path) -> Callable[[Exchange], None]:
 def read_exchanges(path: Path) -> list[Exchange]:
     """The exchanges in a file; RecordingError names the line that is wrong."""
     try:
+        if path.exists() and not path.is_file():
+            raise RecordingError(f"{path}: the record cannot be read: it is no regular file")
         lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise RecordingError(f"{path}: the record cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecordingError(f"{path}: the record cannot be read: {reason}") from error
     exchanges = []
     for number, text in enumerate(lines, 1):
         try:

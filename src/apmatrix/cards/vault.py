@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MAGIC: Final = b"apmatrix-keys\x01"
 _SCRYPT: Final = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 1 << 26, "dklen": 32}
 _SHORTEST_KEY_FILE: Final = 32
+_LONGEST_KEY_FILE: Final = 1 << 20
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -78,7 +79,7 @@ class Vault(Store):
     """A directory of encrypted files, opened with a passphrase or a key file (exactly one of them).
 
     The directory is made, for its owner only, if it is missing. VaultError if the key file cannot be read
-    or is shorter than 32 bytes, or for an empty passphrase.
+    or has less than 32 bytes or more than 1 MiB, or for an empty passphrase.
     """
 
     def __init__(self, directory: Path, *, passphrase: str | None = None, key_file: Path | None = None) -> None:
@@ -93,6 +94,10 @@ class Vault(Store):
 
     def __repr__(self) -> str:
         return f"<Vault {self._directory}>"
+
+    def names(self) -> list[str]:
+        """The contents that there are."""
+        return sorted(path.name for path in self._directory.iterdir() if _FILE_NAME.fullmatch(path.name))
 
     def read(self, name: str) -> bytes | None:
         """The content, or None; VaultError if the secret is the wrong one or the file is damaged."""
@@ -146,9 +151,12 @@ def _from_passphrase(passphrase: str) -> Callable[[bytes], bytes]:
 
 def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
     try:
-        secret = path.read_bytes()
+        with path.open("rb") as file:
+            secret = file.read(_LONGEST_KEY_FILE + 1)
     except OSError as error:
         raise VaultError(f"{path}: the key file cannot be read: {error.strerror}") from error
+    if len(secret) > _LONGEST_KEY_FILE:
+        raise VaultError(f"{path}: a key file has at most {_LONGEST_KEY_FILE} bytes")
     if len(secret) < _SHORTEST_KEY_FILE:
         raise VaultError(f"{path}: a key file has at least {_SHORTEST_KEY_FILE} bytes, best from /dev/urandom")
     return lambda salt: hashlib.blake2b(secret, digest_size=32, salt=salt, person=b"apmatrix-keys").digest()

@@ -70,9 +70,8 @@ def administer(call: Call) -> Result:
 
 def _zeroize_card(call: Call) -> Result:
     """Every domain that holds keys must be a control domain of the sender."""
-    if not call.card.keyring.within(call.control_domains):
+    if not call.card.keyring.zeroize_card(call.control_domains):
         raise CcaError(Reason.ACCESS_DENIED)
-    call.card.keyring.zeroize()
     return Result()
 
 

@@ -1,4 +1,4 @@
-"""Elliptic-curve keys in clear CCA tokens, as libica sends them (hardware.md 4.6)."""
+"""Elliptic-curve keys in CCA tokens: in the clear, as libica sends them (hardware.md 4.6), or under the APKA key."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from apmatrix.arch import Layout, octets
+from apmatrix.arch import Layout, octets, text
 from apmatrix.cards.cca.errors import CcaError, Reason
-from apmatrix.cards.cca.sections import EXTERNAL, TokenHeader, parse_sections, take_section
+from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, unseal
+from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
+from apmatrix.cards.cca.tokens import opening_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from apmatrix.cards.masterkeys import MasterKey, Registers
 
 PRIVATE: Final = 0x20
 PUBLIC: Final = 0x21
 
 _CLEAR: Final = 0x40
+_ENCRYPTED: Final = 0x08
+_AES_KEY_WRAP: Final = 1
+_SHA256: Final = 2
 _UNCOMPRESSED: Final = b"\x04"
 _PRIME: Final = 0
 _BRAINPOOL: Final = 1
@@ -42,11 +49,15 @@ class PrivateSection(Layout, size=76):
 
     section = octets(0, 1)
     length = octets(2, 2)
+    wrap_method = octets(4, 1)
+    hash_method = octets(5, 1)
     usage = octets(8, 1)
     curve_type = octets(9, 1)
     key_format = octets(10, 1)
     prime_bits = octets(12, 2)
     ibm_associated_length = octets(14, 2)
+    pattern = text(16, 8)
+    object_key = text(24, 48)
     associated_length = octets(72, 2)
     formatted_length = octets(74, 2)
 
@@ -97,17 +108,34 @@ def read_skeleton(token: bytes) -> tuple[Curve, int]:
     return Curve(header.curve_type, header.prime_bits), header.usage
 
 
-def read_private(token: bytes) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
-    """The clear private key in a token; CcaError if there is none or it does not fit its curve."""
-    header, content = take_section(parse_sections(token), PRIVATE, PrivateSection)
-    curve = Curve(header.curve_type, header.prime_bits)
-    key = content[header.associated_length : header.associated_length + header.formatted_length]
-    if header.key_format != _CLEAR or len(key) != curve.size:
-        raise CcaError(Reason.BAD_TOKEN)
+def read_private(token: bytes, registers: Registers) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
+    """The private key in a token, in the clear or under the APKA master key in ``registers``.
+
+    CcaError if there is none, if it does not fit its curve, or if it cannot be opened.
+    """
+    curve, value, _ = read_private_value(token, registers)
     try:
-        return curve, ec.derive_private_key(int.from_bytes(key, "big"), curve.algorithm)
+        return curve, ec.derive_private_key(int.from_bytes(value, "big"), curve.algorithm)
     except ValueError:
         raise CcaError(Reason.BAD_DATA) from None
+
+
+def read_private_value(token: bytes, registers: Registers) -> tuple[Curve, bytes, int]:
+    """Curve, private key at the curve's full width, and usage; CcaError as for :func:`read_private`."""
+    sections = parse_sections(token)
+    header, content = take_section(sections, PRIVATE, PrivateSection)
+    curve = Curve(header.curve_type, header.prime_bits)
+    value = content[header.associated_length : header.associated_length + header.formatted_length]
+    if (header.key_format, is_internal(token)) == (_ENCRYPTED, True):
+        associated = content[: header.associated_length]
+        master = opening_key(registers, header.pattern)
+        value = unseal(value, _bound(header, associated, sections.get(PUBLIC, b"")), header.object_key, master)
+        value = value[: curve.size]
+    elif header.key_format != _CLEAR:
+        raise CcaError(Reason.BAD_TOKEN)
+    if len(value) != curve.size:
+        raise CcaError(Reason.BAD_TOKEN)
+    return curve, value, header.usage
 
 
 def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
@@ -123,37 +151,51 @@ def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
         raise CcaError(Reason.BAD_DATA) from None
 
 
-def build_token(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A clear token with private and public section."""
-    numbers = key.private_numbers()
-    secret = numbers.private_value.to_bytes(curve.size, "big")
-    coordinates = (numbers.public_numbers.x, numbers.public_numbers.y)
-    point = _UNCOMPRESSED + b"".join(number.to_bytes(curve.size, "big") for number in coordinates)
-    private = PrivateSection(
-        section=PRIVATE,
-        length=_PRIVATE_HEADER_SIZE + _ASSOCIATED_SIZE + curve.size,
-        usage=usage,
-        curve_type=curve.curve_type,
-        key_format=_CLEAR,
-        prime_bits=curve.prime_bits,
-        ibm_associated_length=_ASSOCIATED_SIZE,
-        associated_length=_ASSOCIATED_SIZE,
-        formatted_length=curve.size,
-    )
+def build_pair(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey, master: MasterKey | None) -> bytes:
+    """A token with private and public section, the private key under ``master`` or in the clear."""
+    secret = key.private_numbers().private_value.to_bytes(curve.size, "big")
+    public = _public_section(curve, key)
+    key_format = _CLEAR if master is None else _ENCRYPTED
     associated = AssociatedData(
         length=_ASSOCIATED_SIZE,
         curve_type=curve.curve_type,
         prime_bits=curve.prime_bits,
         usage=usage,
-        key_format=_CLEAR,
+        key_format=key_format,
     )
-    public = PublicSection(
+    formatted_length = curve.size if master is None else sealed_size(curve.size)
+    private = PrivateSection(
+        section=PRIVATE,
+        length=_PRIVATE_HEADER_SIZE + _ASSOCIATED_SIZE + formatted_length,
+        usage=usage,
+        curve_type=curve.curve_type,
+        key_format=key_format,
+        prime_bits=curve.prime_bits,
+        ibm_associated_length=_ASSOCIATED_SIZE,
+        associated_length=_ASSOCIATED_SIZE,
+        formatted_length=formatted_length,
+    )
+    if master is not None:
+        private = private.replace(wrap_method=_AES_KEY_WRAP, hash_method=_SHA256, pattern=master.pattern)
+        object_key, wrapped = make_object_key(master)
+        secret = seal(secret, _bound(private, bytes(associated), public), object_key)
+        private = private.replace(object_key=wrapped)
+    return build_token(bytes(private), bytes(associated), secret, public, internal=master is not None)
+
+
+def _public_section(curve: Curve, key: ec.EllipticCurvePrivateKey) -> bytes:
+    numbers = key.public_key().public_numbers()
+    point = _UNCOMPRESSED + b"".join(number.to_bytes(curve.size, "big") for number in (numbers.x, numbers.y))
+    header = PublicSection(
         section=PUBLIC,
         length=_PUBLIC_HEADER_SIZE + len(point),
         curve_type=curve.curve_type,
         prime_bits=curve.prime_bits,
         point_length=len(point),
     )
-    body = b"".join((bytes(private), bytes(associated), secret, bytes(public), point))
-    header = TokenHeader(token_type=EXTERNAL, length=TokenHeader.WIDTH // 8 + len(body))
-    return bytes(header) + body
+    return bytes(header) + point
+
+
+def _bound(header: PrivateSection, associated: bytes, public: bytes) -> bytes:
+    """What a private key under a master key is authenticated with: all of its token that is in the clear."""
+    return b"".join((bytes(header.replace(object_key=b"")), associated, public))

@@ -1,4 +1,4 @@
-"""DH, SG, SV and PG: elliptic curves with clear keys, as libica uses them (hardware.md 4.6)."""
+"""DH, SG, SV and PG: elliptic curves with clear keys, as libica uses them (hardware.md 4.6), and with secure keys."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from apmatrix.cards.cca.blocks import Part, take_block
-from apmatrix.cards.cca.curves import build_token, read_private, read_public, read_skeleton
+from apmatrix.cards.cca.curves import build_pair, read_private, read_public, read_skeleton
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apmatrix.cards.cca.verb import Verbs
+    from apmatrix.cards.masterkeys import MasterKey
 
 _HASHES: Final[Mapping[int, hashes.HashAlgorithm]] = {
     20: hashes.SHA1(),
@@ -32,14 +34,13 @@ _HASHES: Final[Mapping[int, hashes.HashAlgorithm]] = {
 }
 _DERIVED_TAGS: Final = (0x0091, 0x0090, 0x0092)
 _SIGNATURE_HEADER: Final = 6
-_TOKEN_FLAGS: Final = 0x0020
 
 
 def derive(call: Call) -> Result:
     """DH: the x coordinate of the first token's private key times its public point."""
     call.require(b"PASSTHRU")
     token = call.key_parts(1)[0].content
-    curve, private = read_private(token)
+    curve, private = read_private(token, call.registers(KeySet.APKA))
     other_curve, public = read_public(token)
     if curve != other_curve:
         raise CcaError(Reason.KEY_TYPE)
@@ -52,7 +53,7 @@ def sign(call: Call) -> Result:
     """SG: an ECDSA signature, r and s at the full width of the curve."""
     call.require(b"ECDSA")
     digest, _ = take_block(call.parameters.vud)
-    curve, private = read_private(call.key_parts(1)[0].content)
+    curve, private = read_private(call.key_parts(1)[0].content, call.registers(KeySet.APKA))
     numbers = decode_dss_signature(private.sign(digest, ec.ECDSA(Prehashed(_hash(digest)))))
     signature = b"".join(number.to_bytes(curve.size, "big") for number in numbers)
     header = (_SIGNATURE_HEADER + len(signature)).to_bytes(2, "big") + (len(signature) * 8).to_bytes(4, "big")
@@ -77,12 +78,10 @@ def verify(call: Call) -> Result:
     return Result()
 
 
-def generate(call: Call) -> Result:
-    """PG: a random key pair on the skeleton's curve, in the clear."""
-    call.require(b"CLEAR")
-    curve, usage = read_skeleton(call.key_parts(1)[0].content)
-    token = build_token(curve, usage, ec.generate_private_key(curve.algorithm))
-    return Result(keys=Part(_TOKEN_FLAGS, token).build())
+def generate(skeleton: bytes, master: MasterKey | None) -> bytes:
+    """The token of a random key pair on the skeleton's curve, under an APKA master key or in the clear."""
+    curve, usage = read_skeleton(skeleton)
+    return build_pair(curve, usage, ec.generate_private_key(curve.algorithm), master)
 
 
 def _hash(digest: bytes) -> hashes.HashAlgorithm:
@@ -92,4 +91,4 @@ def _hash(digest: bytes) -> hashes.HashAlgorithm:
         raise CcaError(Reason.BAD_LENGTH) from None
 
 
-VERBS: Final[Verbs] = {b"DH": derive, b"SG": sign, b"SV": verify, b"PG": generate}
+VERBS: Final[Verbs] = {b"DH": derive, b"SG": sign, b"SV": verify}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.cards.cca import admin, aeskeys, ecc, facility, protect, random, rsa
+from apmatrix.cards.cca import admin, aeskeys, ecc, facility, pairs, protect, random, rsa
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Call, Result
@@ -36,6 +36,7 @@ _VERBS: Final[dict[bytes, Verbs]] = {
         **aeskeys.VERBS,
         **protect.VERBS,
         **ecc.VERBS,
+        **pairs.VERBS,
     },
     _ADMINISTRATION: admin.VERBS,
 }

@@ -6,18 +6,34 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Layout, octets, text
 from apmatrix.cards.cca.blocks import Part
+from apmatrix.cards.cca.curves import Curve, read_private_value
 from apmatrix.cards.cca.errors import CcaError, Reason
+from apmatrix.cards.cca.sections import is_internal
 from apmatrix.cards.cca.tokens import open_cipher, open_data
 from apmatrix.cards.cca.verb import Call, Result
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from apmatrix.cards.cca.verb import Verbs
 
 _ALGORITHM_AES: Final = 2
 _VERSION: Final = 1
 _PATTERN_TYPE: Final = 1
 _COMPLETE: Final = 3
+_ALGORITHM_ECC: Final = 0x81
+_VERSION_ECC: Final = 2
+_EXPORTABLE: Final = 0x01  # of the usage of an elliptic-curve key
+_PROTECTED_SIZES: Final[Mapping[Curve, int]] = {Curve(0, 256): 32, Curve(0, 384): 48, Curve(0, 521): 80}
+
+
+class ProtectedKeyHeader(Layout, size=10):
+    """What Linux takes a protected elliptic-curve key from; the key follows."""
+
+    version = octets(0, 1)
+    algorithm = octets(3, 1)
+    length = octets(8, 2)
 
 
 class ProtectedKeyBlock(Layout, size=142):
@@ -39,12 +55,24 @@ def unwrap_data(call: Call) -> Result:
 
 
 def unwrap_cipher(call: Call) -> Result:
-    """AU: a CIPHER key as protected key; refused if it is not marked exportable or not complete."""
+    """AU: a CIPHER or elliptic-curve key as protected key; refused if it is not marked exportable or not complete."""
     call.require(b"EXPT-SK")
-    header, key = open_cipher(call.key_parts(1)[0].content, call.registers(KeySet.AES))
+    token = call.key_parts(1)[0].content
+    if is_internal(token):
+        return _protected_curve(call, token)
+    header, key = open_cipher(token, call.registers(KeySet.AES))
     if not header.exportable or header.completeness != _COMPLETE:
         raise CcaError(Reason.KEY_NOT_EXPORTABLE)
     return _protected(call, key)
+
+
+def _protected_curve(call: Call, token: bytes) -> Result:
+    curve, key, usage = read_private_value(token, call.registers(KeySet.APKA))
+    if not usage & _EXPORTABLE or curve not in _PROTECTED_SIZES:
+        raise CcaError(Reason.KEY_NOT_EXPORTABLE)
+    protected = call.card.wrapping_key.wrap(key.rjust(_PROTECTED_SIZES[curve], b"\0"))
+    header = ProtectedKeyHeader(version=_VERSION_ECC, algorithm=_ALGORITHM_ECC, length=len(protected))
+    return Result(vud=Part(0, bytes(header) + protected).build())
 
 
 def _protected(call: Call, key: bytes) -> Result:

@@ -1,25 +1,35 @@
-"""PK and PD: raw RSA with clear keys in CCA tokens (hardware.md 3.7)."""
+"""PK and PD: raw RSA with keys in CCA tokens, in the clear (hardware.md 3.7) or under the ASYM master key."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import Layout, octets
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from apmatrix.arch import Layout, octets, text
 from apmatrix.cards.accelerator import raw_crt, raw_modexpo
 from apmatrix.cards.arithmetic import CrtKey
 from apmatrix.cards.cca.errors import CcaError, Reason
-from apmatrix.cards.cca.sections import parse_sections, take_section
+from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, unseal
+from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
+from apmatrix.cards.cca.tokens import opening_key
 from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.messages import RefusedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.cards.cca.verb import Verbs
+    from apmatrix.cards.masterkeys import MasterKey, Registers
 
 _PUBLIC: Final = 0x04
 _PRIVATE_CRT: Final = 0x08
 _CLEAR: Final = 0x40
+_ENCRYPTED: Final = 0x08
+_PRIVATE_HEADER_SIZE: Final = 132
+_GENERATED: Final = (128, 256, 384, 512)
+_EXPONENT: Final = 65537
 _SMALLEST: Final = 16
 _LARGEST: Final = 512
 _PRIME_PADDING: Final = 8  # Linux puts zero bytes before p, dp and u
@@ -47,12 +57,20 @@ class PrivateSection(Layout, size=132):
     dq_length = octets(60, 2)
     u_length = octets(62, 2)
     modulus_length = octets(64, 2)
+    pad_length = octets(70, 2)
+    pattern = text(76, 16)
+    object_key = text(92, 32)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Bytes of p, q, dp, dq and u."""
+        return (self.p_length, self.q_length, self.dp_length, self.dq_length, self.u_length)
 
 
 def modexpo(call: Call) -> Result:
     """PK: the power of the input with the token's exponent and modulus."""
     call.require(b"MRP")
-    header, content = take_section(_sections(call), _PUBLIC, PublicSection)
+    header, content = take_section(parse_sections(call.key_parts(1)[0].content), _PUBLIC, PublicSection)
     limit = header.modulus_length
     exponent, modulus = _numbers(content, limit, header.exponent_length, header.modulus_length)
     return _compute(call, header.modulus_length, lambda value: raw_modexpo(value, exponent, modulus))
@@ -61,17 +79,73 @@ def modexpo(call: Call) -> Result:
 def decrypt(call: Call) -> Result:
     """PD: the power of the input with a private key in CRT form. The modulus is p * q, not the placeholder."""
     call.require(b"ZERO-PAD")
-    header, content = take_section(_sections(call), _PRIVATE_CRT, PrivateSection)
-    if header.key_format != _CLEAR:
+    token = call.key_parts(1)[0].content
+    sections = parse_sections(token)
+    header, content = take_section(sections, _PRIVATE_CRT, PrivateSection)
+    if (header.key_format, is_internal(token)) == (_ENCRYPTED, True):
+        content = _open(header, content, sections, call.registers(KeySet.ASYM))
+    elif header.key_format != _CLEAR:
         raise CcaError(Reason.BAD_TOKEN)
-    lengths = (header.p_length, header.q_length, header.dp_length, header.dq_length, header.u_length)
     limit = (header.modulus_length + 1) // 2 + _PRIME_PADDING
-    key = CrtKey(*_numbers(content, limit, *lengths))
+    key = CrtKey(*_numbers(content, limit, *header.lengths))
     return _compute(call, header.modulus_length, lambda value: raw_crt(value, key))
 
 
-def _sections(call: Call) -> dict[int, bytes]:
-    return parse_sections(call.key_parts(1)[0].content)
+def _open(header: PrivateSection, content: bytes, sections: dict[int, bytes], registers: Registers) -> bytes:
+    """The numbers of a private key under the ASYM master key; CcaError if it cannot be opened."""
+    master = opening_key(registers, header.pattern)
+    size = sum(header.lengths) + header.pad_length
+    bound = _bound(header, content[size:], sections.get(_PUBLIC, b""))
+    return unseal(content[:size], bound, header.object_key, master)
+
+
+def generate(skeleton: bytes, master: MasterKey | None) -> bytes:
+    """The token of a random key pair with the skeleton's length of the modulus, under an ASYM key or in the clear."""
+    wanted, _ = take_section(parse_sections(skeleton), _PRIVATE_CRT, PrivateSection)
+    length = wanted.modulus_length
+    if length not in _GENERATED:
+        raise CcaError(Reason.BAD_LENGTH)
+    key = rsa.generate_private_key(_EXPONENT, length * 8).private_numbers()
+    half = length // 2
+    numbers = b"".join(number.to_bytes(half, "big") for number in (key.p, key.q, key.dmp1, key.dmq1, key.iqmp))
+    modulus = key.public_numbers.n.to_bytes(length, "big")
+    public = _public_section(modulus)
+    header = PrivateSection(
+        section=_PRIVATE_CRT,
+        length=_PRIVATE_HEADER_SIZE + len(numbers) + length,
+        key_format=_CLEAR,
+        **dict.fromkeys(("p_length", "q_length", "dp_length", "dq_length", "u_length"), half),
+        modulus_length=length,
+    )
+    if master is not None:
+        size = sealed_size(len(numbers))
+        header = header.replace(
+            length=_PRIVATE_HEADER_SIZE + size + length,
+            key_format=_ENCRYPTED,
+            pad_length=size - len(numbers),
+            pattern=master.pattern,
+        )
+        object_key, wrapped = make_object_key(master)
+        numbers = seal(numbers, _bound(header, modulus, public), object_key)
+        header = header.replace(object_key=wrapped)
+    return build_token(bytes(header), numbers, modulus, public, internal=master is not None)
+
+
+def _public_section(modulus: bytes) -> bytes:
+    exponent = _EXPONENT.to_bytes(3, "big")
+    header = PublicSection(
+        section=_PUBLIC,
+        length=PublicSection.WIDTH // 8 + len(exponent) + len(modulus),
+        exponent_length=len(exponent),
+        modulus_bits=len(modulus) * 8,
+        modulus_length=len(modulus),
+    )
+    return b"".join((bytes(header), exponent, modulus))
+
+
+def _bound(header: PrivateSection, modulus: bytes, public: bytes) -> bytes:
+    """What a private key under a master key is authenticated with: all of its token that is in the clear."""
+    return b"".join((bytes(header.replace(object_key=b"")), modulus, public))
 
 
 def _numbers(data: bytes, limit: int, *lengths: int) -> list[int]:

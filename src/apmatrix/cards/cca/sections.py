@@ -33,6 +33,18 @@ class SectionHeader(Layout, size=4):
     length = octets(2, 2)
 
 
+def is_internal(token: bytes) -> bool:
+    """True if the token says that its private key is under a master key."""
+    return TokenHeader.parse(token.ljust(_HEADER_SIZE, b"\0")).token_type == INTERNAL
+
+
+def build_token(*sections: bytes, internal: bool) -> bytes:
+    """A token of these sections."""
+    body = b"".join(sections)
+    header = TokenHeader(token_type=INTERNAL if internal else EXTERNAL, length=_HEADER_SIZE + len(body))
+    return bytes(header) + body
+
+
 def parse_sections(token: bytes) -> dict[int, bytes]:
     """The sections of a token by their id; CcaError if the token is malformed."""
     if len(token) < _HEADER_SIZE:

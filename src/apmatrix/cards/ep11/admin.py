@@ -45,9 +45,7 @@ def administer(call: Call) -> bytes:
             call.card.keyring.change(domain, KeySet.WK, lambda registers: transition(registers, content))
         elif action == b"ZERO-DOM":
             call.card.keyring.zeroize(domain)
-        elif action == b"ZERO-CRD" and call.card.keyring.within(call.control_domains):
-            call.card.keyring.zeroize()
-        else:
+        elif action != b"ZERO-CRD" or not call.card.keyring.zeroize_card(call.control_domains):
             raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
     except MasterKeyError:
         raise Ep11Error(ReturnValue.WRONG_STATE) from None

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.boot.packages import DOWNLOAD_TIMEOUT, Repository, cache_directory
 
@@ -15,9 +17,32 @@ SUITE = "trixie"
 CALLOUTS = "/usr/lib/mdevctl/scripts.d/callouts:/etc/mdevctl.d/scripts.d/callouts"
 
 
-@functools.cache
+def or_skip(why):
+    """Call a function once; where it raised ApmatrixError, every test that needs its result is skipped."""
+
+    def wrap(fetch):
+        @functools.cache
+        def attempt():
+            try:
+                return fetch(), ""
+            except ApmatrixError as error:
+                return None, f"{why}: {error}"
+
+        @functools.wraps(fetch)
+        def get():
+            found, reason = attempt()
+            if reason:
+                pytest.skip(reason)
+            return found
+
+        return get
+
+    return wrap
+
+
+@or_skip("mdevctl of Debian 13 cannot be had")
 def mdevctl():
-    """Files of SUITE's mdevctl, libc6 and libgcc-s1, which it needs; ApmatrixError if they cannot be had."""
+    """Files of SUITE's mdevctl, libc6 and libgcc-s1, which it needs."""
     machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
     repository = Repository(SUITE, architecture=machine)
     return [repository.tree(package) for package in repository.fetch(("mdevctl", "libc6", "libgcc-s1"))]
@@ -51,9 +76,9 @@ class Sources(Repository):
             return tree / "ap_tools/ap-check"
 
 
-@functools.cache
+@or_skip("no binary package of Debian has ap-check, and its source cannot be had")
 def ap_check():
-    """The ap-check that somebody installed, or one built of Debian's source; ApmatrixError if neither can be had."""
+    """The ap-check that somebody installed, or one built of Debian's source."""
     if found := shutil.which("ap-check", path=f"{os.environ['PATH']}:{CALLOUTS}"):
         return Path(found)
     if reason := installed("dpkg-dev", "dpkg-source"):

@@ -8,7 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from support import cca
-from support.cca import short
+from support.cca import decrypt, rsa_skeleton, sign
+from support.cca import generate_pair as pair
+from support.cca import unwrap_cipher as export
 from support.queues import make_adapter
 
 CURVES = {
@@ -29,48 +31,18 @@ def adapter():
     return made
 
 
-def rsa_skeleton(length):
-    private = bytearray(132)
-    private[0], private[28] = 8, 0x40
-    private[2:4], private[64:66] = short(132), short(length)
-    return b"\x1e\0" + short(8 + 132) + bytes(4) + bytes(private)
-
-
-def pair(adapter, skeleton, domain=6, rule=b"MASTER"):
-    return cca.call(adapter, cca.parameters(b"PG", [rule], b"", cca.part(0x20, skeleton)), domain)
-
-
 def made(adapter, skeleton, domain=6, rule=b"MASTER"):
     return cca.token(pair(adapter, skeleton, domain, rule))
 
 
 def curve_skeleton(usage=0xC0, curve_type=0, bits=256):
-    token = bytearray(cca.clear_ec_token(curve_type, bits))
-    token[8 + 8] = usage
-    return bytes(token)
-
-
-def sign(adapter, token, domain=6):
-    return cca.call(adapter, cca.parameters(b"SG", [b"ECDSA"], cca.block(DIGEST), cca.part(0x20, token)), domain)
-
-
-def export(adapter, token, domain=6):
-    return cca.unwrap_cipher(adapter, token, domain)
-
-
-def decrypt(adapter, token, value, length, domain=6):
-    block = cca.parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), cca.part(0, token))
-    return cca.call(adapter, block, domain)
+    return cca.clear_ec_token(curve_type, bits, usage=usage)
 
 
 def public_point(token, size):
     section = token[8 + int.from_bytes(token[10:12], "big") :]
     assert section[0] == 0x21
     return section[14 : 15 + 2 * size]
-
-
-def change_key(adapter, key_set, seed):
-    cca.set_master_key(adapter, key_set, seed=seed)
 
 
 @pytest.mark.parametrize(("curve_type", "bits", "curve"), CURVES.values(), ids=CURVES)
@@ -83,7 +55,7 @@ def test_a_secure_curve_key_signs_and_agrees(adapter, curve_type, bits, curve):
     assert token[8 + 4 : 8 + 6] == b"\x01\x02"
     point = public_point(token, size)
     public = ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
-    signature = sign(adapter, token).vud[6:]
+    signature = sign(adapter, token, DIGEST).vud[6:]
     r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
     public.verify(encode_dss_signature(r, s), DIGEST, ec.ECDSA(Prehashed(hashes.SHA256())))
     agreed = cca.call(adapter, cca.parameters(b"DH", [b"PASSTHRU"], b"", cca.part(0, token)))
@@ -142,12 +114,12 @@ def test_a_clear_rsa_pair_needs_no_master_key():
 def test_a_private_key_lives_as_long_as_its_master_key(key_set, skeleton, use):
     adapter = make_adapter()
     assert pair(adapter, skeleton).codes == (12, 764)
-    change_key(adapter, key_set, 1)
+    cca.set_master_key(adapter, key_set, seed=1)
     token = made(adapter, skeleton)
     assert use(adapter, token).codes == (0, 0)
-    change_key(adapter, key_set, 2)
+    cca.set_master_key(adapter, key_set, seed=2)
     assert use(adapter, token).codes == (0, 0)  # the old register has the key
-    change_key(adapter, key_set, 3)
+    cca.set_master_key(adapter, key_set, seed=3)
     assert use(adapter, token).codes == (8, 48)
 
 

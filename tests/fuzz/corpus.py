@@ -12,6 +12,8 @@ def cca_card():
     adapter = make_adapter("CEX8C")
     cca.set_master_key(adapter)
     cca.set_master_key(adapter, b"AES", seed=2, domain=7)
+    for key_set in (b"APKA", b"ASYM"):
+        cca.set_master_key(adapter, key_set)
     return adapter
 
 
@@ -61,6 +63,9 @@ def _use_curves(card):
     signed = cca.call(card, cca.parameters(b"SG", [b"ECDSA"], cca.block(bytes(32)), key))
     vud = cca.block(bytes(32)) + cca.block(signed.vud[6:])
     assert cca.call(card, cca.parameters(b"SV", [b"ECDSA"], vud, key)).codes == (0, 0)
+    secure = cca.token(cca.generate_pair(card, cca.clear_ec_token(0, 256, usage=0xC1)))
+    assert cca.sign(card, secure).codes == cca.unwrap_cipher(card, secure).codes == (0, 0)
+    assert cca.decrypt(card, cca.token(cca.generate_pair(card, cca.rsa_skeleton(128))), 1, 128).codes == (0, 0)
 
 
 def _use_ep11(card):

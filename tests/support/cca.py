@@ -190,12 +190,12 @@ def protected_key(reply):
     return message[240 : 240 + length]
 
 
-def clear_ec_token(curve_type, bits, private=b"", point=b""):
+def clear_ec_token(curve_type, bits, private=b"", point=b"", usage=0xC0):
     """A clear elliptic-curve token as libica builds it; without key and point, a skeleton."""
     section = bytearray(76)
     section[0] = 0x20
     section[2:4] = short(76 + 16 + len(private))
-    section[8] = 0xC0
+    section[8] = usage
     section[9] = curve_type
     section[10] = 0x40
     section[12:14] = short(bits)
@@ -205,7 +205,7 @@ def clear_ec_token(curve_type, bits, private=b"", point=b""):
     associated[2:4] = short(16)
     associated[7] = curve_type
     associated[8:10] = short(bits)
-    associated[10:12] = b"\xc0\x40"
+    associated[10:12] = bytes((usage, 0x40))
     public = bytearray(14)
     public[0] = 0x21
     public[2:4] = short(14 + len(point))
@@ -214,3 +214,24 @@ def clear_ec_token(curve_type, bits, private=b"", point=b""):
     public[12:14] = short(len(point))
     body = bytes(section + associated) + private + bytes(public) + point
     return b"\x1e\0" + short(8 + len(body)) + bytes(4) + body
+
+
+def rsa_skeleton(length):
+    """A clear RSA token without a key, for a modulus of ``length`` bytes."""
+    private = bytearray(132)
+    private[0], private[28] = 8, 0x40
+    private[2:4], private[64:66] = short(132), short(length)
+    return b"\x1e\0" + short(8 + 132) + bytes(4) + bytes(private)
+
+
+def generate_pair(adapter, skeleton, domain=6, rule=b"MASTER"):
+    return call(adapter, parameters(b"PG", [rule], b"", part(0x20, skeleton)), domain)
+
+
+def sign(adapter, key_token, digest=bytes(32), domain=6):
+    return call(adapter, parameters(b"SG", [b"ECDSA"], block(digest), part(0x20, key_token)), domain)
+
+
+def decrypt(adapter, key_token, value, length, domain=6):
+    """PD with a whole token."""
+    return call(adapter, parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), part(0, key_token)), domain)

@@ -1,11 +1,7 @@
 """What the documents show is what the program does, and all of it is documented."""
 
-import os
 import re
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import click
 import msgspec
@@ -13,72 +9,34 @@ import pytest
 
 from apmatrix.cli.main import COMMANDS, main
 from apmatrix.config import parse, schema
-
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+from support.documents import DOCUMENTS, NEEDS, ROOT, blocks, matches, run, stories
 
 
-def blocks(kind):
-    """All fenced blocks of a kind: document and line, the words behind the kind, content."""
-    for path in DOCUMENTS:
-        text = path.read_text()
-        for found in BLOCK.finditer(text):
-            if found[1] == kind:
-                line = text.count("\n", 0, found.start()) + 1
-                yield pytest.param(found[2].strip(), found[3], id=f"{path.name}:{line}")
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in blocks("console")])
+def test_commands_print_what_the_documents_show(block):
+    """Those that need more than this package run in tests/clients."""
+    assert block.need in NEEDS
+    for command, expected in block.sessions() if not block.need else ():
+        output = run(command)
+        assert matches(expected, output), f"{command} printed:\n{output}"
 
 
-def sessions(content):
-    """The commands of a block with the output that follows each."""
-    for part in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield command, output
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in stories("make")[0]])
+def test_make_has_the_targets_that_the_documents_name(block):
+    for command, _ in block.sessions():
+        (target,) = re.findall(r"^make (\w+)", command)
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def run(command):
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    done = subprocess.run(
-        command, shell=True, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
-
-
-def runs_here(mark, command):
-    """False for what takes long or needs more than this package: namespaces, FUSE, QEMU, a running machine."""
-    commands = re.findall(r"\bapmatrix (\w+)", command)
-    return mark != "not-run" and commands != [] and all(name in ("show", "explain", "demo") for name in commands)
-
-
-def matches(expected, output):
-    """A line of three dots in ``expected`` stands for any lines, three dots within a line for any text."""
-    pattern = re.escape("".join(f"{line.rstrip()}\n" for line in expected.splitlines()))
-    pattern = pattern.replace(r"\.\.\." + "\\\n", r"(?:.*\n)*").replace(r"\.\.\.", ".*")
-    return re.fullmatch(pattern, output) is not None
-
-
-@pytest.mark.parametrize(("mark", "content"), list(blocks("console")))
-def test_commands_print_what_the_documents_show(mark, content):
-    for command, expected in sessions(content):
-        for target in re.findall(r"^make (\w+)", command):
-            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        if runs_here(mark, command):
-            output = run(command)
-            assert matches(expected, output), f"{command} printed:\n{output}"
-
-
-@pytest.mark.parametrize(("mark", "content"), list(blocks("toml")))
-def test_files_in_the_documents_can_be_read(mark, content):
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in blocks("toml")])
+def test_files_in_the_documents_can_be_read(block):
     """A block that begins inside an LPAR is a part of a file."""
-    above = '[[lpar]]\nname = "kvm1"\n' if content.startswith("[lpar.") else ""
-    assert mark or parse(above + content, "document.toml").lpars
+    above = '[[lpar]]\nname = "kvm1"\n' if block.content.startswith("[lpar.") else ""
+    assert block.words or parse(above + block.content, "document.toml").lpars
 
 
 def test_the_documents_have_commands():
-    run = [
-        command for block in blocks("console") for command, _ in sessions(block.values[1]) if runs_here("", command)
-    ]
-    assert len(run) >= 8
+    assert len([command for block in blocks("console") for command, _ in block.sessions()]) >= 40
 
 
 def section(text, title):

@@ -1,0 +1,79 @@
+"""The examples in the documents that need a mounted /sys or QEMU: they print what the documents show."""
+
+import json
+import subprocess
+import tomllib
+
+import pytest
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.boot import Repository
+from support.documents import ROOT, blocks, matches, run, stories, typed
+
+from .conftest import need
+
+
+def told(need):
+    return [pytest.param(story, id=story[0].name) for story in stories(need)]
+
+
+class Place:
+    """A directory with the examples and the files of a document, and a state directory for its machines."""
+
+    def __init__(self, directory, document):
+        self.directory = directory
+        (directory / "examples").symlink_to(ROOT / "examples")
+        for block in blocks("toml"):
+            if (
+                block.document == document
+                and not block.words
+                and (name := tomllib.loads(block.content).get("machine"))
+            ):
+                (directory / f"{name['name']}.toml").write_text(block.content)
+
+    def run(self, command, typing=""):
+        """What a command prints; without the progress of boot, which a terminal shows for a moment only."""
+        errors = subprocess.DEVNULL if command.startswith("apmatrix boot") else subprocess.STDOUT
+        state = str(self.directory / "state")
+        return run(command, self.directory, typing, errors, APMATRIX_STATE=state, SHELL="/bin/bash")
+
+    def clean(self):
+        for machine in json.loads(self.run("apmatrix status --json")):
+            self.run(f"apmatrix down {machine['machine']}")
+
+
+def follow(story, directory):
+    """Do what a story says, and compare."""
+    place = Place(directory, story[0].document)
+    try:
+        for block in story:
+            for command, shown in block.sessions():
+                typing, expected = typed(shown)
+                output = place.run(command, typing)
+                assert matches(expected, output), f"{block.name}: {command} printed:\n{output}"
+    finally:
+        place.clean()
+
+
+@pytest.mark.parametrize("story", told("mounted"))
+def test_commands_with_a_mounted_sysfs(story, tmp_path):
+    follow(story, tmp_path)
+
+
+@pytest.mark.parametrize("story", told("boot"))
+def test_commands_that_boot_a_kernel(story, tmp_path):
+    need("qemu-system-misc", "qemu-system-s390x")
+    try:
+        Repository("bookworm").fetch(["s390-tools"])
+    except ApmatrixError as error:
+        pytest.skip(f"Debian's packages for s390x cannot be had: {error}")
+    follow(story, tmp_path)
+
+
+@pytest.mark.parametrize("story", told("make"))
+def test_the_demonstration(story, tmp_path):
+    if not (ROOT / ".venv/.installed").exists():
+        pytest.skip("the environment was not made by make venv, and make would begin with that")
+    for block in story:
+        for command, _ in block.sessions():
+            assert "0 failed" in run(command, ROOT)

@@ -336,16 +336,6 @@ def test_MTX_1_the_matrix_driver_cannot_be_unbound_by_hand(host):
     assert host.sysfs.list("bus/matrix/drivers/vfio_ap") == ["matrix", "uevent"]
 
 
-@pytest.mark.parametrize("path", ["bus/ap/uevent", "bus/ap/drivers/vfio_ap/uevent", "devices/ap/card05/uevent"])
-def test_uevents_on_request(host, path):
-    host.news()
-    assert host.write(path, "nonsense") == "EINVAL"
-    assert host.news() == []
-    assert host.write(path, "change\n") == "ok"
-    [event] = host.news()
-    assert (event.action, event.devpath) == ("change", "/" + path.removesuffix("/uevent"))
-
-
 def test_MTX_40_a_matrix_of_one_side():
     host = h1()
     mdev = host.create().assigned((5, 6))

@@ -331,17 +331,6 @@ def test_CFG_7_an_error_of_one_queue_unplugs_its_adapter(host):
     assert mdev.guest_matrix == "05.0004|05.0047|06.0004|06.0047"
 
 
-def test_the_root_device_speaks_on_request():
-    host = Host()
-    assert host.read("devices/ap/uevent") == ""
-    host.news()
-    assert host.write("devices/ap/uevent", "change\n") == "ok"
-    (event,) = host.news()
-    assert (event.action, event.devpath, event.subsystem) == ("change", "/devices/ap", "ap")
-    assert host.write("devices/ap/uevent", "dance\n") == "EINVAL"
-    assert host.sysfs.readlink("devices/ap/subsystem") == "../../bus/ap"
-
-
 @pytest.mark.parametrize("access", ["read", "write"])
 @pytest.mark.parametrize(("name", "policy"), [("apmask", "linux"), ("aqmask", "linux"), ("masks", "protective")])
 def test_BUS_10_a_signal_ends_the_wait_for_the_masks(name, policy, access):

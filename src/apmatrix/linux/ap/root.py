@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.linux.core import AttributeGroup, KObject, Link, Written
-from apmatrix.linux.core.objects import uevent_action
+from apmatrix.linux.core import AttributeGroup, KObject, Written
+from apmatrix.linux.core.uevents import requested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apmatrix.linux.ap.bus import ApBus
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.core.sysfs import Node
 
 ROOT: AttributeGroup[RootDevice] = AttributeGroup()
 
@@ -26,11 +23,12 @@ def show_uevent(_root: RootDevice) -> str:
 @ROOT.store("uevent")
 def synthesize_uevent(root: RootDevice, value: Written) -> None:
     """Send an event on request."""
-    root.uevent(uevent_action(value), ("SYNTH_UUID", "0"))
+    action, variables = requested(value.raw)
+    root.uevent(action, *variables)
 
 
 class RootDevice(KObject):
-    """Parent of all cards; the bus speaks through it (BUS-80)."""
+    """Parent of all cards; the bus speaks through it (BUS-80). It has no ``subsystem``, only its events name one."""
 
     __slots__ = ("_bus",)
 
@@ -39,15 +37,6 @@ class RootDevice(KObject):
     def __init__(self, bus: ApBus) -> None:
         super().__init__(bus.sysfs, "devices", "ap")
         self._bus = bus
-
-    def names(self) -> Iterator[str]:
-        """Attributes, cards, and the bus."""
-        yield from super().names()
-        yield "subsystem"
-
-    def lookup(self, name: str) -> Node | None:
-        """The entry of that name."""
-        return Link(self._bus.path) if name == "subsystem" else super().lookup(name)
 
     def uevent(self, action: str, *variables: tuple[str, str]) -> None:
         """Send an event."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
 from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, Link, Node, Sysfs
-from apmatrix.linux.errors import BadValue, InUse, NoDevice
+from apmatrix.linux.core.uevents import requested
+from apmatrix.linux.errors import InUse, NoDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,16 +86,8 @@ def show_uevent(device: Device) -> str:
 
 @DEVICE.store("uevent")
 def synthesize_uevent(device: Device, value: Written) -> None:
-    """Send an event on request: the written word is the action."""
-    device.uevent(uevent_action(value), (("SYNTH_UUID", "0"),))
-
-
-def uevent_action(value: Written) -> str:
-    """The action that a write to a ``uevent`` file begins with; raises BadValue."""
-    action = value.line.split(" ")[0]
-    if action not in ("add", "remove", "change", "move", "online", "offline", "bind", "unbind"):
-        raise BadValue(f"{action!r} is no uevent action", remedy="write add, change or remove")
-    return action
+    """Send an event on request."""
+    device.uevent(*requested(value.raw))
 
 
 class Device(KObject):
@@ -143,8 +136,8 @@ class Device(KObject):
         yield from self.own_env()
 
     def uevent(self, action: str, extra: Iterable[tuple[str, str]] = ()) -> None:
-        """Send an event about this device."""
-        self.bus.uevents.emit(action, f"/{self.path}", self.bus.name, (*self.uevent_env(), *extra))
+        """Send an event about this device; ``extra`` says what happened."""
+        self.bus.uevents.emit(action, f"/{self.path}", self.bus.name, (*extra, *self.uevent_env()))
 
 
 BINDING: AttributeGroup[Driver[Any]] = AttributeGroup()
@@ -168,7 +161,8 @@ DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
 @DRIVER.store("uevent")
 def synthesize_driver_uevent(driver: Driver[Any], value: Written) -> None:
     """Send an event about the driver."""
-    driver.bus.uevents.emit(uevent_action(value), f"/{driver.path}", "drivers")
+    action, variables = requested(value.raw)
+    driver.bus.uevents.emit(action, f"/{driver.path}", "drivers", variables)
 
 
 class Driver(KObject, Generic[D]):
@@ -274,7 +268,8 @@ def drivers_probe(bus: Bus, value: Written) -> None:
 @BUS.store("uevent")
 def synthesize_bus_uevent(bus: Bus, value: Written) -> None:
     """Send an event about the bus."""
-    bus.uevents.emit(uevent_action(value), f"/{bus.path}", "bus")
+    action, variables = requested(value.raw)
+    bus.uevents.emit(action, f"/{bus.path}", "bus", variables)
 
 
 class Bus(KObject):

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apmatrix.linux.errors import BadValue, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
+
+_WORD = "[0-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xff]+"
+_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_REQUEST = re.compile(rf"(?P<action>{'|'.join(ACTIONS)})(?: (?P<uuid>{_UUID})(?P<arguments>(?: {_WORD}={_WORD})*))?")
+
+
+def requested(written: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The action and the variables of the event that a write to a ``uevent`` file asks for; raises BadValue.
+
+    The action alone, or with a UUID and any number of ``KEY=VALUE`` of letters and digits; one newline or NUL may end
+    it (the kernel's ABI document of ``/sys/.../uevent``).
+    """
+    text = written.decode("latin-1")
+    found = _REQUEST.fullmatch(text[:-1] if text[-1:] in ("\n", "\0") else text)
+    if not found:
+        raise BadValue(f"{quoted(text)} asks for no uevent", remedy="write add, change or remove")
+    pairs = (argument.partition("=") for argument in (found["arguments"] or "").split(" ")[1:])
+    arguments = ((f"SYNTH_ARG_{key}", content) for key, _, content in pairs)
+    return found["action"], (("SYNTH_UUID", found["uuid"] or "0"), *arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +59,12 @@ class UeventStream:
         self._subscribers: list[Callable[[Uevent], None]] = []
 
     def emit(self, action: str, devpath: str, subsystem: str, env: Iterable[tuple[str, str]] = ()) -> None:
-        """Send an event."""
+        """Send an event; one about an unbinding shall not load the module again, so it names no alias."""
         self._seqnum += 1
-        event = Uevent(self._seqnum, action, devpath, subsystem, dict(env))
+        variables = dict(env)
+        if action == "unbind":
+            variables.pop("MODALIAS", None)
+        event = Uevent(self._seqnum, action, devpath, subsystem, variables)
         self._history.append(event)
         for subscriber in tuple(self._subscribers):
             subscriber(event)

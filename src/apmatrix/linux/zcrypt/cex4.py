@@ -67,9 +67,15 @@ def set_card_online(card: ApCard, value: Written) -> None:
         raise NoDevice(f"{card.name} is deconfigured or checkstopped", remedy="configure it first")
     card.online = wanted
     card.uevent("change", (("ONLINE", f"{wanted:d}"),))
-    for queue in card.bound_queues():
-        if isinstance(queue.driver, Cex4QueueDriver) and queue.online != wanted:
+    for queue in _used_queues(card):
+        if queue.online != wanted:
             set_queue_online(queue, wanted)
+
+
+def _used_queues(card: ApCard) -> list[ApQueue]:
+    """The card's queues that the host uses, in the order in which they were bound."""
+    driver = card.bus.drivers["cex4queue"]
+    return [queue for queue in driver.devices.values() if queue.card is card]
 
 
 @CARD_DRIVER.show("load")

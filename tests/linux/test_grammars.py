@@ -65,7 +65,7 @@ def test_strict_numbers(text):
 
 
 def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
-    rest = text.lstrip(" \t\n\v\f\r")
+    rest = text.lstrip(" \t\n\v\f\r\xa0")
     sign = -1 if rest[:1] == "-" else 1
     start = 1 if sign < 0 else 0
     if any_base:
@@ -75,7 +75,7 @@ def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
         while rest[end : end + 1] and rest[end] in "0123456789":
             end += 1
         value = int(rest[start:end]) if end > start else None
-    return BadValue if value is None else c_int(sign * value)
+    return BadValue if value is None else c_int(sign * min(value, 2**64 - 1))
 
 
 @given(numberlike, st.booleans())
@@ -86,6 +86,9 @@ def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
 @example("+4", True)
 @example("4294967326", False)  # 2^32 + 30
 @example("0x80000000", True)
+@example("18446744073709551646", True)  # 2^64 + 30: over-long numbers do not wrap
+@example("-18446744073709551646", False)
+@example("\xa05", True)
 def test_scanned_numbers(text, any_base):
     assert outcome(lambda: numbers.scanned(text, any_base=any_base)) == scanned_model(text, any_base)
 

@@ -11,9 +11,10 @@ LIMIT: Final = 1 << 64
 """Numbers are 64 bits wide."""
 
 _STRICT = re.compile(r"\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))")
-_SCANF_DECIMAL = re.compile(r"[ \t-\r]*(-?[0-9]+)")
-_SCANF_ANY = re.compile(r"[ \t-\r]*(-?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
 _SIMPLE = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+_BLANKS = r"[ \t-\r\xa0]*"  # what the kernel takes for white space
+_SCANF_DECIMAL = re.compile(_BLANKS + r"(?P<sign>-?)(?P<decimal>[0-9]+)")
+_SCANF_ANY = re.compile(_BLANKS + f"(?P<sign>-?)(?:{_SIMPLE.pattern})")
 
 
 def _value(found: re.Match[str]) -> int:
@@ -38,18 +39,14 @@ def strict(text: str) -> int:
 def scanned(text: str, *, any_base: bool = False) -> int:
     """N2: leading blanks are skipped, what follows the number is ignored. Raises BadValue.
 
-    The result is a C int: of a longer number the low 32 bits count.
+    The result is a C int: of a longer number the low 32 bits count, of one that is over-long as in N4 those of
+    2^64 - 1.
     """
-    if any_base:
-        found = _SCANF_ANY.match(text)
-        if found:
-            digits = int(found[2], 16) if found[2] else int(found[3], 8) if found[3] else int(found[4])
-            return _as_int(-digits if found[1] else digits)
-    else:
-        found = _SCANF_DECIMAL.match(text)
-        if found:
-            return _as_int(int(found[1]))
-    raise BadValue(f"{quoted(text)} is not a number", remedy="write a decimal number")
+    found = (_SCANF_ANY if any_base else _SCANF_DECIMAL).match(text)
+    if not found:
+        raise BadValue(f"{quoted(text)} is not a number", remedy="write a decimal number")
+    value = min(_value(found) if any_base else int(found["decimal"]), LIMIT - 1)
+    return _as_int(-value if found["sign"] else value)
 
 
 def _as_int(value: int) -> int:

@@ -1,6 +1,7 @@
 """Packages by apt, with programs in place of apt that note what they were asked."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,22 @@ def test_no_apt(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PackageError, match=r"apt-get is not installed: .* give --kernel FILE and --initrd FILE"):
         Repository(cache=cache)
+
+
+def test_nowhere_to_keep_packages(apt, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        PackageError, match=r"file/cache.*: Not a directory: set XDG_CACHE_HOME to a directory of yours"
+    ):
+        Repository(cache=tmp_path / "file/cache")
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(PackageError, match="this user has no home directory: set XDG_CACHE_HOME"):
+        Repository()
 
 
 def test_unpacking_something_else(tmp_path):

@@ -47,6 +47,7 @@ def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool)
 
     description = read_file(file)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
+    state.make()
     secret = _secret(key_file, ask=ask_passphrase)
     if foreground:
         _serve(description, state, secret, None)
@@ -87,7 +88,6 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     """Start the machine in a process of its own, and wait until it is up."""
     if state.running():
         raise ControlError(f"machine {state.path.name} runs already: apmatrix down {state.path.name}")
-    state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(reading)

@@ -43,11 +43,13 @@ class Rooms:
     """File descriptors of a new place.
 
     ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
-    the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one.
+    the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is
+    true in a user namespace of its own, where the real machine's files are somebody else's.
     """
 
     for_machine: tuple[int, int, int, int, int]
     real_sys: int
+    own_user: bool
 
     def leave_to_machine(self) -> None:
         """Close this process's copies, so that the mount fails at once if the machine dies."""
@@ -61,7 +63,7 @@ def enter(machine: str) -> Rooms:
     Nobody serves it yet: the caller hands the result to the machine, and then calls :func:`furnish`. Its children
     are in a new PID namespace, the first one as number 1. Raises NamespaceError.
     """
-    _unshare()
+    own_user = _unshare()
     mount("none", "/", flags=MountFlag.RECURSIVE | MountFlag.PRIVATE)
     fuse, devices = _open_fuse(), _open_fuse()
     real_sys = _mount_sys(fuse)
@@ -73,7 +75,7 @@ def enter(machine: str) -> Rooms:
     Path(nodes).mkdir()
     mount_fuse(devices, nodes)
     dev = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys)
+    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys, own_user)
 
 
 def device_directory(machine: str) -> str:
@@ -104,19 +106,20 @@ def furnish(rooms: Rooms, furniture: Furniture) -> None:
     """Complete /sys with what is real, and make a private /etc; the machine serves /sys by now."""
     _bind_real(rooms.real_sys, furniture.bindings)
     os.close(rooms.real_sys)
-    _private_etc(furniture.machine, furniture.state)
+    _private_etc(furniture.machine, furniture.state, own_user=rooms.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
     for capability in _UNWANTED.values():
         with contextlib.suppress(PermissionError):
             give_up(capability)
 
 
-def _unshare() -> None:
+def _unshare() -> bool:
+    """Leave the namespaces; True if that took a user namespace."""
     spaces = Namespaces.MOUNT | Namespaces.NETWORK
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):
             unshare(spaces | Namespaces.PID)
-            return
+            return False
     user, group = os.geteuid(), os.getegid()
     try:
         unshare(Namespaces.USER | spaces | Namespaces.PID)
@@ -129,6 +132,7 @@ def _unshare() -> None:
             "for this user (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns; in a container: its seccomp profile)"
         ) from error
+    return True
 
 
 def _loopback_up() -> None:
@@ -234,10 +238,22 @@ def _device(source: Path, target: Path) -> None:
         pass
 
 
-def _private_etc(machine: str, state: str | None) -> None:
+def _private_etc(machine: str, state: str | None, *, own_user: bool) -> None:
     """Changes to /etc (mdevctl.d, udev/rules.d …) go to ``state``, or vanish with the namespaces."""
     base = Path(state) if state else Path(RUN, machine, "etc")
     upper, work = base / "upper", base / "work"
     upper.mkdir(parents=True, exist_ok=True)
+    if own_user and not work.exists():
+        _own_directories(upper)
     work.mkdir(exist_ok=True)
-    mount("overlay", "/etc", "overlay", options=f"lowerdir=/etc,upperdir={upper},workdir={work}")
+    # Where root is not the real one, the kernel's notes on removed directories must be a user's attributes.
+    notes = ",userxattr" if own_user else ""
+    mount("overlay", "/etc", "overlay", options=f"lowerdir=/etc,upperdir={upper},workdir={work}{notes}")
+
+
+def _own_directories(upper: Path) -> None:
+    """Make a directory for each one of /etc: theirs belong to somebody else, and nothing could be made in them."""
+    for path, _, _ in os.walk("/etc"):
+        directory = upper / Path(path).relative_to("/etc")
+        directory.mkdir(exist_ok=True)
+        directory.chmod(stat.S_IMODE(Path(path).stat().st_mode))

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 STATE_VARIABLE: Final = "APMATRIX_STATE"
 MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
+_REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
 def state_directory() -> Path:
-    """The directory of all machines: ``$APMATRIX_STATE``, root's in /var/lib, others' below their home."""
+    """The directory of all machines: ``$APMATRIX_STATE``, root's in /var/lib, others' below their home.
+
+    ControlError for a user without a home.
+    """
     if given := os.environ.get(STATE_VARIABLE):
         return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/apmatrix")
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    try:
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    except RuntimeError as error:
+        raise ControlError(f"this user has no home directory{_REMEDY}", code=2) from error
     return Path(home, "apmatrix")
 
 
@@ -59,6 +66,15 @@ class StateDirectory:
         """Where changes to a system's /etc are."""
         return self.path / "systems" / system.replace("/", ".") / "etc"
 
+    def make(self) -> None:
+        """Make the directory if it is not there; ControlError if this user cannot, or cannot use it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", code=2) from error
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise ControlError(f"{self.path} is not this user's{_REMEDY}", code=2)
+
     def running(self) -> bool:
         """True if a machine of this name runs."""
         try:
@@ -76,7 +92,7 @@ class StateDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for a running machine; ControlError if another one does."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.make()
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,6 +109,9 @@ class StateDirectory:
 
 
 def machines() -> list[StateDirectory]:
-    """Every machine that runs, or has run and left its state."""
+    """Every machine that runs, or has run and left its state; ControlError if this user may not know."""
     base = state_directory()
-    return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
+    try:
+        return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
+    except PermissionError as error:
+        raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", code=2) from error

@@ -30,12 +30,16 @@ LISTS_AGE = 24 * 3600
 
 UPDATE_TIMEOUT = 300.0
 DOWNLOAD_TIMEOUT = 900.0
+_REMEDY = ": set XDG_CACHE_HOME to a directory of yours, where packages are kept"
 _KERNEL_PART = re.compile(r"\blinux-(?:image|binary|modules)-\d[^\s,(]*")
 
 
 def cache_directory() -> Path:
-    """Where packages are kept: ``apmatrix/boot`` in the user's cache directory."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """Where packages are kept: ``apmatrix/boot`` in the user's cache directory; PackageError if there is none."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise PackageError(f"this user has no home directory{_REMEDY}") from error
     return Path(base) / "apmatrix" / "boot"
 
 
@@ -113,10 +117,12 @@ class Repository:
     # apt
 
     def _prepare(self) -> None:
-        for name in ("lists/partial", "empty"):
-            (self._root / name).mkdir(parents=True, exist_ok=True)
-        self._packages.mkdir(exist_ok=True)
-        (self._root / "status").touch()
+        try:
+            for directory in (self._root / "lists/partial", self._root / "empty", self._packages):
+                directory.mkdir(parents=True, exist_ok=True)
+            (self._root / "status").touch()
+        except OSError as error:
+            raise PackageError(f"{error.filename}: {error.strerror}{_REMEDY}") from error
         with self._lock():
             sources = self._root / "sources.list"
             # Rewritten only when it changes: another process's apt may be reading it.

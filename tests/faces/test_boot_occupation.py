@@ -14,6 +14,7 @@ from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
 from apmatrix.service.occupation import RemoteLevel, occupy
+from apmatrix.service.operations import find_system
 from apmatrix.service.server import MachineServer
 
 GUEST, STOPPED, NEW = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2, 3))
@@ -92,10 +93,36 @@ def vms(emulation):
 
 
 def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
+    before = find_system(emulation, "guest1").linux
     with occupy(emulation, None, "guest1") as level:
         assert level.kernel_parameters == "facilities=12,15"
         assert vms(emulation) == ["guest1"]
+        assert [system.name for system in emulation.systems()] == ["kvm1"]
+        with pytest.raises(ControlError, match="kvm1/guest1 runs another operating system"):
+            find_system(emulation, "guest1")
     assert vms(emulation) == ["guest1"]
+    after = find_system(emulation, "guest1").linux
+    assert after is not before
+    assert after.sysfs.read("bus/ap/devices/05.0006/online") == b"1\n"
+
+
+def test_a_level_has_one_operating_system(emulation):
+    for name in ("guest1", "guest2"):
+        with occupy(emulation, None, name):
+            with pytest.raises(ControlError, match=f"another operating system has .*{name}: end that first"):
+                occupy(emulation, None, name)
+            assert vms(emulation).count(name) == 1
+        with occupy(emulation, None, name):
+            pass
+
+
+def test_a_guest_that_was_stopped_meanwhile_stays_so(emulation):
+    guest = emulation.lpars[0].guests[0]
+    with occupy(emulation, None, "guest1"):
+        emulation.stop_guest(guest)
+    assert vms(emulation) == []
+    emulation.start_guest(guest)
+    assert find_system(emulation, "guest1").linux.sysfs.list("devices/ap/card05").count("05.0006") == 1
 
 
 @pytest.mark.parametrize("name", ["guest2", "kvm1/guest2", STOPPED, STOPPED.upper()])
@@ -127,6 +154,9 @@ def test_an_lpar(emulation):
     with occupy(emulation, "kvm1", None) as level:
         assert vms(emulation) == []
         assert level.kernel_parameters
+    assert vms(emulation) == ["guest1"]
+    assert find_system(emulation, None).linux.sysfs.read("bus/ap/apmask").startswith(b"0xfb")
+    assert [refusal.error for refusal in emulation.refusals] == ["EADDRINUSE"]
     with pytest.raises(ControlError, match="no LPAR kvm7 is active: active are kvm1"):
         occupy(emulation, "kvm7", None)
 

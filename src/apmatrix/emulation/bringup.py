@@ -19,26 +19,39 @@ from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apmatrix.cards import Clock, Store
-    from apmatrix.config import GuestFile, HostSettings, LparFile, MachineFile
+    from apmatrix.config import GuestFile, LparFile, MachineFile
     from apmatrix.linux import Vm
+    from apmatrix.machine import Level
 
 
 @dataclass
 class System:
-    """A running Linux: an LPAR's or a guest's. ``names`` lead to it from the LPAR down."""
+    """A running Linux: an LPAR's or a guest's. ``names`` lead to it from the LPAR down, ``start`` boots it.
+
+    ``file`` is what the machine's file says of it, if anything.
+    """
 
     names: tuple[str, ...]
-    linux: LinuxSystem
-    admin: Administrator
+    start: Callable[[], LinuxSystem]
+    file: LparFile | GuestFile | None = None
     guests: list[Guest] = field(default_factory=list)
+    linux: LinuxSystem = field(init=False)
+    admin: Administrator = field(init=False)
 
     @classmethod
     def of(cls, names: tuple[str, ...], linux: LinuxSystem) -> Self:
-        """A system with an administrator."""
-        return cls(names, linux, Administrator("/".join(names), linux))
+        """A Linux that runs already, and of which no file tells."""
+        system = cls(names, lambda: linux)
+        system.boot()
+        return system
+
+    def boot(self) -> None:
+        """Start its Linux."""
+        self.linux = self.start()
+        self.admin = Administrator(self.name, self.linux)
 
     @property
     def name(self) -> str:
@@ -78,13 +91,17 @@ class Guest:
 
 
 class Emulation:
-    """A machine with all its systems; a context manager that ends them."""
+    """A machine with all its systems; a context manager that ends them.
+
+    ``taken`` are the levels at which an operating system runs that is not the emulated one.
+    """
 
     def __init__(self, file: MachineFile, machine: Cpc) -> None:
         self.file = file
         self.machine = machine
         self.testbed = Testbed(machine)
         self.lpars: list[System] = []
+        self.taken: set[Level] = set()
         self.refusals: list[Refusal] = []
 
     @classmethod
@@ -143,6 +160,10 @@ class Emulation:
 
     def systems(self) -> Iterator[System]:
         """All running systems, a host before its guests."""
+        return (system for system in self.known_systems() if system.linux.level not in self.taken)
+
+    def known_systems(self) -> Iterator[System]:
+        """All running systems, and those whose level another operating system has."""
         for lpar in self.lpars:
             yield lpar
             yield from (guest.system for guest in _guests(lpar) if guest.system is not None)
@@ -158,18 +179,34 @@ class Emulation:
         except ApmatrixError as error:
             self.refusals.append(machine_refusal(lpar.name, "activation", error))
             return
-        linux = LinuxSystem(self.machine, level, name=lpar.name, vfio_ap=lpar.host.vfio_ap, policy=lpar.host.policy)
-        system = System.of((lpar.name,), linux)
+        host = lpar.host
+        system = System(
+            (lpar.name,),
+            lambda: LinuxSystem(self.machine, level, name=lpar.name, vfio_ap=host.vfio_ap, policy=host.policy),
+            lpar,
+        )
         self.lpars.append(system)
-        self._set_up(system, lpar.host, lpar.guests)
+        self.boot(system)
 
-    def _set_up(self, system: System, host: HostSettings, guests: tuple[GuestFile, ...]) -> None:
-        """Do at one host what the file says: masks first, then mdevs and guests."""
+    def make_room(self, system: System) -> None:
+        """Shut a Linux down with all its guests: another operating system takes its level, until :meth:`boot`."""
+        for guest in reversed(tuple(_guests(system))):
+            self.stop_guest(guest)
+        system.linux.shut_down()
+
+    def boot(self, system: System) -> None:
+        """Start a Linux, and do what the file says of it: masks first, then mdevs and guests."""
+        system.boot()
+        system.guests.clear()
+        self.refusals = [each for each in self.refusals if not f"{each.system}/".startswith(f"{system.name}/")]
+        if system.file is None:
+            return
+        host = system.file.host
         for attribute, writes in (("apmask", host.apmask), ("aqmask", host.aqmask)):
             for text in writes:
                 system.admin.write(f"bus/ap/{attribute}", text)
         self.refusals += system.admin.refusals
-        for file in guests:
+        for file in system.file.guests:
             guest = Guest((*system.names, file.name), file, system)
             system.guests.append(guest)
             guest.refusal = define(guest)
@@ -191,8 +228,8 @@ class Emulation:
         host = guest.file.host
         guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
         guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
-        guest.system = System.of(guest.names, guest.vm.linux)
-        self._set_up(guest.system, host, guest.file.guests)
+        guest.system = System(guest.names, guest.vm.reboot, guest.file)
+        self.boot(guest.system)
 
 
 def define(guest: Guest) -> Refusal | None:

@@ -21,17 +21,22 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, Guest, System
     from apmatrix.faces.lines import Lines
     from apmatrix.linux import LinuxSystem, Vm
+    from apmatrix.machine import Level
 
 
 class Occupation(LevelProcessor):
     """The level of an LPAR's Linux or of a VM that a real operating system has; a context manager that gives it back.
 
-    ``started`` is a VM that was started for it, and is stopped in the end.
+    What was there before is there again afterwards: ``give_back`` sees to it.
     """
 
-    def __init__(self, emulation: Emulation, holder: LinuxSystem | Vm, *, started: Vm | None = None) -> None:
-        super().__init__(emulation.machine, holder.level)
-        self._started = started
+    def __init__(self, emulation: Emulation, level: Level, name: str, give_back: Callable[[], object]) -> None:
+        if level in emulation.taken:
+            raise ControlError(f"another operating system has {name}: end that first")
+        super().__init__(emulation.machine, level)
+        emulation.taken.add(level)
+        self._emulation = emulation
+        self._give_back = give_back
 
     @classmethod
     def of_lpar(cls, emulation: Emulation, name: str | None) -> Occupation:
@@ -40,8 +45,7 @@ class Occupation(LevelProcessor):
         if system is None:
             active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
             raise ControlError(f"no LPAR {name or ''} is active: active are {active}", code=2)
-        system.linux.shut_down()  # a level has one operating system, here the real one
-        return cls(emulation, system.linux)
+        return cls._in_place_of(emulation, system)
 
     @classmethod
     def of_guest(cls, emulation: Emulation, name: str) -> Occupation:
@@ -52,16 +56,26 @@ class Occupation(LevelProcessor):
         guest = next((each for each in emulation.guests() if name.lower() in _names(each)), None)
         if guest is not None and guest.refusal is not None:
             raise ControlError(f"guest {guest.name} was refused: {guest.refusal}")
-        vm = guest.vm if guest is not None else _running(emulation, name)
-        if vm is not None:
-            if vm.booted:
-                vm.linux.shut_down()
-            return cls(emulation, vm)
-        if guest is not None:
-            vm = guest.host.linux.kvm.start(guest.uuid, guest.names[-1])
-        else:
-            vm = _host_of(emulation, name).kvm.start(name.lower())
-        return cls(emulation, vm, started=vm)
+        if guest is not None and guest.system is not None:
+            return cls._in_place_of(emulation, guest.system)
+        running = _running(emulation, guest.uuid if guest else name)
+        if running is not None:
+            return cls(emulation, running.level, running.name, lambda: None)
+        host = guest.host.linux if guest else _host_of(emulation, name)
+        vm = host.kvm.start(guest.uuid, guest.names[-1]) if guest else host.kvm.start(name.lower())
+        return cls(emulation, vm.level, vm.name, vm.stop)
+
+    @classmethod
+    def _in_place_of(cls, emulation: Emulation, system: System) -> Occupation:
+        """Take the level of a Linux; that boots again afterwards, unless somebody has ended it meanwhile."""
+
+        def boot_again() -> None:
+            if any(system is known for known in emulation.known_systems()):
+                emulation.boot(system)
+
+        taken = cls(emulation, system.linux.level, system.name, boot_again)
+        emulation.make_room(system)  # a level has one operating system
+        return taken
 
     def __enter__(self) -> Occupation:
         return self
@@ -71,10 +85,10 @@ class Occupation(LevelProcessor):
 
     def close(self) -> None:
         """Give the level back with empty queues."""
-        self.reset()
-        if self._started is not None:
-            self._started.stop()
-            self._started = None
+        if self._level in self._emulation.taken:
+            self.reset()
+            self._emulation.taken.discard(self._level)
+            self._give_back()
 
 
 def occupy(emulation: Emulation, lpar: str | None, guest: str | None) -> Occupation:

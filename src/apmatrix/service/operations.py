@@ -24,12 +24,15 @@ def find_system(emulation: Emulation, name: str | None) -> System:
 
     A VM that was started by UUID goes by that. ControlError lists what there is.
     """
-    systems = {system.names: system for system in emulation.systems()}
+    systems = {system.names: system for system in emulation.known_systems()}
     vms = {(*system.names, vm.name): vm for system, vm in _vms(emulation)}
     known = tuple(systems | vms)
     found = [names for names in known if name in ("/".join(names), names[-1])] if name else known[:1]
     if len(found) == 1:
         (names,) = found
+        level = vms[names].level if names in vms else systems[names].linux.level
+        if level in emulation.taken:
+            raise ControlError(f"{'/'.join(names)} runs another operating system, by apmatrix boot: look in there")
         return systems.get(names) or System.of(names, vms[names].linux)
     if found:
         raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", code=2)

@@ -86,6 +86,16 @@ class Vm:
         """True if somebody has looked at the VM's Linux."""
         return self._linux is not None
 
+    def reboot(self) -> LinuxSystem:
+        """Start its Linux from the beginning, whatever state it is in."""
+        self._shut_down()
+        return self.linux
+
+    def _shut_down(self) -> None:
+        if self._linux is not None:
+            self._linux.shut_down()
+            self._linux = None
+
     def set_masks(self, matrix: Matrix) -> None:
         """Write the control block, with all virtual CPUs out of SIE (KVM-10)."""
         self.level.set_matrix(matrix)
@@ -119,9 +129,7 @@ class Vm:
 
     def stop(self) -> None:
         """End the VM: its Linux stops, its devices are closed, its level goes."""
-        if self._linux is not None:
-            self._linux.shut_down()
-            self._linux = None
+        self._shut_down()
         self.unplug()
         with self.host.kernel:
             self.level.set_matrix(EMPTY_MATRIX)

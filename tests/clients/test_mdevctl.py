@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from support import user
+
 from .conftest import U1, U2, need
 
 MATRIX = "--parent matrix --type vfio_ap-passthrough"
@@ -100,3 +102,18 @@ def test_a_callout_decides(host):
     )
     assert done.stdout == "1\n"
     assert "callout" in done.stderr.lower()
+
+
+def test_an_ordinary_user_keeps_definitions_in_an_etc_that_is_roots():
+    """In a user namespace, where /etc/mdevctl.d belongs to somebody else."""
+    if reason := user.missing():
+        pytest.skip(reason)
+    out = user.sh(
+        user.inside(
+            f"{RESERVE} {define(U1, '5', '0xab')} mdevctl start --uuid {U1}; mdevctl list -d;"
+            f"cat /sys/bus/mdev/devices/{U1}/matrix; mdevctl stop --uuid {U1}; mdevctl undefine --uuid {U1};"
+            "mdevctl list -d",
+            file=f"{user.PLACE}/tests/data/clients/host.toml",
+        )
+    )
+    assert out == f"{U1} matrix vfio_ap-passthrough manual (active)\n\n05.00ab\n\n"

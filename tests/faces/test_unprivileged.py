@@ -1,89 +1,17 @@
-"""An ordinary user, with a uid of its own: what works without root, and what is said where it does not.
+"""What works for an ordinary user, without root, and what is said where it does not."""
 
-Root plays that user in a mount namespace in which this Python and this program can be read by everybody, with a
-/dev/fuse of its own. Nothing outside changes.
-"""
-
-import os
-import shutil
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-import apmatrix
-
-ROOT = Path(__file__).parents[2]
-USER = "54321"
-PLACE = "/mnt"
-HOME = f"{PLACE}/home"
-THREE = f"{PLACE}/examples/three-guests.toml"
-UUID = "94c662cd-0000-4000-8000-31dbd8dcb35f"
-
-FURNISH = f"""set -e
-mount -t tmpfs -o mode=0755 place {PLACE}
-cd {PLACE}
-show() {{ mkdir -p "$2"; mount --bind "$1" "$2"; }}
-show {sys.base_prefix} python
-show {sysconfig.get_path("purelib")} packages
-show {Path(apmatrix.__file__).parents[1]} src
-show {ROOT}/examples examples
-show {ROOT}/tests tests
-mknod fuse c 10 229
-chmod $FUSE fuse
-mount --bind fuse /dev/fuse
-mkdir bin
-printf '#!{PLACE}/python/bin/python3\\nfrom apmatrix.cli.main import main\\nmain()\\n' > bin/apmatrix
-chmod 755 bin/apmatrix
-mkdir home
-chown {USER}:{USER} home
-cd home
-"""
-BECOME = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sh", "-c")
+from support.user import BECOME, PLACE, THREE, USER, by_user, command, inside, missing, sh
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def _possible():
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("only root can become another user, with setpriv")
-    done = by_user("python3 -c 'import apmatrix.cli.main' && unshare -Urmn true && : < /dev/fuse")
-    if done.returncode:
-        pytest.skip(f"an ordinary user cannot do that here: {done.stderr.strip()[-200:]}")
-
-
-def command(*, fuse="0666", home=HOME):
-    """How the user's commands are started."""
-    environment = {
-        "PATH": f"{PLACE}/python/bin:{PLACE}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        "PYTHONPATH": f"{PLACE}/packages:{PLACE}/src",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "FUSE": fuse,
-    }
-    if home:
-        environment["HOME"] = home
-    return {"args": ["unshare", "-m", "sh", "-c", f'{FURNISH} exec "$@"', "sh"], "env": environment}
-
-
-def by_user(script, **more):
-    """A script that the user runs: the finished process."""
-    started = command(**more)
-    return subprocess.run(
-        [*started["args"], *BECOME, script], env=started["env"], capture_output=True, text=True, timeout=120
-    )
-
-
-def sh(script, **more):
-    """What a script prints that must succeed."""
-    done = by_user(script, **more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def inside(script, *options, file=THREE):
-    """The words of a command that runs a script on the machine."""
-    return f"apmatrix run {' '.join(options)} {file} -- sh -c '{script}'"
+    if reason := missing():
+        pytest.skip(reason)
 
 
 def test_the_machine_is_the_users():

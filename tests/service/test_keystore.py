@@ -1,11 +1,7 @@
 """Master keys at rest: what survives a kill, what a wrong secret costs, and that nothing tells a key."""
 
-import json
 import os
-import select
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,65 +18,9 @@ from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
 from support.running import KEYS
+from support.site import PROGRAM, Site, holders
 
-PROGRAM = str(Path(sys.executable).with_name("apmatrix"))
 AT = Apqn(5, 4)
-
-
-class Site:
-    """A machine in the background, by its commands only."""
-
-    def __init__(self, directory):
-        self.file = directory / "keys.toml"
-        self.file.write_text(KEYS)
-        self.state = directory / "state" / "keys"
-        self.environment = os.environ | {"APMATRIX_STATE": str(directory / "state")}
-        for name in ("APMATRIX_MACHINE", "APMATRIX_KEY_FILE", "APMATRIX_PASSPHRASE"):
-            self.environment.pop(name, None)
-
-    def run(self, *words, code=0, stdin="", **environment):
-        done = subprocess.run(
-            [PROGRAM, *map(str, words)],
-            input=stdin,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert "Traceback" not in done.stderr
-        assert done.returncode == code, done.stderr
-        return done
-
-    def up(self, *options, **more):
-        return self.run("up", self.file, *options, **more)
-
-    def kill(self):
-        """SIGKILL the service, and wait until it is gone."""
-        (holder,) = holders(self.state / "lock")
-        descriptor = os.pidfd_open(holder)
-        os.kill(holder, signal.SIGKILL)
-        assert select.select([descriptor], [], [], 30)[0]
-        os.close(descriptor)
-
-    def states(self, *words):
-        (keys,) = json.loads(self.run("key", *words, "--adapter", 5, "--domain", 4, "--json").stdout)
-        return keys["registers"]["AES"]
-
-    def change_key(self):
-        self.states("load", "aes", "--random")
-        return self.states("set", "aes")
-
-
-def holders(path):
-    """The processes that have a file open."""
-    wanted, found = path.stat(), set()
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.path.samestat(entry.stat(), wanted):
-                found.add(int(entry.parts[2]))
-        except OSError:
-            continue
-    return found
 
 
 @pytest.fixture

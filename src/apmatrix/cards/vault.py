@@ -164,17 +164,30 @@ def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Make ``data`` the content of ``path``: whoever reads it, even after a crash, finds the old or the new one."""
+    _put(path, data, os.replace)
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Make a new file for its owner, whole or not at all; FileExistsError if there is one."""
+    _put(path, data, os.link)
+
+
+def _put(path: Path, data: bytes, place: Callable[[str, Path], None]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
+        place(temporary, path)
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Let the names in a directory survive a crash."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

@@ -12,7 +12,9 @@ import click
 from apmatrix.arch import Mask
 from apmatrix.cli.output import UNREADABLE, console, json_option, print_json
 from apmatrix.cli.remote import ask, machine_option
+from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, path_type
 from apmatrix.faces.lines import ControlError
+from apmatrix.service.client import stopped_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,14 +52,19 @@ def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> in
 _set_argument: Final = click.argument("key_set", metavar="SET", type=click.Choice(SETS, case_sensitive=False))
 
 
-def _place(*, domain_needed: bool = True) -> Callable[[Function], Function]:
-    """Which domains of which cards, and from where."""
+def _place(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
+    """Which domains of which cards, or which domain of which card, and from where."""
+    domain = click.option(
+        "--domain", callback=_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
+    )
     options = (
         json_option,
         machine_option,
         click.option("--through", callback=_number, metavar="DOMAIN", help="Send through this domain's queue."),
         click.option("--from", "system", metavar="NAME", help="The LPAR or guest that sends the commands."),
-        click.option(
+        domain
+        if one_domain
+        else click.option(
             "--domain",
             "domains",
             callback=_numbers,
@@ -112,7 +119,7 @@ def load(key_set: str, parts: tuple[str, ...], random: bool, step: str | None, *
         raise click.UsageError("give PART or --random, not both")
     if not random and not parts and step != "commit":
         raise click.UsageError("give the files with the key parts, or --random for a key that nobody knows")
-    contents = [_read(name).hex() for name in parts]
+    contents = [_read_part(name).hex() for name in parts]
     _change(**place, action="load", set=key_set.upper(), parts=contents, random=random, step=step)
 
 
@@ -149,6 +156,91 @@ def clear(key_set: str | None, all_registers: bool, whole_card: bool, **place: A
 
 
 @key.command()
+@click.argument("blobs", nargs=-1, required=True, metavar="BLOB...")
+@click.option("--output", metavar="FILE", help="Where the result goes; by default to BLOB.new.")
+@_place(one_domain=True)
+def reencipher(blobs: tuple[str, ...], output: str | None, machine: str | None, as_json: bool, **place: Any) -> None:
+    """Re-encipher EP11 key blobs before the wrapping key is changed.
+
+    BLOB is a file with a key as Linux and zkey keep it. The result is under the new wrapping key, which must be
+    loaded and committed, and is good as soon as that one is set; until then the old blob is. All blobs are
+    re-enciphered, or none. CCA needs no such step: its old register still opens what it has wrapped.
+
+    \b
+      apmatrix key load wk part --domain 4
+      apmatrix key reencipher disk.key --domain 4
+      apmatrix key set wk --domain 4 && mv disk.key.new disk.key
+    """
+    if output is not None and len(blobs) > 1:
+        raise click.UsageError("--output is for one BLOB only")
+    outputs = [Path(output or f"{name}.new") for name in blobs]
+    for path in outputs:
+        if path.exists():
+            raise ControlError(f"{path} is there already: move it away, or give another --output")
+    contents = [(name, _read(name, "key blob").hex()) for name in blobs]
+    answer = ask(machine, "key", action="reencipher", blobs=contents, **place)
+    _end(answer)
+    done = [_keep(found, path) for found, path in zip(answer["done"], outputs, strict=True)]
+    if as_json:
+        print_json(done)
+    for fact in () if as_json else done:
+        click.echo(f"{fact['output']}: good when the new WK of {fact['apqn']} is set, pattern {fact['pattern']}")
+
+
+def _keep(found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Write one re-enciphered blob; the facts about it."""
+    from apmatrix.cards.vault import create_file  # noqa: PLC0415 - slow
+
+    try:
+        create_file(path, bytes.fromhex(found.pop("content")))
+    except OSError as error:
+        raise ControlError(f"{path}: the key blob cannot be kept: {error.strerror}") from error
+    return {**found, "output": str(path)}
+
+
+@key.command()
+@machine_option
+@key_file_option
+@click.option("--ask-passphrase", "ask_old", is_flag=True, help="Ask for the passphrase that opens them now.")
+@click.option("--new-key-file", type=path_type, metavar="FILE", help="Encrypt them with this file.")
+@click.option("--ask-new-passphrase", "ask_new", is_flag=True, help="Encrypt them with a passphrase.")
+@click.option("--default-key", is_flag=True, help="Encrypt them with a file that is made beside them.")
+@json_option
+def protect(
+    machine: str | None,
+    key_file: Path | None,
+    ask_old: bool,
+    new_key_file: Path | None,
+    ask_new: bool,
+    default_key: bool,
+    as_json: bool,
+) -> None:
+    """Change what encrypts the master keys of a machine that does not run.
+
+    What encrypts them now is given as to apmatrix up; with one of the other options, what shall do so from now on.
+    Without a terminal, passphrases are lines of standard input, the present one first. A kill at any moment leaves
+    the keys under one of both. Copies of the old files are still opened by the old one.
+
+    \b
+      apmatrix key protect --machine cpc1 --ask-new-passphrase
+      apmatrix key protect --machine cpc1 --ask-passphrase --new-key-file /media/stick/cpc1
+    """
+    if [new_key_file is not None, ask_new, default_key].count(True) != 1:
+        raise click.UsageError("give one of --new-key-file, --ask-new-passphrase, --default-key")
+    from apmatrix.service.keystore import Secret, change_secret  # noqa: PLC0415 - slow
+
+    state = stopped_machine(machine)
+    old = given_secret(key_file, ask=ask_old)
+    new = Secret(ask_passphrase("new passphrase", confirm=True) if ask_new else None, new_key_file)
+    change_secret(state, old, new)
+    facts = {"machine": state.path.name, "encrypted_with": new.name}
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"the keys of machine {facts['machine']} are encrypted with {facts['encrypted_with']}")
+
+
+@key.command()
 @_place(domain_needed=False)
 def show(machine: str | None, as_json: bool, **place: Any) -> None:
     """Show states and verification patterns of all domains that the system controls or uses.
@@ -163,19 +255,22 @@ def show(machine: str | None, as_json: bool, **place: Any) -> None:
     _end(answer)
 
 
-def _read(name: str) -> bytes:
-    """A key part out of a file; no message ever has any of it."""
-    if name == "-":
-        return _line().encode()
+def _read_part(name: str) -> bytes:
+    """A key part out of a file, or typed."""
+    return _line().encode() if name == "-" else _read(name, "key part")
+
+
+def _read(name: str, what: str) -> bytes:
+    """The content of a file; no message ever has any of it."""
     try:
         with Path(name).open("rb") as file:
             return file.read(_LONGEST_FILE)
     except (OSError, ValueError) as error:
         if _LOOKS_LIKE_A_KEY.fullmatch(name):
-            text = "a key part is never given on the command line, where others can see it: give a file, or -"
+            text = f"a {what} is never given on the command line, where others can see it: give a file, or -"
             raise ControlError(text, code=UNREADABLE) from None
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ControlError(f"{name}: the key part cannot be read: {reason}", code=UNREADABLE) from None
+        raise ControlError(f"{name}: the {what} cannot be read: {reason}", code=UNREADABLE) from None
 
 
 def _line() -> str:

@@ -13,6 +13,7 @@ import click
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.output import REFUSED, exit_code
 from apmatrix.cli.remote import ask, machine_option, system_name, system_options
+from apmatrix.cli.secret import given_secret, key_file_option
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
 from apmatrix.service.state import StateDirectory, machines
@@ -28,12 +29,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--foreground", is_flag=True, help="Stay, for a service manager.")
-@click.option(
-    "--key-file",
-    type=click.Path(path_type=Path),
-    envvar="APMATRIX_KEY_FILE",
-    help="What encrypts the cards' master keys; by default a file that is made beside them.",
-)
+@key_file_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
 def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool) -> None:
     """Start the machine that FILE describes in the background.
@@ -48,24 +44,11 @@ def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool)
     description = read_file(file)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
     state.make()
-    secret = _secret(key_file, ask=ask_passphrase)
+    secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
     if foreground:
         _serve(description, state, secret, None)
         return
     _detach(description, state, secret)
-
-
-def _secret(key_file: Path | None, *, ask: bool) -> Secret:
-    """What the keys are encrypted with. The passphrase does not stay in the environment."""
-    from apmatrix.service.keystore import Secret  # noqa: PLC0415 - slow to import
-
-    passphrase = os.environ.pop("APMATRIX_PASSPHRASE", None)
-    if key_file is not None and (ask or passphrase is not None):
-        raise click.UsageError("give a key file or a passphrase, not both")
-    if ask:
-        terminal = sys.stdin.isatty()
-        passphrase = click.prompt("passphrase", hide_input=True) if terminal else sys.stdin.readline().rstrip("\n")
-    return Secret(passphrase, key_file)
 
 
 def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int | None) -> None:

@@ -125,18 +125,20 @@ class KeyOffice:
 
         KeysRefused or, by the card itself, AdministrationError.
         """
+        view = command.control_result(self._answer(command, adapter))
+        return None if view is None else SetState.of(command.key_set, view)
+
+    def _answer(self, command: KeyCommand, adapter: int) -> bytes:
+        """The control block that the card answers; KeysRefused if the command does not reach it."""
         self._check(command, adapter)
         zcrypt = self._system.linux.zcrypt
         carrier = ANY if self._carrier is None else self._carrier
         try:
             if command.mode is Mode.CCA:
-                answer = zcrypt.cprb(CcaRequest(command.control(carrier), card=adapter)).control
-            else:
-                answer = zcrypt.ep11(Ep11Request(command.control(command.domain), ((adapter, carrier),)))
+                return zcrypt.cprb(CcaRequest(command.control(carrier), card=adapter)).control
+            return zcrypt.ep11(Ep11Request(command.control(command.domain), ((adapter, carrier),)))
         except Refused as refused:
             raise self._refusal(command, Apqn(adapter, command.domain), refused) from refused
-        view = command.control_result(answer)
-        return None if view is None else SetState.of(command.key_set, view)
 
     def load(self, key_set: KeySet, apqn: Apqn, parts: Sequence[bytes]) -> SetState:
         """Load a whole key into the new register: all its parts, first to last; the one key of an EP11 domain.
@@ -156,6 +158,19 @@ class KeyOffice:
         found = self.query(key_set, apqn)
         before = [(Action.COMMIT, b"")] if found.new.state == "uncommitted" else []
         return self.steps(key_set, apqn, [*before, (Action.FINALIZE, b"")])
+
+    def reencipher(self, apqn: Apqn, blob: bytes) -> bytes:
+        """An EP11 key blob under the new wrapping key, which must be committed; good when that one is set.
+
+        KeysRefused as :meth:`send`, and if the card cannot open the blob.
+        """
+        command = KeyCommand(Action.REENCIPHER, KeySet.WK, apqn.domain, blob)
+        try:
+            return command.reenciphered(self._answer(command, apqn.adapter))
+        except AdministrationError as refused:
+            state = self.query(KeySet.WK, apqn).new.state
+            remedy = "" if state == "committed" else ": load and commit the new wrapping key before"
+            raise KeysRefused(f"{apqn}: {refused}; its new WK register is {state}{remedy}") from refused
 
     def clear(self, key_set: KeySet, apqn: Apqn) -> SetState:
         """Empty the new register."""

@@ -36,6 +36,21 @@ def find_machine(name: str | None) -> Path:
     return state.socket
 
 
+def stopped_machine(name: str | None) -> StateDirectory:
+    """The state of a machine: by its name, else of this shell's, else of the only one that keeps keys."""
+    name = name or os.environ.get(MACHINE_VARIABLE)
+    if name is None:
+        keeping = [state for state in machines() if state.keeps_keys()]
+        if len(keeping) != 1:
+            names = ", ".join(state.path.name for state in keeping)
+            raise ControlError(f"which machine? --machine NAME, of {names or 'those that keep keys: none'}", code=2)
+        return keeping[0]
+    state = StateDirectory.of(name)
+    if not state.path.is_dir():
+        raise ControlError(f"there is no machine {name}: apmatrix status lists them", code=2)
+    return state
+
+
 def connect(path: Path) -> Lines:
     """A connection to the machine behind a control socket; ControlError if nobody listens."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

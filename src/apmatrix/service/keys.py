@@ -8,9 +8,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from apmatrix.arch import ApmatrixError, Apqn, Mask
+from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
 from apmatrix.cards import Action, KeySet
-from apmatrix.emulation.masterkeys import SETS, KeyOffice
+from apmatrix.cards.ep11.blob import KeyBlob, find_blob, with_session_of
+from apmatrix.emulation.masterkeys import SETS, KeyOffice, KeysRefused
 from apmatrix.faces.lines import ControlError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def administer(emulation: Emulation, system: System, request: dict[str, Any]) ->
     try:
         if request["action"] == "show":
             done.extend(keys.as_json() for keys in office.look(adapters, domains))
+        elif request["action"] == "reencipher":
+            done.extend(_reencipher(office, adapters, request))  # all of them or none
         else:
             change, fitting = _change(office, request)
             apqns = (Apqn(adapter, domain) for adapter in adapters or _only(fitting) for domain in domains or ())
@@ -71,6 +74,32 @@ def _change(office: KeyOffice, request: dict[str, Any]) -> tuple[Change, Mask]:
         return lambda apqn: office.domain(apqn, (steps(apqn),)), fitting
     transition = {"set": office.set, "clear": office.clear}[action]
     return lambda apqn: office.domain(apqn, (transition(key_set, apqn),)), fitting
+
+
+def _reencipher(office: KeyOffice, adapters: Mask | None, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The contents of files with EP11 blobs, with the blobs under the new wrapping key."""
+    (adapter,) = _only(office.adapters(Mode.EP11) if adapters is None else adapters)
+    apqn = Apqn(adapter, int(request["domain"]))
+    found = [(name, bytes.fromhex(content)) for name, content in request["blobs"]]
+    places = [_place(name, content) for name, content in found]
+    answers = []
+    for (name, content), place in zip(found, places, strict=True):
+        try:
+            blob = with_session_of(content[place], office.reencipher(apqn, content[place]))
+        except KeysRefused as refused:
+            raise KeysRefused(f"{name}: {refused}") from refused
+        whole = content[: place.start] + blob + content[place.stop :]
+        answers.append(
+            {"file": name, "apqn": str(apqn), "pattern": KeyBlob.parse(blob).pattern.hex(), "content": whole.hex()}
+        )
+    return answers
+
+
+def _place(name: str, content: bytes) -> slice:
+    try:
+        return find_blob(content)
+    except ValueError as error:
+        raise ControlError(f"{name}: {error}; nothing has been sent", code=2) from None
 
 
 def _steps(office: KeyOffice, key_set: KeySet, request: dict[str, Any]) -> Callable[[Apqn], Any]:

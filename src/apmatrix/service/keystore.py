@@ -2,29 +2,38 @@
 
 ``NAME/keys`` in the state directory has an encrypted file for each card, and one that tells whether a secret is the
 right one. The secret is a passphrase, or a key file: by default ``NAME/key``, made when it is first needed.
+
+To change the secret, all files are written anew into ``NAME/keys.part``. That it is renamed to ``NAME/keys.next`` is
+the moment of the change; what is left to do then, to put it in the place of ``NAME/keys``, is done by whoever comes
+next if a kill prevents it.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
-from apmatrix.cards.vault import Vault, VaultError, replace_file
+from apmatrix.cards.vault import Vault, VaultError, replace_file, sync_directory
 from apmatrix.faces.lines import ControlError
+from apmatrix.service.state import KEYS_CHECK, NEXT_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from apmatrix.config import MachineFile
     from apmatrix.service.state import StateDirectory
 
-_CHECK: Final = "vault"
 _CHECK_CONTENT: Final = b"apmatrix"
 _KEY_SIZE: Final = 64
 _COPROCESSORS: Final = (Mode.CCA, Mode.EP11)
+_UNFINISHED: Final = "keys.part"
+_OF_YOUR_OWN: Final = "kept under a passphrase or a key file of your own: give it with --ask-passphrase or --key-file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,13 @@ class Secret:
         """True if there is something of the user's own."""
         return self.passphrase is not None or self.key_file is not None
 
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        if self.passphrase is not None:
+            return "a passphrase"
+        return f"the key file {self.key_file}" if self.key_file else "the key file beside them"
+
 
 def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> Vault | None:
     """The store of the machine's keys; None for a machine without coprocessors, which needs none.
@@ -48,31 +64,113 @@ def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> Vaul
     """
     if not any(adapter.type.mode in _COPROCESSORS for adapter in file.adapters):
         return None
-    directory, own_file = state.path / "keys", state.path / "key"
-    known = (directory / _CHECK).exists()
-    if not secret.given:
-        if known and not own_file.exists():
-            raise ControlError(
-                f"the keys of machine {state.path.name} are kept under a passphrase or a key file of your own: give "
-                "it with --ask-passphrase or --key-file",
-                code=2,
-            )
-        secret = Secret(key_file=own_file)
+    with _sentences(state.keys):
+        _recover(state)
+        return _open(state, secret)
+
+
+def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
+    """Let ``new`` open the keys from now on, and ``old`` no more; a kill at any moment leaves one of both.
+
+    ControlError if the machine runs or keeps no keys, and with exit code 2 if a secret is unfit. Nothing has changed
+    then.
+    """
+    if not state.keeps_keys():
+        raise ControlError(
+            f"machine {state.path.name} keeps no keys yet: apmatrix up lets you choose what opens them"
+        )
+    with state.locked(), _sentences(state.keys):
+        _recover(state)
+        if _is_default(state, old) and _is_default(state, new):
+            raise ControlError(f"the keys of machine {state.path.name} are encrypted with {Secret().name} already")
+        if new.key_file is not None and new.key_file.resolve().is_relative_to(state.keys.resolve()):
+            raise ControlError(f"{new.key_file}: a key file cannot be among the keys that it encrypts", code=2)
+        vault = _open(state, old)
+        if _is_default(state, new):
+            _make_key_file(state)
+        _write_anew(state, vault, new)
+        _finish_change(state)
+        if not _is_default(state, new):
+            _key_file(state).unlink(missing_ok=True)  # opens nothing any more
+
+
+def _key_file(state: StateDirectory) -> Path:
+    return state.path / "key"
+
+
+def _is_default(state: StateDirectory, secret: Secret) -> bool:
+    """True for the key file in the state directory, also if the user names it."""
+    own = _key_file(state)
+    named = secret.key_file is not None and secret.key_file.resolve() == own.resolve()
+    return named or not secret.given
+
+
+def _vault(state: StateDirectory, directory: Path, secret: Secret) -> Vault:
+    key_file = _key_file(state) if not secret.given else secret.key_file
+    return Vault(directory, passphrase=secret.passphrase, key_file=key_file)
+
+
+def _make_key_file(state: StateDirectory) -> None:
+    replace_file(_key_file(state), os.urandom(_KEY_SIZE))
+
+
+def _open(state: StateDirectory, secret: Secret) -> Vault:
+    """The vault, all of whose files ``secret`` opens; VaultError or ControlError if it does not."""
+    known = (state.keys / KEYS_CHECK).exists()
+    if not secret.given and not _key_file(state).exists():
+        if known:
+            raise ControlError(f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}", code=2)
+        _make_key_file(state)
+    vault = _vault(state, state.keys, secret)
     try:
-        if secret.key_file == own_file and not own_file.exists():
-            replace_file(own_file, os.urandom(_KEY_SIZE))
-        vault = Vault(directory, passphrase=secret.passphrase, key_file=secret.key_file)
-        for path in directory.glob(".*"):
-            path.unlink()  # what a kill left unfinished
-        for path in directory.glob("[a-z]*"):
-            vault.read(path.name)
-        if not known:
-            vault.write(_CHECK, _CHECK_CONTENT)
+        for name in vault.names():
+            vault.read(name)
+    except VaultError as error:
+        hint = "" if secret.given else f"; or the keys are {_OF_YOUR_OWN}"
+        raise ControlError(f"{error}{hint}", code=2) from error
+    if not known:
+        vault.write(KEYS_CHECK, _CHECK_CONTENT)
+    return vault
+
+
+def _write_anew(state: StateDirectory, vault: Vault, secret: Secret) -> None:
+    """Have all files under another secret, beside those that there are."""
+    unfinished = state.path / _UNFINISHED
+    copy = _vault(state, unfinished, secret)
+    for name in vault.names():
+        copy.write(name, vault.read(name) or b"")
+    unfinished.rename(state.path / NEXT_KEYS)
+    sync_directory(state.path)
+
+
+def _recover(state: StateDirectory) -> None:
+    """Clear away what a kill left unfinished, and finish a change of the secret that was made."""
+    if (unfinished := state.path / _UNFINISHED).exists():
+        shutil.rmtree(unfinished)
+    _finish_change(state)
+    for pattern in (".key.*", f"{state.keys.name}/.{KEYS_CHECK}.*", f"{state.keys.name}/.card-*.keys.*"):
+        for path in state.path.glob(pattern):
+            path.unlink()
+
+
+def _finish_change(state: StateDirectory) -> None:
+    following = state.path / NEXT_KEYS
+    if following.exists():
+        if state.keys.exists():
+            shutil.rmtree(state.keys)
+        following.rename(state.keys)
+        sync_directory(state.path)
+
+
+@contextmanager
+def _sentences(directory: Path) -> Iterator[None]:
+    """What goes wrong with secrets and files as ControlError."""
+    try:
+        yield
     except VaultError as error:
         raise ControlError(str(error), code=2) from error
     except OSError as error:
         raise ControlError(f"{directory}: the keys cannot be kept there: {error.strerror}", code=2) from error
-    return vault
 
 
 def forbid_core_dumps() -> None:

@@ -1,7 +1,7 @@
 """Where a machine that runs in the background keeps what must outlast it.
 
 ``NAME/control`` is its socket, ``NAME/lock`` is locked as long as it runs, ``NAME/log`` is what it says,
-``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems.
+``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems, ``NAME/keys`` its cards' keys.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 STATE_VARIABLE: Final = "APMATRIX_STATE"
 MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
+KEYS_CHECK: Final = "vault"
+"""The file beside the keys that tells whether a secret is the right one."""
+
+NEXT_KEYS: Final = "keys.next"
+"""The keys under another secret, complete: what a kill left of a change that only has to be finished."""
 _REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
@@ -74,6 +79,15 @@ class StateDirectory:
             raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", code=2) from error
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise ControlError(f"{self.path} is not this user's{_REMEDY}", code=2)
+
+    @property
+    def keys(self) -> Path:
+        """Where the cards' master keys are, encrypted."""
+        return self.path / "keys"
+
+    def keeps_keys(self) -> bool:
+        """True if there are some, or could be: the secret that opens them has been chosen."""
+        return any((self.path / name / KEYS_CHECK).exists() for name in (self.keys.name, NEXT_KEYS))
 
     def running(self) -> bool:
         """True if a machine of this name runs."""

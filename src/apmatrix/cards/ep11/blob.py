@@ -25,6 +25,7 @@ ATTRIBUTE_PROTECTABLE: Final = 0x00200000
 """The key may become a protected key."""
 
 _SIZE: Final = 256
+_HEADER_SIZE: Final = 16
 _VERSION: Final = 0x1234
 _PATTERN_SIZE: Final = 16
 _AUTHENTICATED: Final = slice(32, 224)
@@ -42,6 +43,23 @@ class KeyBlob(Layout, size=256):
     iv = text(66, 14)
     data = text(80, 144)
     mac = text(224, 32)
+
+
+def find_blob(content: bytes) -> slice:
+    """Where the blob is in a key as Linux hands it out: at the beginning, or behind a header of 16 bytes.
+
+    More may follow; a header may lie over the session. ValueError if there is none.
+    """
+    for start in (0, _HEADER_SIZE):
+        candidate = content[start : start + _SIZE]
+        if len(candidate) == _SIZE and KeyBlob.parse(candidate).version == _VERSION:
+            return slice(start, start + _SIZE)
+    raise ValueError("there is no EP11 key blob in it")
+
+
+def with_session_of(blob: bytes, new: bytes) -> bytes:
+    """``new`` with the session of ``blob``, where Linux may have put a header that is still true."""
+    return blob[: _AUTHENTICATED.start] + new[_AUTHENTICATED.start :]
 
 
 class Key(NamedTuple):

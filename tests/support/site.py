@@ -1,0 +1,88 @@
+"""A machine in the background, in processes of its own: what a kill leaves, and what /proc shows."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from support.running import KEYS
+
+PROGRAM = str(Path(sys.executable).with_name("apmatrix"))
+
+
+class Site:
+    """A machine in the background, by its commands only."""
+
+    def __init__(self, directory):
+        self.file = directory / "keys.toml"
+        self.file.write_text(KEYS)
+        self.state = directory / "state" / "keys"
+        self.environment = os.environ | {"APMATRIX_STATE": str(directory / "state")}
+        for name in ("APMATRIX_MACHINE", "APMATRIX_KEY_FILE", "APMATRIX_PASSPHRASE"):
+            self.environment.pop(name, None)
+
+    def run(self, *words, code=0, stdin="", **environment):
+        done = subprocess.run(
+            [PROGRAM, *map(str, words)],
+            input=stdin,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
+        assert done.returncode == code, done.stderr
+        return done
+
+    def typed(self, *words, lines):
+        """Run a command on a terminal, where each of ``lines`` is typed when it asks; what it shows."""
+        ours, theirs = os.openpty()
+        command = [PROGRAM, *map(str, words)]
+        with subprocess.Popen(command, env=self.environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            shown, asked = b"", 0
+            while select.select([ours], [], [], 60)[0]:
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError:  # nobody has the terminal open any more
+                    break
+                if shown.count(b": ") > asked and asked < len(lines):
+                    os.write(ours, lines[asked].encode() + b"\n")
+                    asked += 1
+            assert process.wait(60) == 0, shown
+        os.close(ours)
+        return shown.decode()
+
+    def up(self, *options, **more):
+        return self.run("up", self.file, *options, **more)
+
+    def kill(self):
+        """SIGKILL the service, and wait until it is gone."""
+        (holder,) = holders(self.state / "lock")
+        descriptor = os.pidfd_open(holder)
+        os.kill(holder, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 30)[0]
+        os.close(descriptor)
+
+    def states(self, *words):
+        (keys,) = json.loads(self.run("key", *words, "--adapter", 5, "--domain", 4, "--json").stdout)
+        return keys["registers"]["AES"]
+
+    def change_key(self):
+        self.states("load", "aes", "--random")
+        return self.states("set", "aes")
+
+
+def holders(path):
+    """The processes that have a file open."""
+    wanted, found = path.stat(), set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.path.samestat(entry.stat(), wanted):
+                found.add(int(entry.parts[2]))
+        except OSError:
+            continue
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import pytest
@@ -18,8 +19,10 @@ from apmatrix.arch import (
     Opcode,
     ProgramCheck,
     Registers,
+    ResponseCode,
 )
-from apmatrix.cards import Function
+from apmatrix.cards import Function, ScriptedAnswers
+from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory, ValidityInterception, check_entry
 from support.bench import POISON
 from support.host import FACILITIES, H0_MATRIX, U1, U2, Documented, Host, h1
@@ -144,6 +147,58 @@ def test_V125_unassigning_ends_the_guests_interruptions(program):
     assert program.host.write(f"{mdev}/assign_adapter", "5") == "ok"
     deliver(program, 0x0504)
     assert program.interruptions == []
+
+
+def pinned(program, apqn):
+    """True if the host keeps a page of the guest for its interruptions of a queue."""
+    mdev = program.host.system.vfio_ap.lifecycle.mdevs[U1]
+    return mdev.queues[Apqn.from_code(apqn)].interrupt is not None
+
+
+def vfio_reset(program):
+    (vm,) = program.host.system.kvm.vms
+    (file,) = vm.files
+    with contextlib.suppress(Refused):  # EIO, where a queue has a response code
+        file.reset()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[], [ResponseCode.RESET_IN_PROGRESS], [ResponseCode.DECONFIGURED], [ResponseCode.NOT_AVAILABLE]],
+    ids=["00", "02", "03", "01"],
+)
+def test_MTX_72_a_finished_reset_forgets_the_guests_page(program, answers):
+    """After 00 and 02 when TAPQ says that it is over, after 03 and 01 at once."""
+    program.host.clock.automatic = True
+    for apqn in (0x0504, 0x05AB):
+        program.execute(AQIC | apqn, ENABLE, NIB)
+    assert pinned(program, 0x0504)
+    program.host.machine.adapters[5].filters.add(ScriptedAnswers(Function.ZAPQ, answers))
+    vfio_reset(program)
+    assert not pinned(program, 0x0504)
+    assert not pinned(program, 0x05AB)
+
+
+def test_MTX_72_what_stays_in_reset_keeps_the_page(program):
+    """Linux unpins it when the reset is over, and not before: the card may still write there."""
+    program.execute(AQIC | 0x0504, ENABLE, NIB)
+    adapter = program.host.machine.adapters[5]
+    stuck = ScriptedAnswers(Function.TAPQ, [ResponseCode.BUSY], apqns=[Apqn(5, 4)], forever=True)
+    adapter.filters.add(stuck)
+    resetting = program.host.background(lambda: vfio_reset(program))
+    program.host.clock.until_waits(1)
+    with program.host.system.kernel:
+        assert pinned(program, 0x0504)
+    adapter.filters.remove(stuck)
+    program.host.clock.advance(1)
+    resetting.finish()
+    assert not pinned(program, 0x0504)
+
+
+def test_KVM_35_disabling_forgets_the_guests_page(program):
+    program.execute(AQIC | 0x0504, ENABLE, NIB)
+    program.execute(AQIC | 0x0504, 0, 0)
+    assert not pinned(program, 0x0504)
 
 
 def check_of(program, *arguments, **options):

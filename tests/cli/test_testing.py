@@ -73,6 +73,7 @@ def test_a_card_fails_on_demand(machine):
         (("fault", "add", "domain"), 2, "'domain': a fault is made of words like adapter=, domain="),
         (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': a number of seconds above 0"),
         (("fault", "add", "domain=6"), 2, "the fault has no effect: say response="),
+        (("fault", "add", "adapter=9", "lose=held"), 2, "there is no adapter 9 in keys: 5-7"),
         (("fault", "remove", "3"), 2, "there is no fault 3; on are: none"),
         (("fault", "remove"), 2, "give the number of a fault, or --all"),
         (("record", "stop"), 1, "nothing is being recorded: apmatrix record start FILE"),
@@ -122,6 +123,18 @@ def test_a_record_is_replayed_and_checked(machine, tmp_path):
     assert [rsa(machine, question=question) for question in questions] == ["ok"] * 3
 
 
+def test_a_record_that_cannot_be_written_costs_no_reply(machine, tmp_path):
+    (tmp_path / "stick").mkdir()
+    command("record", "start", "stick/traffic", "--adapter", 5)
+    assert rsa(machine) == "ok"
+    (tmp_path / "stick").rename(tmp_path / "pulled")
+    assert [rsa(machine) for _ in range(2)] == ["ok", "ok"]
+    ended = command("record", "stop", code=1)
+    assert ended.stderr.endswith("2 exchanges could not be written: No such file or directory; 1 are recorded\n")
+    assert not machine.machine.adapters[5].filters
+    assert len((tmp_path / "pulled" / "traffic").read_text().splitlines()) == 1
+
+
 def test_a_system_without_the_recorded_queue(machine):
     command("record", "start", "traffic")
     assert rsa(machine) == "ok"
@@ -160,6 +173,7 @@ def test_faults_in_the_file_are_on_from_the_start(tmp_path, monkeypatch):
     ("text", "finding"),
     [
         (with_keys('faults = "domain=5"'), "f.toml:4: machine.faults[0]: the fault has no effect"),
+        (with_keys('faults = "adapter=9 lose=gone"'), "f.toml:4: machine.faults[0]: there is no adapter 9"),
         (
             with_keys(adapter='faults = ["lose=gone", "lose=away"]'),
             "f.toml:8: adapter[0].faults[1]: 'lose=away': one of",

@@ -41,12 +41,14 @@ class Difference(NamedTuple):
 
 @dataclass
 class _Watch:
-    """A filter on some adapters, the file it works with, and how many exchanges went through it."""
+    """A filter on some adapters, the file it works with, how many exchanges went through it and how many got lost."""
 
     path: Path
     adapters: tuple[Adapter, ...]
     filter: Filter
     count: int = 0
+    lost: int = 0
+    trouble: str | None = None
 
     def start(self) -> None:
         for adapter in self.adapters:
@@ -81,7 +83,12 @@ class Testbed:
     # faults
 
     def add_fault(self, fault: Fault) -> int:
-        """Let ``fault`` happen from now on; its number."""
+        """Let ``fault`` happen from now on; its number. FaultError if it is about an adapter that there is not."""
+        known = Mask.of(*self._machine.adapters)
+        if fault.adapter is not None and fault.adapter not in known:
+            raise FaultError(
+                f"there is no adapter {fault.adapter} in {self._machine.name}: {known.ranges() or 'none'}"
+            )
         with self._lock:
             number = self._switchboard.switch_on(fault)
             if not self._wired:
@@ -117,21 +124,31 @@ class Testbed:
             write = write_exchange(path)
 
             def take(exchange: Exchange) -> None:
-                write(exchange)
-                watch.count += 1
+                try:
+                    write(exchange)
+                except OSError as error:  # programs must get their replies, whatever becomes of the record
+                    watch.lost += 1
+                    watch.trouble = error.strerror
+                else:
+                    watch.count += 1
 
             watch = _Watch(path, self._adapters(adapters), Recorder(take))
             watch.start()
             self._record = watch
 
     def stop_record(self) -> tuple[Path, int]:
-        """End the record; its file and the number of exchanges in it."""
+        """End the record; its file and the number of exchanges in it. TestbedError also if some are missing."""
         with self._lock:
             if self._record is None:
                 raise TestbedError("nothing is being recorded: apmatrix record start FILE")
             watch, self._record = self._record, None
             watch.stop()
-            return watch.path, watch.count
+        if watch.lost:
+            raise TestbedError(
+                f"{watch.path}: {watch.lost} exchanges could not be written: {watch.trouble}; "
+                f"{watch.count} are recorded"
+            )
+        return watch.path, watch.count
 
     def start_replay(self, path: Path, adapters: Mask | None = None) -> int:
         """Answer requests as the record says, in the place of the adapters' cards; the number of exchanges in it."""
@@ -187,10 +204,14 @@ def faults_of(file: MachineFile) -> list[Fault]:
     faults: list[Fault] = []
     findings: list[Finding] = []
 
+    known = {number for adapter in file.adapters for number in adapter.numbers}
+
     def read(text: str, path: Place, numbers: Mask | None) -> None:
         try:
             fault = Fault.parse(text)
             if numbers is None:
+                if fault.adapter not in (None, *known):
+                    raise FaultError(f"there is no adapter {fault.adapter} in this machine")
                 faults.append(fault)
                 return
             if fault.adapter is not None:

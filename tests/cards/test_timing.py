@@ -10,6 +10,14 @@ from support.queues import exchange, make_adapter
 
 MV = vectors()
 UNIT = 0.001
+# MV-16 with the outer length in one byte, as Linux 7.2 writes it: 2 bytes less for header, CPRB and payload.
+SHORT_FORM = (
+    MV["MV-16"][:59]
+    + bytes((MV["MV-16"][59] - 2,))
+    + MV["MV-16"][60:119]
+    + bytes((MV["MV-16"][119] - 2, 0x30))
+    + MV["MV-16"][123:]
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +33,8 @@ UNIT = 0.001
         (MV["MV-11"], RequestKind("FQ")),
         (MV["MV-14"], RequestKind("KG")),
         (MV["MV-16"], RequestKind("38")),
+        (SHORT_FORM, RequestKind("38")),
+        (SHORT_FORM[:125], RequestKind()),
         (b"", RequestKind()),
         (b"\0\x50", RequestKind()),
         (b"\0\6", RequestKind()),

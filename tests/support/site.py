@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from support.running import KEYS
 
+QUESTION = re.compile(rb"(?:passphrase|confirmation): ")
 PROGRAM = str(Path(sys.executable).with_name("apmatrix"))
 
 
@@ -38,18 +40,21 @@ class Site:
         return done
 
     def typed(self, *words, lines):
-        """Run a command on a terminal, where each of ``lines`` is typed when it asks; what it shows."""
+        """Run a command on a terminal, where each of ``lines`` is typed when it asks; what it shows.
+
+        What is typed before a question is thrown away, so only the ends of questions count.
+        """
         ours, theirs = os.openpty()
         command = [PROGRAM, *map(str, words)]
         with subprocess.Popen(command, env=self.environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
             os.close(theirs)
             shown, asked = b"", 0
-            while select.select([ours], [], [], 60)[0]:
+            while select.select([ours], [], [], 60)[0] or process.kill():
                 try:
                     shown += os.read(ours, 4096)
                 except OSError:  # nobody has the terminal open any more
                     break
-                if shown.count(b": ") > asked and asked < len(lines):
+                if len(QUESTION.findall(shown)) > asked and asked < len(lines):
                     os.write(ours, lines[asked].encode() + b"\n")
                     asked += 1
             assert process.wait(60) == 0, shown

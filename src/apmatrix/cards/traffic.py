@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from apmatrix.cards.ep11.payload import Command
 from apmatrix.cards.messages import (
     AcceleratorHeader,
     CoprocessorRequest,
+    Ep11Cprb,
     MessageType,
     RefusedMessage,
     message_type,
@@ -17,7 +19,7 @@ CRT: Final = "CRT"
 
 _HEADER_SIZE: Final = 16
 _EP11_AGENT: Final = b"XC"
-_EP11_FUNCTION: Final = slice(38, 42)  # behind CPRB, outer header in its long form, and tag and length
+_CPRB_SIZE: Final = 32
 _CPRBX_SIZE: Final = 220
 _POINTERS: Final = slice(88 + 48, 88 + 144)
 _CRT_FLAG: Final = 0x10
@@ -51,7 +53,10 @@ def request_kind(message: bytes) -> RequestKind:
 
 def _coprocessor_kind(request: CoprocessorRequest) -> RequestKind:
     if request.header.agent.startswith(_EP11_AGENT):
-        return RequestKind(str(int.from_bytes(request.control[_EP11_FUNCTION][2:], "big")))
+        if len(request.control) < _CPRB_SIZE:
+            return RequestKind()
+        end = _CPRB_SIZE + Ep11Cprb.parse(request.control).payload_length
+        return RequestKind(str(Command.parse(request.control[_CPRB_SIZE:end]).number))
     block = request.control[_CPRBX_SIZE:]
     verb = block[:2].decode("ascii", "replace")
     rules = int.from_bytes(block[2:4], "big")

@@ -347,3 +347,34 @@ def test_BUS_10_a_signal_ends_the_wait_for_the_masks(name, policy, access):
     with host.system.kernel:
         mutex.release()
     host.close()
+
+
+def test_BUS_76_domains_come_and_go_in_their_order():
+    host = Host()
+    host.news()
+    host.set_profile(usage=Mask.of(4, 0x10, 0xFF, 0xC0))
+    seen = [(event.action, event.devpath.rpartition("/")[2]) for event in host.news() if "05." in event.devpath]
+    assert [(action, name) for action, name in seen if action in ("add", "remove")] == [
+        ("add", "05.0010"), ("remove", "05.0047"), ("remove", "05.00ab"), ("add", "05.00c0")
+    ]  # fmt: skip
+    host.close()
+
+
+def test_nobody_sees_the_end_of_the_first_reset_of_a_queue_without_driver():
+    host = Host(vfio_ap=False)
+    assert host.apmask("-5") == "ok"
+    host.set_profile(usage=USAGE | Mask.of(0x10))
+    host.clock.advance(1)
+    assert host.attribute("05.0010", "reset") == "Reset in progress.\n"
+    assert host.attribute("06.0010", "reset") == "No Reset Timer set.\n"
+    host.close()
+
+
+def test_a_queue_that_fails_is_no_news_for_the_kernel_log():
+    host = Host()
+    host.log()
+    host.answer(Function.RAPQ, [ResponseCode.DECONFIGURED], "05.0004")
+    assert host.write("devices/ap/card05/05.0004/reset", "1") == "ok"
+    assert host.attribute("05.0004", "reset") == "Reset in progress.\n"
+    assert host.log() == []
+    host.close()

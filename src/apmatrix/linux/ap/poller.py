@@ -43,7 +43,7 @@ class Poller:
                 self._attend(queue, states.run(queue))
                 if self._missed and not self._turn:
                     self._missed = False
-                    self._turn.extend(self._waiting)
+                    self._turn.extend(self._seen())
         finally:
             self._running = False
 
@@ -67,7 +67,12 @@ class Poller:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._due = None
-        self.run(*self._waiting)
+        self.run(*self._seen())
+
+    def _seen(self) -> list[ApQueue]:
+        """The waiting queues that have a driver (BUS-46); of the others nobody sees the end of the first reset."""
+        active = self._bus.active
+        return [queue for queue in self._waiting if active.get(queue.apqn) is queue]
 
     def reschedule(self) -> None:
         """The poll timeout changed."""

@@ -208,24 +208,25 @@ class Scanner:
             bus.override_count -= 1
 
     def _scan_domains(self, card: ApCard) -> None:
-        """BUS-76."""
-        bus = self._bus
-        for domain in tuple(card.queues):
-            if not bus.usage_domain(domain):
-                self.remove_queue(card.queues[domain])
-        for domain in self._usage_domains():
-            apqn = Apqn(card.number, domain)
-            status, info = self._test(apqn)
+        """BUS-76: all domains in their order."""
+        for domain in sorted({*card.queues, *self._usage_domains()}):
             queue = card.queues.get(domain)
-            if not informative(status):
-                if queue:
-                    self.remove_queue(queue)
-            elif not info.value:
-                continue
-            elif queue is None:
-                self._new_queue(card, apqn, status)
-            else:
-                self._update_queue(queue, status)
+            if self._bus.usage_domain(domain):
+                self._scan_queue(card, Apqn(card.number, domain), queue)
+            elif queue:
+                self.remove_queue(queue)
+
+    def _scan_queue(self, card: ApCard, apqn: Apqn, queue: ApQueue | None) -> None:
+        status, info = self._test(apqn)
+        if not informative(status):
+            if queue:
+                self.remove_queue(queue)
+        elif not info.value:
+            return
+        elif queue is None:
+            self._new_queue(card, apqn, status)
+        else:
+            self._update_queue(queue, status)
 
     def _new_queue(self, card: ApCard, apqn: Apqn, status: QueueStatus) -> None:
         bus = self._bus

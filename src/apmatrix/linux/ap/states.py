@@ -73,7 +73,6 @@ def fail(queue: ApQueue, code: ResponseCode) -> Wait:
     """Put the queue into the error state until the next scan."""
     queue.device_state = DeviceState.ERROR
     queue.last_error = code
-    queue.bus.log.warning(f"ap: queue {queue.apqn} is not usable, response code {code:02x}")
     queue.flush(errno.EAGAIN)
     return Wait.NONE
 

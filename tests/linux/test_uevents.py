@@ -50,8 +50,28 @@ def test_a_request_may_bring_arguments(host, path):
 )  # fmt: skip
 @pytest.mark.parametrize("path", KOBJECTS)
 def test_requests_that_are_refused(host, path, text):
+    host.log()
     assert host.write(f"{path}/uevent", text) == "EINVAL"
     assert host.news() == []
+    assert host.log()[0].startswith(f"synth uevent: /{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "device"),
+    [("devices/ap", "ap ap"), ("devices/ap/card05", "cex4card card05"), ("devices/ap/card05/05.0004", "ap 05.0004")],
+)
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("dance\n", "unknown uevent action string"), ("add 5\n", "incorrect uevent action arguments")],
+)
+def test_the_log_says_what_is_wrong_with_a_request(host, path, device, text, reason):
+    assert host.unbind("cex4queue", "05.0004") == "ok"
+    host.log()
+    assert host.write(f"{path}/uevent", text) == "EINVAL"
+    assert host.log() == [
+        f"synth uevent: /{path}: {reason}",
+        f"{device}: uevent: failed to send synthetic uevent: -22",
+    ]
 
 
 def test_what_the_root_device_says_of_itself(host):

@@ -49,7 +49,7 @@ class LinuxSystem:
         self.name = name or level.name
         self.kernel = Kernel(machine.clock)
         self.log = KernelLog(machine.clock.now)
-        self.uevents = UeventStream()
+        self.uevents = UeventStream(self.log)
         self.sysfs = Sysfs(self.kernel)
         self.policy = POLICIES[policy](self)
         self.kvm = Kvm(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.linux.core import AttributeGroup, KObject, Written
-from apmatrix.linux.core.uevents import requested
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.bus import ApBus
@@ -23,8 +22,7 @@ def show_uevent(_root: RootDevice) -> str:
 @ROOT.store("uevent")
 def synthesize_uevent(root: RootDevice, value: Written) -> None:
     """Send an event on request."""
-    action, variables = requested(value.raw)
-    root.uevent(action, *variables)
+    root.request_uevent(value.raw)
 
 
 class RootDevice(KObject):
@@ -41,3 +39,8 @@ class RootDevice(KObject):
     def uevent(self, action: str, *variables: tuple[str, str]) -> None:
         """Send an event."""
         self._bus.uevents.emit(action, f"/{self.path}", self._bus.name, variables)
+
+    def request_uevent(self, written: bytes) -> None:
+        """Send the event that a write to ``uevent`` asks for; raises BadValue."""
+        bus = self._bus
+        bus.uevents.request(written, f"/{self.path}", bus.name, device=f"{bus.name} {self.name}")

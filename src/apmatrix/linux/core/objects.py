@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
 from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, Link, Node, Sysfs
-from apmatrix.linux.core.uevents import requested
 from apmatrix.linux.errors import InUse, NoDevice
 
 if TYPE_CHECKING:
@@ -87,7 +86,8 @@ def show_uevent(device: Device) -> str:
 @DEVICE.store("uevent")
 def synthesize_uevent(device: Device, value: Written) -> None:
     """Send an event on request."""
-    device.uevent(*requested(value.raw))
+    name = f"{(device.driver or device.bus).name} {device.name}"
+    device.bus.uevents.request(value.raw, f"/{device.path}", device.bus.name, device.uevent_env(), device=name)
 
 
 class Device(KObject):
@@ -161,8 +161,7 @@ DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
 @DRIVER.store("uevent")
 def synthesize_driver_uevent(driver: Driver[Any], value: Written) -> None:
     """Send an event about the driver."""
-    action, variables = requested(value.raw)
-    driver.bus.uevents.emit(action, f"/{driver.path}", "drivers", variables)
+    driver.bus.uevents.request(value.raw, f"/{driver.path}", "drivers")
 
 
 class Driver(KObject, Generic[D]):
@@ -268,8 +267,7 @@ def drivers_probe(bus: Bus, value: Written) -> None:
 @BUS.store("uevent")
 def synthesize_bus_uevent(bus: Bus, value: Written) -> None:
     """Send an event about the bus."""
-    action, variables = requested(value.raw)
-    bus.uevents.emit(action, f"/{bus.path}", "bus", variables)
+    bus.uevents.request(value.raw, f"/{bus.path}", "bus")
 
 
 class Bus(KObject):

@@ -7,31 +7,38 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.linux.errors import BadValue, quoted
+from apmatrix.linux.errors import BadValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from apmatrix.linux.core.log import KernelLog
 
 ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 
 _WORD = "[0-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xff]+"
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_REQUEST = re.compile(rf"(?P<action>{'|'.join(ACTIONS)})(?: (?P<uuid>{_UUID})(?P<arguments>(?: {_WORD}={_WORD})*))?")
+_REQUEST = re.compile(rf"(?P<action>{'|'.join(ACTIONS)})(?P<rest> .*)?", re.DOTALL)
+_ARGUMENTS = re.compile(rf" (?P<uuid>{_UUID})(?P<pairs>(?: {_WORD}={_WORD})*)")
 
 
 def requested(written: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The action and the variables of the event that a write to a ``uevent`` file asks for; raises BadValue.
 
     The action alone, or with a UUID and any number of ``KEY=VALUE`` of letters and digits; one newline or NUL may end
-    it (the kernel's ABI document of ``/sys/.../uevent``).
+    it (the kernel's ABI document of ``/sys/.../uevent``). The error's text is the kernel's.
     """
     text = written.decode("latin-1")
     found = _REQUEST.fullmatch(text[:-1] if text[-1:] in ("\n", "\0") else text)
     if not found:
-        raise BadValue(f"{quoted(text)} asks for no uevent", remedy="write add, change or remove")
-    pairs = (argument.partition("=") for argument in (found["arguments"] or "").split(" ")[1:])
-    arguments = ((f"SYNTH_ARG_{key}", content) for key, _, content in pairs)
-    return found["action"], (("SYNTH_UUID", found["uuid"] or "0"), *arguments)
+        raise BadValue("unknown uevent action string")
+    if found["rest"] is None:
+        return found["action"], (("SYNTH_UUID", "0"),)
+    arguments = _ARGUMENTS.fullmatch(found["rest"])
+    if not arguments:
+        raise BadValue("incorrect uevent action arguments")
+    pairs = (pair.partition("=") for pair in arguments["pairs"].split(" ")[1:])
+    return found["action"], (("SYNTH_UUID", arguments["uuid"]), *((f"SYNTH_ARG_{key}", to) for key, _, to in pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,8 @@ class Uevent:
 class UeventStream:
     """Numbers the events, keeps the newest, and hands each one to the subscribers in order."""
 
-    def __init__(self, size: int = 4096) -> None:
+    def __init__(self, log: KernelLog, size: int = 4096) -> None:
+        self._log = log
         self._seqnum = 0
         self._history: deque[Uevent] = deque(maxlen=size)
         self._subscribers: list[Callable[[Uevent], None]] = []
@@ -68,6 +76,28 @@ class UeventStream:
         self._history.append(event)
         for subscriber in tuple(self._subscribers):
             subscriber(event)
+
+    def request(
+        self,
+        written: bytes,
+        devpath: str,
+        subsystem: str,
+        env: Iterable[tuple[str, str]] = (),
+        *,
+        device: str | None = None,
+    ) -> None:
+        """Send the event that a write to a ``uevent`` file asks for; raises BadValue.
+
+        ``device`` is how the kernel log calls a device: its driver or bus, and its name.
+        """
+        try:
+            action, variables = requested(written)
+        except BadValue as refused:
+            self._log.warning(f"synth uevent: {devpath}: {refused}")
+            if device:
+                self._log.error(f"{device}: uevent: failed to send synthetic uevent: -{refused.errno}")
+            raise
+        self.emit(action, devpath, subsystem, (*variables, *env))
 
     def subscribe(self, subscriber: Callable[[Uevent], None]) -> Callable[[], None]:
         """Call ``subscriber`` with every event from now on, under the system's lock; returns the way to stop."""

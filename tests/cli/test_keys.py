@@ -236,6 +236,39 @@ def test_a_refusal_ends_it_and_names_the_state_of_the_register(machine):
     assert "its new AES register is full" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("key_set", "fault", "reason"),
+    [
+        ("aes", "verb=MK reply=0x90 skip=1 times=1", "LOAD-LST of AES in 05.0004: EIO"),
+        ("aes", "verb=MK reply=0x8a skip=2 times=1", "LOAD-LST of AES in 05.0004: EINVAL"),
+        ("wk", "verb=41 reply=0x8a skip=1 times=1", "COMMIT of WK in 06.0004: EINVAL"),
+    ],
+)
+def test_a_key_that_cannot_be_loaded_whole_is_not_loaded_at_all(machine, tmp_path, key_set, fault, reason):
+    (tmp_path / "part").write_bytes(SECRET)
+    parts = ["part"] * (1 if key_set == "wk" else 3 if "skip=2" in fault else 2)
+    command("fault", "add", *fault.split())
+    refused = command("key", "load", key_set, *parts, "--domain", 4, code=1)
+    assert reason in refused.stderr
+    assert refused.stderr.endswith("; what was loaded before has been cleared again\n")
+    assert all(keyring_is_empty(machine, number) for number in (5, 6))
+    command("key", "load", key_set, *parts, "--domain", 4)
+
+
+def test_a_key_that_can_neither_be_loaded_nor_cleared(machine, tmp_path):
+    (tmp_path / "part").write_bytes(SECRET)
+    command("fault", "add", "verb=MK", "reply=0x8a", "skip=1")
+    refused = command("key", "load", "aes", "part", "part", "--domain", 4, code=1)
+    assert "a part of the key is loaded already: apmatrix key clear aes empties the register" in refused.stderr
+
+
+def test_what_can_be_seen_is_shown_if_a_card_refuses(machine):
+    command("fault", "add", "adapter=6", "verb=41", "reply=0x8a")
+    shown = command("key", "show", code=1)
+    assert shown.stdout == "adapter 5 CEX8C: no master keys in domain 4-7,64\n"
+    assert "QUERY of WK in 06.0004: EINVAL" in shown.stderr
+
+
 def test_a_key_on_the_command_line_is_neither_taken_nor_repeated(machine):
     result = command("key", "load", "aes", SECRET.hex(), SECRET.hex(), "--domain", 4, code=2)
     assert "never given on the command line" in result.stderr

@@ -250,7 +250,7 @@ def show(machine: str | None, as_json: bool, **place: Any) -> None:
     answer = ask(machine, "key", action="show", **place)
     if as_json:
         print_json(answer["done"])
-    elif not answer["refused"]:
+    elif answer["done"] or not answer["refused"]:
         _draw(answer["done"])
     _end(answer)
 

@@ -143,9 +143,26 @@ class KeyOffice:
     def load(self, key_set: KeySet, apqn: Apqn, parts: Sequence[bytes]) -> SetState:
         """Load a whole key into the new register: all its parts, first to last; the one key of an EP11 domain.
 
-        Nothing is sent if a part has a wrong length. KeysRefused as :meth:`send`.
+        Nothing is sent if a part has a wrong length, and what was loaded before a refusal is cleared again.
+        KeysRefused as :meth:`send`.
         """
-        return self.steps(key_set, apqn, _loading(key_set, parts))
+        first, *others = _loading(key_set, parts)
+        for part in parts:
+            _check_length(key_set, part)
+        self.steps(key_set, apqn, [first])
+        try:
+            return self.steps(key_set, apqn, others)
+        except ApmatrixError as refused:
+            raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn)}") from refused
+
+    def _take_back(self, key_set: KeySet, apqn: Apqn) -> str:
+        """Empty the new register, which was empty before; what to tell about it."""
+        try:
+            self.clear(key_set, apqn)
+        except ApmatrixError:
+            remedy = f"apmatrix key clear {key_set.label.lower()} empties the register"
+            return f"a part of the key is loaded already: {remedy}"
+        return "what was loaded before has been cleared again"
 
     def step(self, action: Action, key_set: KeySet, apqn: Apqn, part: bytes = b"") -> SetState:
         """Take one step of loading, with the part that it needs."""

@@ -126,6 +126,35 @@ def test_a_parameter_for_its_owner_only(host):
     assert host.read(path) == "8\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "domain", "log"),
+    [
+        ({}, 4, []),
+        ({"domain": 71}, 71, []),
+        ({"domain": 5}, 5, []),  # no usage domain of the host
+        ({"domain": -1}, 4, []),
+        ({"domain": -2}, 4, ["ap: -2 is not a valid cryptographic domain"]),
+        ({"domain": 256}, 4, ["ap: 256 is not a valid cryptographic domain"]),
+        ({"domain": 71, "aqmask": "0x08"}, 4, ["ap: 71 is not a valid cryptographic domain"]),
+        ({"domain": 4, "aqmask": "-4"}, -1, ["ap: 4 is not a valid cryptographic domain"]),
+        ({"apmask": "zz"}, -1, []),
+    ],
+)
+def test_BUS_2_the_default_domain_given_at_boot(given, domain, log):
+    host = Host(vfio_ap=False, **given)
+    assert host.bus("ap_domain") == host.read("module/ap/parameters/domain") == f"{domain}\n"
+    assert [line for line in host.log() if "domain" in line] == log
+    host.close()
+
+
+@pytest.mark.parametrize("text", ["", "0x", "+5", "zz"])
+def test_BUS_2_parameters_read_as_they_were_given(text):
+    host = Host(apmask=text)
+    assert host.read("module/ap/parameters/apmask") == f"{text}\n"
+    assert host.read("module/ap/parameters/aqmask") == "(null)\n"
+    host.close()
+
+
 LINKS = {
     "bus/ap/devices/card05": "devices/ap/card05",
     "bus/ap/devices/07.0004": "devices/ap/card07/07.0004",

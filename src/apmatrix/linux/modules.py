@@ -22,13 +22,13 @@ def domain(parameters: ApParameters) -> str:
 @PARAMETERS.show("apmask")
 def apmask(parameters: ApParameters) -> str:
     """As given at boot."""
-    return f"{parameters.apmask or '(null)'}\n"
+    return f"{'(null)' if parameters.apmask is None else parameters.apmask}\n"
 
 
 @PARAMETERS.show("aqmask")
 def aqmask(parameters: ApParameters) -> str:
     """As given at boot."""
-    return f"{parameters.aqmask or '(null)'}\n"
+    return f"{'(null)' if parameters.aqmask is None else parameters.aqmask}\n"
 
 
 @PARAMETERS.show("poll_thread")

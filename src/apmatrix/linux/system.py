@@ -26,7 +26,7 @@ POLICIES: dict[str, type[LinuxPolicy]] = {"linux": LinuxPolicy, "protective": Pr
 class LinuxSystem:
     """Linux 7.2 with AP bus, zcrypt, vfio_ap and KVM, running at ``level`` of ``machine``.
 
-    ``apmask`` and ``aqmask`` are the boot parameters of the ap module, ``vfio_ap`` loads that module, ``policy`` is
+    ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module, ``policy`` is
     ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the first scan is
     done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says.
     """
@@ -39,6 +39,7 @@ class LinuxSystem:
         name: str | None = None,
         apmask: str | None = None,
         aqmask: str | None = None,
+        domain: int = -1,
         vfio_ap: bool = True,
         policy: str = "linux",
     ) -> None:
@@ -56,7 +57,7 @@ class LinuxSystem:
         self.vfio_ap: VfioAp | None = None
         with self.kernel:
             self.modules = Modules(self, apmask, aqmask)
-            self.ap = ApBus(self, apmask, aqmask)
+            self.ap = ApBus(self, apmask, aqmask, domain)
             self.ap.add_driver(Cex4CardDriver(self.ap))
             self.ap.add_driver(Cex4QueueDriver(self.ap))
             self.zcrypt = Zcrypt(self)

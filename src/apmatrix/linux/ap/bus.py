@@ -60,7 +60,7 @@ class ApBus(Bus):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Bus.GROUPS, AP_BUS)
 
-    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None) -> None:
+    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None, domain: int) -> None:
         super().__init__(system.sysfs, system.uevents, "ap")
         self.kernel = system.kernel
         self.machine = system.machine
@@ -90,6 +90,14 @@ class ApBus(Bus):
         self.completion = Completion(self)
         self.scanner = Scanner(self)
         self._fetch_limits()
+        self._prefer(domain)
+
+    def _prefer(self, domain: int) -> None:
+        """The boot parameter ``domain``: one that cannot be the default counts as not given (BUS-2)."""
+        if domain in self.aqmask and domain <= self.max_domain:
+            self.default_domain = domain
+        elif domain != -1:
+            self.log.warning(f"ap: {domain} is not a valid cryptographic domain")
 
     def _fetch_limits(self) -> None:
         """BUS-4: the limits are fixed when the bus starts."""

@@ -21,6 +21,7 @@ class BootOptions(TypedDict, total=False):
 
     apmask: str | None
     aqmask: str | None
+    domain: int
     vfio_ap: bool
     policy: str
 

@@ -174,3 +174,15 @@ def test_nobody_waits_for_a_system_that_has_ended(emulation):
     scans = guest.linux.ap.scanner.count
     guest.linux.scan()
     assert guest.linux.ap.scanner.count == scans
+
+
+class Garbled(Filter):
+    """Answers STATICSA with a serial number that is no text."""
+
+    def reply(self, queue, request, reply):
+        return reply.replace(b"93AABA05", b"93AABA\xff\xfe")
+
+
+def test_a_serial_number_is_shown_whatever_its_bytes_are(emulation):
+    emulation.machine.adapters[5].filters.add(Garbled())
+    assert read(emulation, "kvm1", "card05/serialnr") == "93AABA\xff\xfe"

@@ -11,7 +11,7 @@ import click
 
 from apmatrix.arch import Mask
 from apmatrix.cli.output import UNREADABLE, console, json_option, print_json
-from apmatrix.cli.remote import ask, machine_option
+from apmatrix.cli.remote import ask, machine_option, numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, path_type
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import stopped_machine
@@ -29,24 +29,14 @@ _DIGITS: Final = 16  # of a pattern, in tables
 _LOOKS_LIKE_A_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{32,}")
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Adapter or domain numbers; a usage error if they are none."""
-    try:
-        if value is not None and not Mask.parse_ids(value):
-            raise ValueError("it names no number")
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-    return value
-
-
 def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """A number; a usage error if it is none."""
     if value is None:
         return None
-    numbers = tuple(Mask.parse_ids(_numbers(ctx, param, value) or ""))
-    if len(numbers) != 1:
+    found = tuple(Mask.parse_ids(numbers(ctx, param, value) or ""))
+    if len(found) != 1:
         raise click.BadParameter("one domain only", ctx, param)
-    return numbers[0]
+    return found[0]
 
 
 _set_argument: Final = click.argument("key_set", metavar="SET", type=click.Choice(SETS, case_sensitive=False))
@@ -67,12 +57,12 @@ def _place(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[
         else click.option(
             "--domain",
             "domains",
-            callback=_numbers,
+            callback=numbers,
             metavar="LIST",
             required=domain_needed,
             help="Domains, such as 4 or 4,0xab.",
         ),
-        click.option("--adapter", "adapters", callback=_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."),
+        click.option("--adapter", "adapters", callback=numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."),
     )
 
     def decorate(function: Function) -> Function:

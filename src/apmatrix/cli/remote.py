@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apmatrix.arch import Mask
 from apmatrix.service.client import connect, find_machine
 
 if TYPE_CHECKING:
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 machine_option = click.option(
     "--machine", metavar="NAME", help="The machine; by default this shell's, or the only one."
 )
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Adapter or domain numbers; a usage error if they are none."""
+    try:
+        if value is not None and not Mask.parse_ids(value):
+            raise ValueError("it names no number")
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    return value
 
 
 def system_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -8,11 +8,15 @@ from typing import Any
 import click
 
 from apmatrix.cli.output import FINE, REFUSED, json_option, print_json
-from apmatrix.cli.remote import ask, machine_option
+from apmatrix.cli.remote import ask, machine_option, numbers
 
 _file_argument = click.argument("file", type=click.Path(path_type=Path))
 _adapter_option = click.option(
-    "--adapter", "adapters", metavar="LIST", help="Adapters, such as 5,6; by default all of the machine."
+    "--adapter",
+    "adapters",
+    callback=numbers,
+    metavar="LIST",
+    help="Adapters, such as 5,6; by default all of the machine.",
 )
 
 

@@ -61,8 +61,11 @@ class Administrator:
         return None
 
     def read(self, path: str) -> str:
-        """What ``cat /sys/path`` prints, without the last newline; OSError as the kernel gives it."""
-        return self.linux.sysfs.read(path).decode().removesuffix("\n")
+        """What ``cat /sys/path`` prints, without the last newline; OSError as the kernel gives it.
+
+        A byte is a character: a serial number, say, has whatever the card says.
+        """
+        return self.linux.sysfs.read(path).decode("latin-1").removesuffix("\n")
 
     def mask(self, attribute: str) -> Mask:
         """A mask of the AP bus; all ones where the system does not know it, for want of QCI."""

@@ -26,9 +26,9 @@ POLICIES: dict[str, type[LinuxPolicy]] = {"linux": LinuxPolicy, "protective": Pr
 class LinuxSystem:
     """Linux 7.2 with AP bus, zcrypt, vfio_ap and KVM, running at ``level`` of ``machine``.
 
-    ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module, ``policy`` is
-    ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the first scan is
-    done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says.
+    ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module,
+    ``policy`` is ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the
+    first scan is done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says.
     """
 
     def __init__(

@@ -52,7 +52,6 @@ def results() -> list[Result]:
 
 class _Measurements:
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
         self.machine = Cpc("bench")
         self.machine.add_adapter(5, CardType.parse("CEX8C"))
         self.machine.add_adapter(6, CardType.parse("CEX8A"))
@@ -80,7 +79,7 @@ class _Measurements:
 
     def _hardware(self, command: str) -> Hardware:
         software = Software(command=command, extra=self.files)
-        kernel, initrd = software.prepare(self.directory, lambda _: None)
+        kernel, initrd = software.prepare(lambda _: None)
         return Hardware(kernel, initrd, self.processor.kernel_parameters)
 
     def _bare_stop(self) -> float:

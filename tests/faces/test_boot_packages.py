@@ -175,15 +175,18 @@ def test_unpacking_once(tmp_path):
 
 
 @pytest.mark.parametrize("kernel", ["/nowhere/vmlinuz", "linux.deb", "./x"])
-def test_kernel_that_is_no_file(kernel, tmp_path):
+def test_kernel_that_is_no_file(kernel):
     with pytest.raises(PackageError, match="is no file: --kernel needs"):
-        Software(kernel).prepare(tmp_path, print)
+        Software(kernel).prepare(print)
 
 
 def test_initrd_that_is_no_file(tmp_path):
     kernel = tmp_path / "vmlinuz"
     kernel.touch()
     with pytest.raises(PackageError, match="--initrd needs"):
-        Software(str(kernel), tmp_path / "none").prepare(tmp_path, print)
-    (tmp_path / "own").touch()
-    assert Software(str(kernel), tmp_path / "own").prepare(tmp_path, print) == (kernel, tmp_path / "own")
+        Software(str(kernel), tmp_path / "none").prepare(print)
+    (tmp_path / "own").write_text("a file system")
+    image, initrd = Software(str(kernel), tmp_path / "own").prepare(print)
+    assert image == kernel
+    with initrd:
+        assert initrd.read() == b"a file system"

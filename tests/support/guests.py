@@ -66,7 +66,7 @@ class Session:
     def guest(self, software, *, level=None, processors=1, way=Way.MAILBOX, **parts):
         processor = parts.pop("processor", None) or LevelProcessor(self.machine, level or self.level)
         try:
-            kernel, initrd = software.prepare(parts.pop("directory", self.directory), lambda _: None)
+            kernel, initrd = software.prepare(lambda _: None)
         except PackageError as error:
             pytest.skip(f"packages for s390x cannot be had: {error}")
         hardware = Hardware(kernel, initrd, processor.kernel_parameters, processors=processors)

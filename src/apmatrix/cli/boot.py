@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +38,14 @@ POWER_OFF_TIMEOUT = 30.0
     "--processors", type=click.IntRange(1, 32), default=1, show_default=True, help="Processors of the guest."
 )
 @click.option(
+    "--storage",
+    metavar="MIB",
+    type=click.IntRange(256, 8192),
+    default=512,
+    show_default=True,
+    help="Storage of the guest, in MiB.",
+)
+@click.option(
     "--interception",
     type=click.Choice([way.value for way in Way]),
     default=Way.MAILBOX.value,
@@ -59,6 +66,7 @@ def boot(
     command: str | None,
     interactive: bool,
     processors: int,
+    storage: int,
     interception: str,
     verbose: bool,
 ) -> None:
@@ -85,10 +93,9 @@ def boot(
     find_qemu()
     with ExitStack() as stack:
         level = _level(stack, file, machine, lpar, guest)
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="apmatrix-boot-"))
         progress = _Progress(stack, verbose=verbose)
-        image, first = software.prepare(Path(directory), progress.step)
-        hardware = Hardware(image, first, level.kernel_parameters, processors=processors)
+        image, first = software.prepare(progress.step)
+        hardware = Hardware(image, first, level.kernel_parameters, storage, processors)
         text = _show if verbose else _forget
         running = Guest(hardware, level, way=Way(interception), progress=progress.step, text=text)
         ctx.exit(_use(stack.enter_context(running), progress, software))

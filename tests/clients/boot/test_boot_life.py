@@ -176,11 +176,9 @@ def test_two_real_guests_of_one_running_host_one_started_for_it(server, session,
 
     def work(name):
         with RemoteLevel(connect(path), None, name) as level:
-            directory = session.directory / name
-            directory.mkdir()
             software = Software(command="lszcrypt; ica rsa /vectors 30 1", extra=ica)
             outputs[name] = bytearray()
-            with session.guest(software, processor=level, directory=directory) as guest:
+            with session.guest(software, processor=level) as guest:
                 guest.wait_until_ready()
                 guest.run_command(outputs[name].extend, 300)
 

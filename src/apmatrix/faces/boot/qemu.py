@@ -22,6 +22,7 @@ from apmatrix.faces.gdb import GdbClient
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 PROGRAM = "qemu-system-s390x"
 MEBIBYTE = 1 << 20
@@ -29,10 +30,13 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine that QEMU emulates, and what it starts. ``storage`` is in MiB."""
+    """The machine that QEMU emulates, and what it starts. ``storage`` is in MiB.
+
+    ``initrd`` is an open file, which is closed when QEMU has it: a Hardware is for one QEMU.
+    """
 
     kernel: Path
-    initrd: Path
+    initrd: BinaryIO
     parameters: str = ""
     storage: int = 512
     processors: int = 1
@@ -58,9 +62,9 @@ class Qemu:
     """A running QEMU. Use as a context manager: at the end the process is gone, whatever it did."""
 
     def __init__(self, hardware: Hardware) -> None:
-        program = find_qemu(hardware.program)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        with ExitStack() as undo:
+        with hardware.initrd, ExitStack() as undo:
+            program = find_qemu(hardware.program)
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             undo.callback(self._errors.close)
             memory = os.memfd_create("apmatrix-guest")
             undo.callback(os.close, memory)
@@ -72,7 +76,7 @@ class Qemu:
             with its_stub, its_console:
                 undo.callback(stub.close)
                 undo.callback(self.console.close)
-                fds = (memory, its_stub.fileno(), its_console.fileno())
+                fds = (memory, its_stub.fileno(), its_console.fileno(), hardware.initrd.fileno())
                 self._process = subprocess.Popen(
                     [*_bound_to_us(), program, *_arguments(hardware, *fds)],
                     pass_fds=fds,
@@ -125,7 +129,7 @@ def _bound_to_us() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
-def _arguments(hardware: Hardware, memory: int, stub: int, console: int) -> list[str]:
+def _arguments(hardware: Hardware, memory: int, stub: int, console: int, initrd: int) -> list[str]:
     size = f"{hardware.storage}M"
     return [
         *("-machine", "s390-ccw-virtio,memory-backend=ram"),
@@ -134,6 +138,6 @@ def _arguments(hardware: Hardware, memory: int, stub: int, console: int) -> list
         *("-nographic", "-nodefaults", "-monitor", "none"),
         *("-chardev", f"socket,id=console,fd={console}", "-device", "sclpconsole,chardev=console"),
         *("-chardev", f"socket,id=stub,fd={stub}", "-gdb", "chardev:stub", "-S"),
-        *("-kernel", str(hardware.kernel), "-initrd", str(hardware.initrd)),
+        *("-kernel", str(hardware.kernel), "-initrd", f"/proc/self/fd/{initrd}"),
         *("-append", hardware.kernel_parameters),
     ]

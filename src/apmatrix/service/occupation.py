@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, Guest, System
     from apmatrix.faces.lines import Lines
     from apmatrix.linux import LinuxSystem, Vm
-    from apmatrix.machine import Level
 
 
 class Occupation(LevelProcessor):
@@ -30,11 +29,11 @@ class Occupation(LevelProcessor):
     What was there before is there again afterwards: ``give_back`` sees to it.
     """
 
-    def __init__(self, emulation: Emulation, level: Level, name: str, give_back: Callable[[], object]) -> None:
-        if level in emulation.taken:
-            raise ControlError(f"another operating system has {name}: end that first")
-        super().__init__(emulation.machine, level)
-        emulation.taken.add(level)
+    def __init__(self, emulation: Emulation, holder: LinuxSystem | Vm, give_back: Callable[[], object]) -> None:
+        if holder.level in emulation.taken:
+            raise ControlError(f"another operating system has {holder.name}: end that first")
+        super().__init__(emulation.machine, holder.level)
+        emulation.taken.add(holder.level)
         self._emulation = emulation
         self._give_back = give_back
 
@@ -60,10 +59,10 @@ class Occupation(LevelProcessor):
             return cls._in_place_of(emulation, guest.system)
         running = _running(emulation, guest.uuid if guest else name)
         if running is not None:
-            return cls(emulation, running.level, running.name, lambda: None)
+            return cls(emulation, running, lambda: None)
         host = guest.host.linux if guest else _host_of(emulation, name)
         vm = host.kvm.start(guest.uuid, guest.names[-1]) if guest else host.kvm.start(name.lower())
-        return cls(emulation, vm.level, vm.name, vm.stop)
+        return cls(emulation, vm, vm.stop)
 
     @classmethod
     def _in_place_of(cls, emulation: Emulation, system: System) -> Occupation:
@@ -73,7 +72,7 @@ class Occupation(LevelProcessor):
             if any(system is known for known in emulation.known_systems()):
                 emulation.boot(system)
 
-        taken = cls(emulation, system.linux.level, system.name, boot_again)
+        taken = cls(emulation, system.linux, boot_again)
         emulation.make_room(system)  # a level has one operating system
         return taken
 

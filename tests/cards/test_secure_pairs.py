@@ -146,3 +146,18 @@ def test_what_pg_refuses(adapter):
     assert pair(adapter, rsa_skeleton(100)).codes == (8, 72)
     assert pair(adapter, b"\x1e\0\0\x08" + bytes(4)).codes == (8, 65)
     assert pair(adapter, curve_skeleton(bits=255)).codes == (8, 39)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "place", "use"),
+    [
+        (curve_skeleton(), slice(24, 32), sign),
+        (rsa_skeleton(128), slice(84, 100), lambda adapter, token, domain: decrypt(adapter, token, 1, 128, domain)),
+    ],
+    ids=["APKA", "ASYM"],
+)
+def test_a_forged_pattern_does_not_open_another_domains_key(adapter, skeleton, place, use):
+    foreign, own = (made(adapter, skeleton, domain) for domain in (6, 7))
+    forged = foreign[: place.start] + own[place] + foreign[place.stop :]
+    assert use(adapter, own, domain=7).codes == (0, 0)
+    assert use(adapter, forged, domain=7).codes == (8, 65)

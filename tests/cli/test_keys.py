@@ -227,6 +227,11 @@ def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):
     assert all(keyring_is_empty(machine, number) for number in (5, 6))
 
 
+def test_what_is_typed_may_be_no_text(machine):
+    result = command("key", "load", "aes", "-", "-", "--domain", 4, code=2, stdin=b"\xff\n\xfe\n")
+    assert "part 1 is no part of the AES master key" in result.stderr
+
+
 def test_a_refusal_ends_it_and_names_the_state_of_the_register(machine):
     command("key", "load", "aes", "--random", "--domain", 5)
     refused = command("key", "load", "aes", "--random", "--domain", "4-5,0x40", code=1)

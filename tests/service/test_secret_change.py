@@ -68,6 +68,15 @@ def test_the_new_secret_opens_the_keys_and_the_old_one_does_not(state, tmp_path,
     assert all(path.stat().st_mode & 0o077 == 0 for path in (state.keys, *state.keys.iterdir()))
 
 
+def test_a_passphrase_may_have_any_bytes(state):
+    """As Python hands on what is no UTF-8."""
+    any_bytes = Secret(passphrase=b"p\xff\xfe".decode("utf-8", "surrogateescape"))
+    filled(state, HORSE)
+    change_secret(state, HORSE, any_bytes)
+    assert opened(state, any_bytes) == b"content"
+    assert opened(state, Secret(passphrase=b"p\xff\xfd".decode("utf-8", "surrogateescape"))) is None
+
+
 class Killed(BaseException):
     """Nothing of the process happens after it."""
 

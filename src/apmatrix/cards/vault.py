@@ -146,7 +146,7 @@ class Vault(Store):
 def _from_passphrase(passphrase: str) -> Callable[[bytes], bytes]:
     if not passphrase:
         raise VaultError("the passphrase of the keys is empty")
-    return lambda salt: hashlib.scrypt(passphrase.encode(), salt=salt, **_SCRYPT)
+    return lambda salt: hashlib.scrypt(passphrase.encode("utf-8", "surrogateescape"), salt=salt, **_SCRYPT)
 
 
 def _from_key_file(path: Path) -> Callable[[bytes], bytes]:

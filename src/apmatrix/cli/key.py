@@ -12,7 +12,7 @@ import click
 from apmatrix.arch import Mask
 from apmatrix.cli.output import UNREADABLE, console, json_option, print_json
 from apmatrix.cli.remote import ask, machine_option, numbers
-from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, path_type
+from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import stopped_machine
 
@@ -247,7 +247,7 @@ def show(machine: str | None, as_json: bool, **place: Any) -> None:
 
 def _read_part(name: str) -> bytes:
     """A key part out of a file, or typed."""
-    return _line().encode() if name == "-" else _read(name, "key part")
+    return _typed_part() if name == "-" else _read(name, "key part")
 
 
 def _read(name: str, what: str) -> bytes:
@@ -263,10 +263,10 @@ def _read(name: str, what: str) -> bytes:
         raise ControlError(f"{name}: the {what} cannot be read: {reason}", code=UNREADABLE) from None
 
 
-def _line() -> str:
+def _typed_part() -> bytes:
     if sys.stdin.isatty():
-        return str(click.prompt("key part, in hexadecimal", hide_input=True))
-    return sys.stdin.readline()
+        return str(click.prompt("key part, in hexadecimal", hide_input=True)).encode("utf-8", "surrogateescape")
+    return next_line()
 
 
 def _change(*, machine: str | None, as_json: bool, **fields: Any) -> None:

@@ -43,7 +43,12 @@ def ask_passphrase(prompt: str, *, confirm: bool) -> str:
     """A passphrase from the terminal, without an echo, or else the next line of standard input."""
     if sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm))
-    return sys.stdin.readline().rstrip("\n")
+    return next_line().decode("utf-8", "surrogateescape")
+
+
+def next_line() -> bytes:
+    """The next line of standard input, without its end; what is secret need not be text."""
+    return sys.stdin.buffer.readline().rstrip(b"\n")
 
 
 def _take_from_environment() -> str | None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,20 @@ def names(directory):
     return sorted(entry.name for entry in Path(directory).iterdir())
 
 
+# Other tests install packages meanwhile, so the system's directories are not compared as a whole.
+CHANGED = (
+    *("/etc/hostname", "/etc/new", "/etc/mdevctl.d/matrix/new", "/run/new", "/run/apmatrix"),
+    *("/usr/new", "/usr/local/new", "/usr/local/bin", "/var/lib/new"),
+)
+
+
 def snapshot():
     """What a command in there must not change."""
     devices = {entry.name: os.lstat(entry.path) for entry in os.scandir("/dev")}
     return (
         Path("/proc/self/mountinfo").read_text(),
         {name: (found.st_mode, found.st_uid, found.st_gid, found.st_rdev) for name, found in devices.items()},
-        names("/run"),
-        names("/etc"),
+        [path for path in CHANGED if Path(path).exists()],
         names("/sys/bus"),
     )
 
@@ -122,12 +129,43 @@ def test_whatever_the_command_does_nothing_else_changes():
     before = snapshot()
     out = sh(
         "chmod 0 /dev/null /dev/random; rm /dev/zero; mknod /dev/new c 1 3; echo x > /etc/new; rm -f /etc/hostname;"
-        "mkdir -p /etc/mdevctl.d/matrix /run/new; mount -t tmpfs tmpfs /mnt; cat /etc/new;"
+        "mkdir -p /etc/mdevctl.d/matrix/new /run/new; mount -t tmpfs tmpfs /mnt; cat /etc/new;"
         "echo 0 > /sys/class/net/lo/mtu; ls /sys/class/block > /dev/full;"
-        "for file in /sys/block/*/uevent; do echo add > $file; done; true"
+        "for file in /sys/block/*/uevent; do echo add > $file; done;"
+        "touch /usr/new /usr/local/new /var/lib/new && cat /usr/new && rm -r /usr/local/bin; true"
     )
     assert out == "x\n"
     assert snapshot() == before
+
+
+@pytest.mark.parametrize("directory", ["/etc", "/usr/local"])
+def test_nothing_else_changes_from_where_one_stands(directory):
+    """A name without a slash is the place's, too."""
+    before = snapshot()
+    out = sh("pwd; test ! -w . || mkdir new", cwd=directory)
+    assert out == f"{directory}\n"
+    assert snapshot() == before
+
+
+def test_a_directory_below_var_that_one_works_in_is_ones_own():
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        sh("echo result > result", cwd=directory)
+        assert (Path(directory) / "result").read_text() == "result\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who has the state of machines in /var")
+def test_machines_in_the_background_are_seen_from_inside():
+    """Their directory stays the real one, below what is covered."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        environment = {**os.environ, "APMATRIX_STATE": f"{directory}/state"}
+        done = subprocess.run([PROGRAM, "up", NESTED], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        try:
+            out = sh("apmatrix status nested; touch $APMATRIX_STATE/new", env=environment)
+            assert out.startswith("nested  running")
+            assert (Path(directory) / "state/new").exists()
+        finally:
+            subprocess.run([PROGRAM, "down", "nested"], env=environment, check=True, capture_output=True)
 
 
 def test_the_real_kernel_gets_no_modules_and_no_other_time():
@@ -249,7 +287,7 @@ def test_without_privileges_by_user_namespaces():
     # Root may be mapped by who has CAP_SETFCAP only; users other than root may map themselves.
     prefix = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", "--no-new-privs"]
     out = sh(
-        "cat /proc/self/status | grep CapBnd; ls /sys/bus/ap/devices; echo x > /etc/new && cat /etc/new",
+        "grep CapBnd /proc/self/status; ls /sys/bus/ap/devices; touch /usr/new; echo x > /etc/new && cat /etc/new",
         prefix=prefix,
     )
     assert "card05" in out

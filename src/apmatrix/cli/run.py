@@ -12,6 +12,7 @@ from apmatrix.cli.output import read_file
 from apmatrix.faces.command import Command
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.run import run_on_new, run_on_running
+from apmatrix.service.state import state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: st
     """Run COMMAND on the machine that FILE describes; its exit code is this command's.
 
     COMMAND sees the emulated Linux system as its own /sys and /dev. It has namespaces of its own: its changes to
-    /etc, /run and /dev end with it, and so does the machine. Nothing of the computer changes.
+    /etc, /usr, /var, /run and /dev end with it, and so does the machine. Your own files are where they always are.
 
     \b
       apmatrix run examples/three-guests.toml -- lszcrypt -V
@@ -82,12 +83,14 @@ def _system(lpar: str | None, guest: str | None) -> str | None:
 def _run(
     file: str | None, machine: str | None, arguments: tuple[str, ...], system: str | None, *, udev: bool
 ) -> None:
+    # Machines in the background are reached from in there too.
+    keep = (str(state_directory().absolute()),) if os.geteuid() == 0 else ()
     if file is None:
         path = find_machine(machine)
-        run_on_running(connect(path), Command(arguments, path.parent.name, system, udev))
+        run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep))
     description = read_file(file)
     name = description.machine.name or Path(file).stem
-    raise SystemExit(run_on_new(description, Command(arguments, name, system, udev), _report))
+    raise SystemExit(run_on_new(description, Command(arguments, name, system, udev, keep), _report))
 
 
 def _report(emulation: Emulation) -> None:

@@ -43,12 +43,16 @@ _UDEV_START: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` wants a private udevd."""
+    """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` wants a private udevd.
+
+    ``keep`` are directories in /usr or /var that are to stay the computer's.
+    """
 
     arguments: tuple[str, ...]
     machine: str
     system: str | None = None
     udev: bool = False
+    keep: tuple[str, ...] = ()
 
 
 def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
@@ -70,11 +74,15 @@ def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
 def _attend(command: Command, lines: Lines, parent: int) -> int:
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
+    here = _here()
     rooms = enter(command.machine)
     _follow(parent)
     answer = lines.request({"op": "attach", "system": command.system}, rooms.for_machine)
     rooms.leave_to_machine()
-    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"]))
+    # A directory below /var that somebody works in is that user's, not the system's.
+    keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
+    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"], keep))
+    _go(here)
     first = os.fork()
     if first == 0:
         _be_first(command, lines)
@@ -84,6 +92,22 @@ def _attend(command: Command, lines: Lines, parent: int) -> int:
         raise NamespaceError("the machine ended, and so did the command")
     _, status = os.waitpid(first, 0)
     return exit_code(status)
+
+
+def _here() -> Path:
+    """The current directory; the root if it is gone."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
+
+
+def _go(directory: Path) -> None:
+    """Enter a directory again, by its name: what was mounted over it counts. The root if there is none now."""
+    try:
+        os.chdir(directory)
+    except OSError:
+        os.chdir("/")
 
 
 def _outlived(first: int, lines: Lines) -> bool:

@@ -1,4 +1,4 @@
-"""A place for a command to run in, with the emulated system's /sys and a /dev, /etc and /run of its own.
+"""A place for a command to run in, with the emulated system's /sys and a /dev, /etc, /run, /usr and /var of its own.
 
 Everything is done in private namespaces of the calling process, so that nothing of the real machine changes and all
 of it goes with the last process in it: no mount, no file and no socket is made outside. What cannot be kept
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.faces.layers import cover_etc, cover_system
 from apmatrix.faces.libc import MountFlag, Namespaces, give_up, make_read_only, mount, unshare
 from apmatrix.faces.lines import RUN
 
@@ -44,12 +45,13 @@ class Rooms:
 
     ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
     the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is
-    true in a user namespace of its own, where the real machine's files are somebody else's.
+    true in a user namespace of its own, where the real machine's files are somebody else's, unless this is ``root``.
     """
 
     for_machine: tuple[int, int, int, int, int]
     real_sys: int
     own_user: bool
+    root: bool
 
     def leave_to_machine(self) -> None:
         """Close this process's copies, so that the mount fails at once if the machine dies."""
@@ -63,6 +65,7 @@ def enter(machine: str) -> Rooms:
     Nobody serves it yet: the caller hands the result to the machine, and then calls :func:`furnish`. Its children
     are in a new PID namespace, the first one as number 1. Raises NamespaceError.
     """
+    root = os.geteuid() == 0
     own_user = _unshare()
     mount("none", "/", flags=MountFlag.RECURSIVE | MountFlag.PRIVATE)
     fuse, devices = _open_fuse(), _open_fuse()
@@ -75,7 +78,7 @@ def enter(machine: str) -> Rooms:
     Path(nodes).mkdir()
     mount_fuse(devices, nodes)
     dev = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys, own_user)
+    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys, own_user, root)
 
 
 def device_directory(machine: str) -> str:
@@ -95,18 +98,25 @@ def _open_fuse() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Furniture:
-    """What the place is filled with: ``bindings`` below /sys come from the real one, ``state`` keeps /etc."""
+    """What the place is filled with: ``bindings`` below /sys come from the real one, ``state`` keeps /etc.
+
+    Directories in ``keep`` stay the computer's although they are in /usr or /var.
+    """
 
     machine: str
     bindings: tuple[str, ...]
     state: str | None = None
+    keep: tuple[str, ...] = ()
 
 
 def furnish(rooms: Rooms, furniture: Furniture) -> None:
-    """Complete /sys with what is real, and make a private /etc; the machine serves /sys by now."""
+    """Complete /sys with what is real, and make /etc, /usr and /var private; the machine serves /sys by now."""
     _bind_real(rooms.real_sys, furniture.bindings)
     os.close(rooms.real_sys)
-    _private_etc(furniture.machine, furniture.state, own_user=rooms.own_user)
+    layers = Path(RUN, furniture.machine)
+    if rooms.root:
+        cover_system(layers, furniture.keep, own_user=rooms.own_user)
+    cover_etc(Path(furniture.state) if furniture.state else layers / "etc", own_user=rooms.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
     for capability in _UNWANTED.values():
         with contextlib.suppress(PermissionError):
@@ -236,24 +246,3 @@ def _device(source: Path, target: Path) -> None:
     except OSError:
         # No terminal, no medium: the node is right all the same.
         pass
-
-
-def _private_etc(machine: str, state: str | None, *, own_user: bool) -> None:
-    """Changes to /etc (mdevctl.d, udev/rules.d …) go to ``state``, or vanish with the namespaces."""
-    base = Path(state) if state else Path(RUN, machine, "etc")
-    upper, work = base / "upper", base / "work"
-    upper.mkdir(parents=True, exist_ok=True)
-    if own_user and not work.exists():
-        _own_directories(upper)
-    work.mkdir(exist_ok=True)
-    # Where root is not the real one, the kernel's notes on removed directories must be a user's attributes.
-    notes = ",userxattr" if own_user else ""
-    mount("overlay", "/etc", "overlay", options=f"lowerdir=/etc,upperdir={upper},workdir={work}{notes}")
-
-
-def _own_directories(upper: Path) -> None:
-    """Make a directory for each one of /etc: theirs belong to somebody else, and nothing could be made in them."""
-    for path, _, _ in os.walk("/etc"):
-        directory = upper / Path(path).relative_to("/etc")
-        directory.mkdir(exist_ok=True)
-        directory.chmod(stat.S_IMODE(Path(path).stat().st_mode))

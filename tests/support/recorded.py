@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import CardType, Facility, Functions, Mask, Matrix
 from apmatrix.cards import Inline, ManualClock
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
+if TYPE_CHECKING:
+    from apmatrix.cards import Clock
+    from apmatrix.machine import Level
+
 DESCRIPTION = Path(__file__).parents[1] / "data" / "oracle" / "machine.toml"
 
 
 def recorded_system() -> LinuxSystem:
     """That machine's Linux, freshly booted."""
+    machine, level = recorded_machine(ManualClock())
+    return LinuxSystem(machine, level, name=level.name)
+
+
+def recorded_machine(clock: Clock) -> tuple[Cpc, Level]:
+    """The machine and the level of its LPAR; with a manual clock the cards work when they are looked at."""
     description = tomllib.loads(DESCRIPTION.read_text())
-    machine = _machine(description["machine"])
+    machine = _machine(description["machine"], clock)
     for entry in description["adapter"]:
         for number in Mask.parse_ids(str(entry.get("ids", entry.get("id")))):
             adapter = machine.add_adapter(
@@ -26,17 +36,17 @@ def recorded_system() -> LinuxSystem:
                 functions=Functions(entry["functions"]),
                 depth=entry["depth"],
             )
-            adapter.workers = Inline()
+            if isinstance(clock, ManualClock):
+                adapter.workers = Inline()
     [lpar] = description["lpar"]
     matrix = Matrix(*(Mask.parse_ids(lpar[key]) for key in ("adapters", "usage_domains", "control_domains")))
-    level = machine.add_lpar(ActivationProfile(lpar["name"], matrix)).level
-    return LinuxSystem(machine, level, name=lpar["name"], vfio_ap=lpar["host"]["vfio_ap"])
+    return machine, machine.add_lpar(ActivationProfile(lpar["name"], matrix)).level
 
 
-def _machine(entry: dict[str, Any]) -> Cpc:
+def _machine(entry: dict[str, Any], clock: Clock) -> Cpc:
     return Cpc(
         entry["name"],
-        clock=ManualClock(),
+        clock=clock,
         facilities=(Facility.QCI, Facility.APFT, Facility.MSA3),
         features=entry["features"],
         max_adapter=entry["max_adapter"],

@@ -70,9 +70,10 @@ class SysOps:
         if operation == "S":
             yield from self.snapshot()
         elif line and operation != "#":
-            yield f"= {self._answers()[operation](path, data)}"
+            yield f"= {self.answers()[operation](path, data)}"
 
-    def _answers(self) -> dict[str, Callable[[str, str], str]]:
+    def answers(self) -> dict[str, Callable[[str, str], str]]:
+        """The operations that answer with one line."""
         return {
             "W": self.write,
             "R": lambda path, _: self.show(path),

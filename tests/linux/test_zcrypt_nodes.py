@@ -90,3 +90,18 @@ def test_nodes_tell_user_space(m):
     told = [(event.action, event.devpath, event.env["DEVNAME"]) for event in events if event.subsystem == "zcrypt"]
     path = "/devices/virtual/zcrypt/box"
     assert told == [("add", path, "box"), ("remove", path, "box")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("zcrypt", "box"), ("misc", "z90crypt"), ("misc", "hw_random")], ids=lambda word: word
+)
+def test_events_of_nodes_on_request(m, kind, name):
+    m.node("box")
+    events = []
+    m.system.uevents.subscribe(events.append)
+    assert m.write(f"class/{kind}/{name}/uevent", "change\n") == "ok"
+    [event] = events
+    assert (event.action, event.devpath, event.subsystem) == ("change", f"/devices/virtual/{kind}/{name}", kind)
+    assert list(event.env)[:4] == ["SYNTH_UUID", "MAJOR", "MINOR", "DEVNAME"]
+    assert m.write(f"class/{kind}/{name}/uevent", "dance\n") == "EINVAL"
+    assert m.system.log.lines()[-1] == f"{kind} {name}: uevent: failed to send synthetic uevent: -22"

@@ -64,6 +64,12 @@ def show_uevent(node: DeviceNode) -> str:
     return "".join(f"{key}={value}\n" for key, value in node.env())
 
 
+@DEVICE_NODE.store("uevent")
+def synthesize_uevent(node: DeviceNode, value: Written) -> None:
+    """Send an event on request, as ``udevadm trigger`` does."""
+    node.request_uevent(value.raw)
+
+
 class DeviceNode(KObject):
     """A device with a node in /dev, called ``device_name`` there.
 
@@ -79,6 +85,7 @@ class DeviceNode(KObject):
         self.mode = mode
         self.device_name = name
         self.opens = 0
+        self._uevents = system.uevents
 
     def names(self) -> Iterator[str]:
         """Attributes and the class."""
@@ -92,6 +99,14 @@ class DeviceNode(KObject):
     def env(self) -> Iterator[tuple[str, str]]:
         """The variables of its uevents."""
         yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)), ("DEVNAME", self.device_name))
+
+    def uevent(self, action: str) -> None:
+        """Send an event about the device."""
+        self._uevents.emit(action, f"/{self.path}", self.kind, self.env())
+
+    def request_uevent(self, written: bytes) -> None:
+        """Send the event that a write to ``uevent`` asks for; raises BadValue."""
+        self._uevents.request(written, f"/{self.path}", self.kind, self.env(), device=f"{self.kind} {self.name}")
 
 
 class MiscNode(DeviceNode):
@@ -107,7 +122,7 @@ class MiscNode(DeviceNode):
         """Show the device in the tree, and tell user space."""
         system.sysfs.place("devices/virtual/misc", self.name, self)
         system.sysfs.place("class/misc", self.name, Link(self.path))
-        system.uevents.emit("add", f"/{self.path}", "misc", self.env())
+        self.uevent("add")
 
 
 class DefaultNode(MiscNode):
@@ -209,7 +224,7 @@ class ZcryptNodes(KObject):
         self.nodes[name] = node
         self._system.sysfs.place(node.parent_path, name, node)
         self.add_child(name, Link(node.path))
-        self._system.uevents.emit("add", f"/{node.path}", "zcrypt", node.env())
+        node.uevent("add")
         return node
 
     def destroy(self, name: str) -> None:
@@ -221,4 +236,4 @@ class ZcryptNodes(KObject):
         node.alive = False
         self._system.sysfs.drop(node.parent_path, name)
         self.remove_child(name)
-        self._system.uevents.emit("remove", f"/{node.path}", "zcrypt", node.env())
+        node.uevent("remove")

@@ -105,3 +105,11 @@ def test_events_of_nodes_on_request(m, kind, name):
     assert list(event.env)[:4] == ["SYNTH_UUID", "MAJOR", "MINOR", "DEVNAME"]
     assert m.write(f"class/{kind}/{name}/uevent", "dance\n") == "EINVAL"
     assert m.system.log.lines()[-1] == f"{kind} {name}: uevent: failed to send synthetic uevent: -22"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a!b"])
+def test_a_slash_in_a_name_is_one_below_dev_only(m, name):
+    events = []
+    m.system.uevents.subscribe(events.append)
+    assert m.write("class/zcrypt/create", name) == "ok"
+    assert [(event.devpath, event.env["DEVNAME"]) for event in events] == [("/devices/virtual/zcrypt/a!b", "a/b")]

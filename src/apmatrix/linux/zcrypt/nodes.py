@@ -97,8 +97,9 @@ class DeviceNode(KObject):
         return Link(f"class/{self.kind}") if name == "subsystem" else super().lookup(name)
 
     def env(self) -> Iterator[tuple[str, str]]:
-        """The variables of its uevents."""
-        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)), ("DEVNAME", self.device_name))
+        """The variables of its uevents; ``!`` in a name stands for the ``/`` of a path below /dev."""
+        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)))
+        yield "DEVNAME", self.device_name.replace("!", "/")
 
     def uevent(self, action: str) -> None:
         """Send an event about the device."""

@@ -19,7 +19,7 @@ from apmatrix.arch import (
 from apmatrix.cards import Function
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory
-from support.host import FACILITIES, TYPE, U1, U2, Documented
+from support.host import FACILITIES, TYPE, U1, U2, U3, Documented
 
 Code = ResponseCode
 QUEUE = Apqn(5, 4)
@@ -159,3 +159,34 @@ def test_a_vmm_that_is_asked_gives_its_device_back():
     assert vm in host.system.kvm.vms
     assert host.status("05.0004") == "unassigned\n"
     host.close()
+
+
+def test_MTX_91_a_queue_that_is_unbound_is_no_longer_the_guests(guest):
+    host, started = guest
+    assert host.unbind("vfio_ap", "05.0004") == "ok"
+    assert aqic(host, started, *ENABLE) == Code.NOT_AVAILABLE
+    host.witness.seen.clear()
+    started.file.reset()
+    assert host.witness.zeroized() == {"05.00ab", "06.0004", "06.00ab"}
+    assert host.write(f"devices/vfio_ap/matrix/{U1}/unassign_domain", "4") == "ok"  # the queue is in no list any more
+    assert host.bind("vfio_ap", "05.0004") == "ok"
+    assert host.status("05.0004") == "unassigned\n"
+
+
+def test_MTX_36_a_guest_loses_its_control_domains_one_by_one(guest):
+    host, started = guest
+    path = f"devices/vfio_ap/matrix/{U1}"
+    for domain in (4, 0x47, 3):  # 3 is not the host's
+        assert host.write(f"{path}/assign_control_domain", f"{domain}") == "ok"
+    changes = started.changes
+    assert started.level.matrix.adm == Mask.of(4, 0x47)
+    for domain, left, events in ((3, (4, 0x47), 0), (4, (0x47,), 1), (4, (0x47,), 1), (0x47, (), 2)):
+        assert host.write(f"{path}/unassign_control_domain", f"{domain}") == "ok"
+        assert (started.level.matrix.adm, started.changes - changes) == (Mask.of(*left), events)
+
+
+def test_a_removed_mdev_leaves_no_link_at_its_type(guest):
+    host, _ = guest
+    assert host.sysfs.list(f"{TYPE}/devices") == sorted((U1, U2, U3))
+    assert host.write(f"devices/vfio_ap/matrix/{U2}/remove", "1") == "ok"
+    assert host.sysfs.list(f"{TYPE}/devices") == sorted((U1, U3))

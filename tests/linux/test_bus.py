@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from apmatrix.arch import Apqn, Functions, Mask, Matrix, ResponseCode
+from apmatrix.arch import Apqn, Facility, Functions, Mask, Matrix, ResponseCode
 from apmatrix.cards import Function
 from apmatrix.linux.ap.message import ApMessage
 from apmatrix.linux.core import Task
@@ -377,4 +377,17 @@ def test_a_queue_that_fails_is_no_news_for_the_kernel_log():
     assert host.write("devices/ap/card05/05.0004/reset", "1") == "ok"
     assert host.attribute("05.0004", "reset") == "Reset in progress.\n"
     assert host.log() == []
+    host.close()
+
+
+def test_without_facility_15_cards_have_no_mode_and_no_driver():
+    host = Host(facilities=(Facility.QCI, Facility.MSA3))
+    assert host.apmask("-6") == "ok"
+    assert host.bus("bindings") == "4/8\n"
+    assert host.driver("card05") == host.driver("05.0004") == "-"
+    assert host.driver("06.0004") == "vfio_ap"
+    assert host.attribute("card05", "uevent") == "DEVTYPE=ap_card\nDEV_TYPE=000B\nMODALIAS=ap:t0B\n"
+    assert [host.attribute("card05", name) for name in ("hwtype", "ap_functions", "type", "online")] == [
+        "11\n", "0x00000000\n", "ENOENT", "ENOENT"
+    ]  # fmt: skip
     host.close()

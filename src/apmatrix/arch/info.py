@@ -55,6 +55,11 @@ class QueueInfo(Layout, width=64):
         """Longest message in bytes."""
         return self.message_limit * 4096 or 12288
 
+    @property
+    def without_facilities(self) -> QueueInfo:
+        """What TAPQ tells who does not ask for the facilities: type and depth."""
+        return QueueInfo(hardware_type=self.hardware_type, depth_code=self.depth_code)
+
 
 class Configuration(Layout, size=128):
     """The QCI block: features, limits and the level's own masks (hardware.md 2.3)."""

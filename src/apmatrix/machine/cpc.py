@@ -200,12 +200,16 @@ class Cpc:
         return adapter.queue(apqn.domain)
 
     def tapq(self, level: Level, apqn: Apqn) -> tuple[QueueStatus, QueueInfo]:
-        """Test a queue: its status and the adapter's information word, all zero where there is no queue."""
+        """Test a queue: its status and the adapter's information word, all zero where there is no queue.
+
+        The word is as much of it as the level can ask for: without facility 15 type and depth.
+        """
         queue = self.find_queue(level, apqn)
         status = queue if isinstance(queue, QueueStatus) else queue.test()
         if status.response_code == ResponseCode.NOT_AVAILABLE and not status.async_error:
             return status, UNKNOWN
-        return status, self.adapters[apqn.adapter].info(self.max_domain)
+        info = self.adapters[apqn.adapter].info(self.max_domain)
+        return status, info if Facility.APFT in level.facilities else info.without_facilities
 
     def rapq(self, level: Level, apqn: Apqn) -> QueueStatus:
         """Reset a queue: requests and replies are dropped, interruptions disabled."""

@@ -23,7 +23,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.arch.info import CompatibleType, QueueInfo
+from apmatrix.arch.info import CompatibleType
 from apmatrix.arch.registers import (
     MASK64,
     DqapControl,
@@ -118,7 +118,7 @@ def _set_status(registers: Registers, status: QueueStatus) -> ConditionCode:
 def _tapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
     status, info = machine.tapq(level, control.apqn)
     if not control.facilities_too:
-        info = QueueInfo(hardware_type=info.hardware_type, depth_code=info.depth_code)
+        info = info.without_facilities
     registers.gr[2] = info.value
     return _set_status(registers, status)
 

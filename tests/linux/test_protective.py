@@ -18,7 +18,7 @@ from apmatrix.arch import (
 from apmatrix.cards import Function
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory
-from support.host import FEATURES, ONES, TYPE, U1, U2, Documented, Guest, Host, h1
+from support.host import FEATURES, ONES, TYPE, U1, U2, ZEROS, Documented, Guest, Host, h1
 
 GOOD_MASK = "0x06" + "0" * 62
 
@@ -211,6 +211,15 @@ def test_8_an_ap_config_must_be_complete(policy, protective, text):
     assert mdev.write("ap_config", text) == ("EINVAL" if protective else "ok")
     assert (mdev.matrix == "05.0004") == protective
     assert mdev.write("ap_config", mdev.read("ap_config")) == "ok"
+
+
+def test_8_an_ap_config_gives_a_guest_control_domains_only(policy):
+    host = h1(policy=policy)
+    mdev = host.create()
+    guest = mdev.start()
+    assert mdev.write("ap_config", f"{ZEROS},{ZEROS},{Mask.of(3, 4)}\n") == "ok"
+    assert guest.level.matrix == Matrix(adm=Mask.of(4))
+    assert guest.changes == 1
 
 
 def test_9_a_stuck_reset_is_given_up():

@@ -120,7 +120,8 @@ class Testbed:
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             except OSError as error:
-                raise TestbedError(f"{path}: the record cannot be made ({error.strerror}): give another FILE") from error
+                text = f"{path}: the record cannot be made ({error.strerror}): give another FILE"
+                raise TestbedError(text) from error
             write = write_exchange(path)
 
             def take(exchange: Exchange) -> None:

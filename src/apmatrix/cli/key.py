@@ -179,12 +179,9 @@ def reencipher(blobs: tuple[str, ...], output: str | None, machine: str | None, 
 
 def _keep(found: dict[str, Any], path: Path) -> dict[str, Any]:
     """Write one re-enciphered blob; the facts about it."""
-    from apmatrix.cards.vault import create_file  # noqa: PLC0415 - slow
+    from apmatrix.service.keystore import keep_blob  # noqa: PLC0415 - slow
 
-    try:
-        create_file(path, bytes.fromhex(found.pop("content")))
-    except OSError as error:
-        raise ControlError(f"{path}: the key blob cannot be kept: {error.strerror}") from error
+    keep_blob(path, bytes.fromhex(found.pop("content")))
     return {**found, "output": str(path)}
 
 

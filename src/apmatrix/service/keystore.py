@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
-from apmatrix.cards.vault import Vault, VaultError, replace_file, sync_directory
+from apmatrix.cards.vault import Vault, VaultError, create_file, replace_file, sync_directory
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.state import KEYS_CHECK, NEXT_KEYS
 
@@ -171,6 +171,14 @@ def _sentences(directory: Path) -> Iterator[None]:
         raise ControlError(str(error), code=2) from error
     except OSError as error:
         raise ControlError(f"{directory}: the keys cannot be kept there: {error.strerror}", code=2) from error
+
+
+def keep_blob(path: Path, blob: bytes) -> None:
+    """Make a new file with a key blob, whole or not at all; ControlError if it cannot be, or is there already."""
+    try:
+        create_file(path, blob)
+    except OSError as error:
+        raise ControlError(f"{path}: the key blob cannot be kept: {error.strerror}") from error
 
 
 def forbid_core_dumps() -> None:

@@ -6,21 +6,18 @@ import pytest
 
 from apmatrix.linux.zcrypt import Ep11Request
 from support import ep11
-from support.running import command, running
+from support.running import command
 
 HEADERS = {"bare": b"", "Linux": bytes(2) + (272).to_bytes(2, "big") + b"\x06" + bytes(11)}
 HERE = ("--domain", 4)
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
-    monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
-    monkeypatch.delenv("APMATRIX_MACHINE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with running() as emulation:
-        command("key", "load", "wk", "--random", *HERE)
-        command("key", "set", "wk", *HERE)
-        yield emulation
+def machine(machine):
+    """With a wrapping key."""
+    command("key", "load", "wk", "--random", *HERE)
+    command("key", "set", "wk", *HERE)
+    return machine
 
 
 def ask(machine, function, strings, api=1):

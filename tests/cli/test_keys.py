@@ -9,15 +9,6 @@ from support.running import KEYS, command, running
 SECRET = bytes(range(32, 64))
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
-    monkeypatch.delenv("APMATRIX_MACHINE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with running() as emulation:
-        yield emulation
-
-
 def registers(*words):
     """States of each set of each domain as the command prints them."""
     facts = json.loads(command("key", *words, "--json").stdout)

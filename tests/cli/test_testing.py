@@ -17,15 +17,6 @@ from support.running import KEYS, command, running
 KEY = RsaKey.generate(1024)
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
-    monkeypatch.delenv("APMATRIX_MACHINE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with running() as emulation:
-        yield emulation
-
-
 def rsa(machine, queue="05.0004", question=None):
     """``ok``, ``wrong``, or the errno that a program in the LPAR gets."""
     question = question or Question.random(KEY, crt=False)

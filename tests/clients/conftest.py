@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.faces.boot.initramfs import TOOL_PACKAGES
 from apmatrix.faces.boot.packages import Repository
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,23 @@ def install(package):
 def need(package, *programs):
     """Skip the test unless programs of a package are there."""
     if reason := installed(package, *programs):
+        pytest.skip(reason)
+
+
+@functools.cache
+def no_packages():
+    """Why Debian's packages for s390x cannot be had; empty if they can."""
+    try:
+        Repository().fetch(TOOL_PACKAGES)
+    except ApmatrixError as error:
+        return f"packages for s390x cannot be had: {error}"
+    return ""
+
+
+@pytest.fixture
+def debian():
+    """What ``apmatrix boot`` fetches can be had."""
+    if reason := no_packages():
         pytest.skip(reason)
 
 

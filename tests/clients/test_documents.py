@@ -6,8 +6,6 @@ import tomllib
 
 import pytest
 
-from apmatrix.arch import ApmatrixError
-from apmatrix.faces.boot import Repository
 from support.documents import ROOT, blocks, matches, run, stories, typed
 
 from .conftest import need
@@ -60,13 +58,10 @@ def test_commands_with_a_mounted_sysfs(story, tmp_path):
     follow(story, tmp_path)
 
 
+@pytest.mark.usefixtures("debian")
 @pytest.mark.parametrize("story", told("boot"))
 def test_commands_that_boot_a_kernel(story, tmp_path):
     need("qemu-system-misc", "qemu-system-s390x")
-    try:
-        Repository("bookworm").fetch(["s390-tools"])
-    except ApmatrixError as error:
-        pytest.skip(f"Debian's packages for s390x cannot be had: {error}")
     follow(story, tmp_path)
 
 

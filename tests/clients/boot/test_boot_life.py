@@ -14,7 +14,7 @@ import pytest
 from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
-from apmatrix.faces.boot import GuestError, Interactive, KernelError, QemuError, Repository, Software
+from apmatrix.faces.boot import GuestError, Interactive, KernelError, QemuError, Software
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
 from apmatrix.service.occupation import RemoteLevel
@@ -163,6 +163,7 @@ def test_change_on_the_host_is_seen_by_the_real_kernel(server, session):
     assert sorted(lszcrypt(after.partition(b"added")[2])) == ["05", "05.0007"]
 
 
+@pytest.mark.usefixtures("debian")
 def test_two_real_guests_of_one_running_host_one_started_for_it(server, session, ica):
     """One guest of the file, and one whose mdev an administrator has just made."""
     made, path = server
@@ -226,13 +227,13 @@ def apmatrix(*arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, **options)
 
 
+@pytest.mark.usefixtures("debian")
 @pytest.mark.parametrize(
     ("level", "queues"),
     [(("--guest", "guest1"), ["05", "05.0006"]), (("--lpar", "kvm1"), ["05", "05.0004", "05.0006", "05.0007"])],
     ids=["guest", "lpar"],
 )
 def test_exec(machine_file, level, queues):
-    Repository()
     process = apmatrix(machine_file, *level, "--exec", "lszcrypt -V; exit 3")
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 3, errors.decode()
@@ -240,16 +241,16 @@ def test_exec(machine_file, level, queues):
     assert b"the kernel starts" in errors
 
 
+@pytest.mark.usefixtures("debian")
 def test_interactive(machine_file):
-    Repository()
     process = apmatrix(machine_file, "--interactive")
     output, errors = process.communicate(b"echo $((6 * 7)) cards; lszcrypt\n", timeout=300)
     assert process.returncode == 0, errors.decode()
     assert b"42 cards" in output
 
 
+@pytest.mark.usefixtures("debian")
 def test_kill_of_the_bridge_takes_qemu_with_it(machine_file):
-    Repository()
     process = apmatrix(machine_file, "--exec", "echo up; sleep 1000")
     assert process.stdout.readline() == b"up\n"
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

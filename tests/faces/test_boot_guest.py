@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,26 +23,21 @@ from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
 
 
-def nothing():
-    return tempfile.TemporaryFile()
-
-
 def fake(tmp_path: Path, text: str) -> Hardware:
     """A program in QEMU's place; it inherits the sockets, by descriptors named in its arguments."""
     program = tmp_path / "qemu"
     program.write_text(f"#!{sys.executable}\n{text}")
     program.chmod(0o755)
-    return Hardware(tmp_path / "kernel", nothing(), program=str(program))
+    return Hardware(tmp_path / "kernel", b"", program=str(program))
 
 
 def test_missing():
     with pytest.raises(QemuError, match="no-such-qemu is not installed: install Debian's qemu-system-misc"):
-        Qemu(Hardware(Path("kernel"), nothing(), program="no-such-qemu"))
+        Qemu(Hardware(Path("kernel"), b"", program="no-such-qemu"))
 
 
 def test_kernel_parameters_keep_the_end_of_the_storage_free():
-    with nothing() as initrd:
-        hardware = Hardware(Path("kernel"), initrd, "facilities=12,15", storage=512)
+    hardware = Hardware(Path("kernel"), b"", "facilities=12,15", storage=512)
     assert hardware.kernel_parameters == "rdinit=/init console=ttysclp0 mem=523264k facilities=12,15"
 
 

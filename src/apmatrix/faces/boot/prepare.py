@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import PackageError
 from apmatrix.faces.boot.initramfs import TOOL_PACKAGES, Interactive, base, modules, task
@@ -33,13 +32,15 @@ class Software:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
 
-    def prepare(self, progress: Callable[[str], None]) -> tuple[Path, BinaryIO]:
-        """Fetch what is missing; the kernel's file, and the first file system, open. Raises PackageError."""
+    def prepare(self, progress: Callable[[str], None]) -> tuple[Path, bytes]:
+        """Fetch what is missing; the kernel's file, and the first file system. Raises PackageError."""
         kernel, trees = self._kernel(progress)
         if self.initrd is not None:
-            if not self.initrd.is_file():
-                raise PackageError(f"{self.initrd} is no file: --initrd needs a first file system for s390x")
-            return kernel, self.initrd.open("rb")
+            try:
+                return kernel, self.initrd.read_bytes()
+            except OSError as error:
+                reason = f"{self.initrd} cannot be read ({error.strerror})"
+                raise PackageError(f"{reason}: --initrd needs a first file system for s390x") from error
         progress("getting the guest's tools (Debian s390x)")
         repository = Repository()
         packages = (*TOOL_PACKAGES, *self.packages)
@@ -47,11 +48,7 @@ class Software:
         progress("building the guest's first file system")
         if not any(modules(trees)):
             progress("no zcrypt modules come with this kernel: its cards have no driver unless one is built in")
-        # In storage: a file would be left behind when we are killed.
-        initrd = os.fdopen(os.memfd_create("initrd"), "w+b")
-        initrd.write(bytes(base(tools, trees, self.extra)) + bytes(task(self.command, self.interactive)))
-        initrd.flush()
-        return kernel, initrd
+        return kernel, bytes(base(tools, trees, self.extra)) + bytes(task(self.command, self.interactive))
 
     def _kernel(self, progress: Callable[[str], None]) -> tuple[Path, list[Path]]:
         """The kernel's file, and unpacked packages that may have its modules."""

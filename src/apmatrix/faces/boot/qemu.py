@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import QemuError
@@ -30,13 +30,13 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine that QEMU emulates, and what it starts. ``storage`` is in MiB.
+    """The machine that QEMU emulates, and what it starts: a kernel and the content of its first file system.
 
-    ``initrd`` is an open file, which is closed when QEMU has it: a Hardware is for one QEMU.
+    ``storage`` is in MiB.
     """
 
     kernel: Path
-    initrd: BinaryIO
+    initrd: bytes = field(repr=False)
     parameters: str = ""
     storage: int = 512
     processors: int = 1
@@ -62,7 +62,7 @@ class Qemu:
     """A running QEMU. Use as a context manager: at the end the process is gone, whatever it did."""
 
     def __init__(self, hardware: Hardware) -> None:
-        with hardware.initrd, ExitStack() as undo:
+        with ExitStack() as undo:
             program = find_qemu(hardware.program)
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             undo.callback(self._errors.close)
@@ -73,10 +73,10 @@ class Qemu:
             undo.callback(self.storage.close)
             stub, its_stub = socket.socketpair()
             self.console, its_console = socket.socketpair()
-            with its_stub, its_console:
+            with its_stub, its_console, _in_storage(hardware.initrd) as initrd:
                 undo.callback(stub.close)
                 undo.callback(self.console.close)
-                fds = (memory, its_stub.fileno(), its_console.fileno(), hardware.initrd.fileno())
+                fds = (memory, its_stub.fileno(), its_console.fileno(), initrd.fileno())
                 self._process = subprocess.Popen(
                     [*_bound_to_us(), program, *_arguments(hardware, *fds)],
                     pass_fds=fds,
@@ -121,6 +121,14 @@ class Qemu:
             return ""
         self._errors.seek(0)
         return " ".join(self._errors.read().decode(errors="replace").split())
+
+
+def _in_storage(content: bytes) -> BinaryIO:
+    """A file without a name."""
+    file = os.fdopen(os.memfd_create("initrd"), "w+b")
+    file.write(content)
+    file.flush()
+    return file
 
 
 def _bound_to_us() -> tuple[str, ...]:

@@ -304,8 +304,8 @@ class ProtectiveMachine(HostMachine):
             assert error.strerror != os.strerror(error.errno)
 
     def working(self) -> dict[Vm, Mask]:
-        """The adapters that running guests have queues on."""
-        return {vm: vm.level.matrix.apm for _, vm in self.vms() if vm.level.matrix.aqm}
+        """The adapters that running guests can use; what an edited profile took away works no more."""
+        return {vm: vm.level.effective.apm for _, vm in self.vms() if vm.level.effective.aqm}
 
     @rule(which=which, kind=kinds, number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)))
     def assign(self, which: int, kind: str, number: int) -> None:

@@ -147,6 +147,14 @@ def test_nothing_else_changes_from_where_one_stands(directory):
     assert snapshot() == before
 
 
+def test_a_place_in_a_place():
+    """Layers can be stacked twice only: of /usr, which is covered already, no more is asked than that it stays so."""
+    before = snapshot()
+    inner = f"{PROGRAM} run {NESTED} -- sh -c 'ls /sys/bus/ap/devices; test ! -w /usr || touch /usr/new'"
+    assert "07.0004" in sh(inner)
+    assert snapshot() == before
+
+
 def test_a_directory_below_var_that_one_works_in_is_ones_own():
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         sh("echo result > result", cwd=directory)

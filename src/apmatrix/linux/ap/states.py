@@ -77,9 +77,9 @@ def fail(queue: ApQueue, code: ResponseCode) -> Wait:
     return Wait.NONE
 
 
-def _reply_wait(queue: ApQueue) -> Wait:
-    """How to learn of the next reply."""
-    return Wait.INTERRUPT if queue.interrupts else Wait.HIGH
+def _reply_wait(status: QueueStatus) -> Wait:
+    """How to learn of the next reply: of one behind others that wait already no interruption tells."""
+    return Wait.INTERRUPT if status.interrupts_enabled and not status.replies_waiting else Wait.HIGH
 
 
 def _ready(queue: ApQueue) -> Wait:
@@ -121,7 +121,7 @@ def _setirq_wait(queue: ApQueue) -> Wait:
 
 def _write(queue: ApQueue) -> Wait:
     if not queue.requests:
-        return _reply_wait(queue) if queue.outstanding else Wait.NONE
+        return Wait.NONE
     request = queue.requests[0]
     bus = queue.bus
     status = bus.machine.nqap(bus.level, queue.apqn, request.message_id, request.message, special=request.special)
@@ -133,10 +133,11 @@ def _write(queue: ApQueue) -> Wait:
         queue.arm_timeout()
         full = queue.outstanding >= queue.card.depth
         queue.state = State.QUEUE_FULL if full else State.WORKING
-        return Wait.AGAIN if queue.requests and not full else _reply_wait(queue)
+        more = status.replies_waiting or (queue.requests and not full)
+        return Wait.AGAIN if more else _reply_wait(status)
     if code == ResponseCode.QUEUE_FULL:
         queue.state = State.QUEUE_FULL
-        return _reply_wait(queue)
+        return _reply_wait(status)
     if code == ResponseCode.RESET_IN_PROGRESS:
         queue.state = State.RESET_WAIT
         return Wait.LOW
@@ -166,7 +167,7 @@ def _read(queue: ApQueue) -> Wait:
         if delivery.status.empty:
             queue.requeue_pending()
         if queue.outstanding:
-            return _reply_wait(queue)
+            return _reply_wait(delivery.status)
         queue.state = State.IDLE
         return Wait.AGAIN
     return fail(queue, code)

@@ -134,9 +134,12 @@ class Repository:
             try:
                 self._apt("apt-get", "update", "-q", "--error-on=any", timeout=UPDATE_TIMEOUT)
                 stamp.touch()
-            except PackageError:
+            except PackageError as error:
                 if not any((self._root / "lists").glob("*_Packages*")):
-                    raise
+                    raise PackageError(
+                        f"Debian {self.suite} for {self._architecture} cannot be had: {str(error).rstrip('.')}; name a suite that the"
+                        " archive has, such as bookworm, trixie or sid, or give --kernel FILE and --initrd FILE"
+                    ) from error
 
     def _source(self) -> str:
         signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""

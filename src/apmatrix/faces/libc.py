@@ -1,4 +1,4 @@
-"""The few system calls that Python 3.11 lacks: mount, unshare, prctl, and the mount calls of Linux 5.12."""
+"""The few system calls that Python 3.11 lacks: mount, unshare, setns, prctl, and the mount calls of Linux 5.12."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.unshare.argtypes = (ctypes.c_int,)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -68,6 +69,11 @@ def make_read_only(path: str) -> None:
 def unshare(namespaces: Namespaces) -> None:
     """Leave these namespaces for new ones; the PID namespace is the next child's."""
     _check(_libc.unshare(namespaces), "unshare")
+
+
+def enter_namespace(descriptor: int, kind: Namespaces) -> None:
+    """Move to the namespace behind a descriptor, which must be of this kind."""
+    _check(_libc.setns(descriptor, kind), "setns")
 
 
 def die_with_parent(signal: int) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.layers import cover_etc, cover_system
-from apmatrix.faces.libc import MountFlag, Namespaces, give_up, make_read_only, mount, unshare
+from apmatrix.faces.libc import MountFlag, Namespaces, enter_namespace, give_up, make_read_only, mount, unshare
 from apmatrix.faces.lines import RUN
 
 if TYPE_CHECKING:
@@ -125,14 +125,15 @@ def furnish(rooms: Rooms, furniture: Furniture) -> None:
 
 def _unshare() -> bool:
     """Leave the namespaces; True if that took a user namespace."""
-    spaces = Namespaces.MOUNT | Namespaces.NETWORK
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):
-            unshare(spaces | Namespaces.PID)
+            if not _quiet_network():
+                unshare(Namespaces.NETWORK)
+            unshare(Namespaces.MOUNT | Namespaces.PID)
             return False
     user, group = os.geteuid(), os.getegid()
     try:
-        unshare(Namespaces.USER | spaces | Namespaces.PID)
+        unshare(Namespaces.USER | Namespaces.MOUNT | Namespaces.NETWORK | Namespaces.PID)
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
@@ -142,6 +143,37 @@ def _unshare() -> bool:
             "for this user (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns; in a container: its seccomp profile)"
         ) from error
+    return True
+
+
+def _quiet_network() -> bool:
+    """Enter a new network namespace that another user namespace owns; False if there can be none.
+
+    To those of the first user namespace the kernel sends the uevents of the real devices too.
+    """
+    made, tell = os.pipe()
+    stay, end = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(end)
+        with contextlib.suppress(OSError):
+            unshare(Namespaces.USER | Namespaces.NETWORK)
+            os.write(tell, b"1")
+            os.read(stay, 1)
+        os._exit(0)
+    os.close(tell)
+    try:
+        if not os.read(made, 1):
+            return False
+        network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        enter_namespace(network, Namespaces.NETWORK)
+        os.close(network)
+    except OSError:
+        return False
+    finally:
+        for descriptor in (made, stay, end):
+            os.close(descriptor)
+        os.waitpid(child, 0)
     return True
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchmarks import cards, core, report
 
 README = Path(__file__).resolve().parent.parent / "README.md"

@@ -117,7 +117,7 @@ def test_without_network_what_was_fetched_once_is_used(apt, cache, monkeypatch):
 
 def test_without_network_at_first(apt, cache, monkeypatch):
     monkeypatch.setenv("APT_OFFLINE", "1")
-    with pytest.raises(PackageError, match="somewhere for s390x cannot be had: apt-get failed: E: .*; name a suite"):
+    with pytest.raises(PackageError, match=r"somewhere for s390x cannot be had: apt-get failed: E: .*; name a suite"):
         Repository(cache=cache)
 
 

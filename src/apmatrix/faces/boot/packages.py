@@ -137,8 +137,9 @@ class Repository:
             except PackageError as error:
                 if not any((self._root / "lists").glob("*_Packages*")):
                     raise PackageError(
-                        f"Debian {self.suite} for {self._architecture} cannot be had: {str(error).rstrip('.')}; name a suite that the"
-                        " archive has, such as bookworm, trixie or sid, or give --kernel FILE and --initrd FILE"
+                        f"Debian {self.suite} for {self._architecture} cannot be had: {str(error).rstrip('.')};"
+                        " name a suite that the archive has, such as bookworm, trixie or sid, or give"
+                        " --kernel FILE and --initrd FILE"
                     ) from error
 
     def _source(self) -> str:

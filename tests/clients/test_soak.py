@@ -49,7 +49,10 @@ def test_soak(tmp_path):
     assert done.stderr == "", f"seed {seed}"
     assert out.count("finished") == PROCESSES, f"seed {seed}: {out}"
     assert "failed" not in out, f"seed {seed}: {out}"
-    numbers = [int(number) for number in re.findall(r"^SEQNUM=(\d+)$", events, re.MULTILINE)]
+    # Without user namespaces the computer's own events come along, and may do so out of turn.
+    ours = "\n".join(event for event in events.split("\n\n") if "\nDEVPATH=/devices/virtual/" not in event)
+    numbers = [int(number) for number in re.findall(r"^SEQNUM=(\d+)$", ours, re.MULTILINE)]
+    assert numbers, f"seed {seed}"
     assert numbers == sorted(set(numbers)), f"seed {seed}"
     # Each mdev that was made sent an event when it came and one when it went.
     made = sum(int(count) for count in re.findall(r"made (\d+)", out))

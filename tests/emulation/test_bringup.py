@@ -6,6 +6,7 @@ from apmatrix.arch import Apqn
 from apmatrix.cards import ManualClock
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation, Holding, explain, look
+from apmatrix.linux import Vm
 
 MACHINE = """
 [[adapter]]
@@ -247,3 +248,18 @@ usage_domains = "0-63"
     assert len(emulation.lpars[0].admin.read(f"{next(emulation.guests()).mdev}/matrix")) == 4095
     assert explain(emulation, ("kvm1", "guest1"), Apqn(15, 63)).has
     assert holding(emulation, "0f.003f") == (Holding.GUEST, "guest1")
+
+
+def test_nobody_meets_a_guest_that_is_only_being_started(start, monkeypatch):
+    emulation = start(MACHINE)
+    (guest,) = emulation.guests()
+    emulation.stop_guest(guest)
+    boot, seen = Vm.reboot, []
+
+    def reboot(vm):
+        seen.extend(system.linux.name for system in emulation.known_systems())
+        return boot(vm)
+
+    monkeypatch.setattr(Vm, "reboot", reboot)
+    emulation.start_guest(guest)
+    assert seen == ["kvm1"]

@@ -1,13 +1,18 @@
 """The control socket of a machine."""
 
+import random
+import re
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from apmatrix.config import parse
+from apmatrix.config import load, parse
 from apmatrix.emulation import Emulation
 from apmatrix.faces.lines import Lines
 from apmatrix.service.server import MachineServer
 
+NESTED = Path(__file__).parents[2] / "examples/nested.toml"
 FILE = '[[lpar]]\nname = "lpar"\n'
 
 
@@ -43,3 +48,50 @@ def test_the_machine_ends_although_nobody_waits_for_the_answer():
         ours.close()
         server.serve(theirs)
         assert server.stopped.wait(10)
+
+
+ROUNDS = 40
+REFUSALS = re.compile(
+    "guest kvm1/(guest1|other) runs already"
+    "|no VM kvm1/(guest1|other) runs on kvm1"
+    "|no Linux system kvm1/(guest1|other) runs in this machine; there is .*"
+)
+
+
+def commands(server, seed):
+    """What one administrator does, and those of the answers that are no success."""
+    choose = random.Random(seed)
+    ours, theirs = socket.socketpair()
+    lines, errors = Lines(ours), []
+    with ours:
+        server.serve(theirs)
+        for _ in range(ROUNDS):
+            guest = choose.choice(("kvm1/guest1", "kvm1/other"))
+            lines.send(
+                choose.choice(
+                    (
+                        {"op": "guest", "action": "start", "name": guest},
+                        {"op": "guest", "action": "stop", "name": guest},
+                        {"op": "guest", "action": "list"},
+                        {"op": "show"},
+                        {"op": "status"},
+                        {"op": "log", "system": guest},
+                    )
+                )
+            )
+            answer = lines.receive()
+            assert answer is not None, "the machine ended the connection"
+            if "error" in answer:
+                errors.append(answer["error"])
+    return errors
+
+
+def test_several_administrators_at_once():
+    """Each command succeeds, or is refused for what the others have done."""
+    with Emulation.start(load(NESTED)) as emulation:
+        server = MachineServer(emulation)
+        with ThreadPoolExecutor(6) as pool:
+            errors = [error for found in pool.map(lambda seed: commands(server, seed), range(6)) for error in found]
+        assert [error for error in errors if not REFUSALS.fullmatch(error)] == []
+        for guest in emulation.guests():
+            assert (guest.vm is None) == (guest.system is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -41,15 +42,17 @@ class System:
     linux: LinuxSystem = field(init=False)
     admin: Administrator = field(init=False)
 
+    def __post_init__(self) -> None:
+        """Nobody meets a system that has no Linux."""
+        self.boot()
+
     @classmethod
     def of(cls, names: tuple[str, ...], linux: LinuxSystem) -> Self:
         """A Linux that runs already, and of which no file tells."""
-        system = cls(names, lambda: linux)
-        system.boot()
-        return system
+        return cls(names, lambda: linux)
 
     def boot(self) -> None:
-        """Start its Linux."""
+        """Start its Linux, again if it had one."""
         self.linux = self.start()
         self.admin = Administrator(self.name, self.linux)
 
@@ -93,7 +96,8 @@ class Guest:
 class Emulation:
     """A machine with all its systems; a context manager that ends them.
 
-    ``taken`` are the levels at which an operating system runs that is not the emulated one.
+    ``taken`` are the levels at which an operating system runs that is not the emulated one. Who starts or stops a
+    guest, or takes a level, holds ``changing``; to look, nobody needs it.
     """
 
     def __init__(self, file: MachineFile, machine: Cpc) -> None:
@@ -103,6 +107,7 @@ class Emulation:
         self.lpars: list[System] = []
         self.taken: set[Level] = set()
         self.refusals: list[Refusal] = []
+        self.changing = threading.RLock()
 
     @classmethod
     def start(cls, file: MachineFile, *, clock: Clock | None = None, store: Store | None = None) -> Self:
@@ -148,15 +153,17 @@ class Emulation:
 
     def close(self) -> None:
         """Stop all guests, the innermost first, and the machine."""
-        for guest in reversed(tuple(self.guests())):
-            self.stop_guest(guest)
-        self.machine.close()
+        with self.changing:
+            for guest in reversed(tuple(self.guests())):
+                self.stop_guest(guest)
+            self.machine.close()
 
     def stop_guest(self, guest: Guest) -> None:
         """Stop a guest with all that runs in it; its mdev stays. Nothing happens if it does not run."""
-        if guest.vm is not None:
-            guest.vm.stop()
-            guest.vm = guest.system = None
+        with self.changing:
+            if guest.vm is not None:
+                guest.vm.stop()
+                guest.vm = guest.system = None
 
     def systems(self) -> Iterator[System]:
         """All running systems, a host before its guests."""
@@ -166,7 +173,7 @@ class Emulation:
         """All running systems, and those whose level another operating system has."""
         for lpar in self.lpars:
             yield lpar
-            yield from (guest.system for guest in _guests(lpar) if guest.system is not None)
+            yield from (system for guest in _guests(lpar) if (system := guest.system) is not None)
 
     def guests(self) -> Iterator[Guest]:
         """All guests whose host runs, a host before its guests."""
@@ -186,18 +193,24 @@ class Emulation:
             lpar,
         )
         self.lpars.append(system)
-        self.boot(system)
+        self._set_up(system)
 
     def make_room(self, system: System) -> None:
         """Shut a Linux down with all its guests: another operating system takes its level, until :meth:`boot`."""
-        for guest in reversed(tuple(_guests(system))):
-            self.stop_guest(guest)
-        system.linux.shut_down()
+        with self.changing:
+            for guest in reversed(tuple(_guests(system))):
+                self.stop_guest(guest)
+            system.linux.shut_down()
 
     def boot(self, system: System) -> None:
-        """Start a Linux, and do what the file says of it: masks first, then mdevs and guests."""
-        system.boot()
-        system.guests.clear()
+        """Start a Linux again, and do what the file says of it."""
+        with self.changing:
+            system.boot()
+            system.guests.clear()
+            self._set_up(system)
+
+    def _set_up(self, system: System) -> None:
+        """What the file says of a Linux that has just started: masks first, then mdevs and guests."""
         self.refusals = [each for each in self.refusals if not f"{each.system}/".startswith(f"{system.name}/")]
         if system.file is None:
             return
@@ -226,10 +239,11 @@ class Emulation:
     def start_guest(self, guest: Guest) -> None:
         """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""
         host = guest.file.host
-        guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
-        guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
-        guest.system = System(guest.names, guest.vm.reboot, guest.file)
-        self.boot(guest.system)
+        with self.changing:
+            guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
+            guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+            system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
+            self._set_up(system)
 
 
 def define(guest: Guest) -> Refusal | None:
@@ -255,7 +269,7 @@ def define(guest: Guest) -> Refusal | None:
 
 
 def _guests(system: System) -> Iterator[Guest]:
-    for guest in system.guests:
+    for guest in tuple(system.guests):
         yield guest
-        if guest.system is not None:
-            yield from _guests(guest.system)
+        if (below := guest.system) is not None:
+            yield from _guests(below)

@@ -66,8 +66,9 @@ def assigned_matrix(linux: LinuxSystem, uuid: str) -> Matrix:
 def handed_on(guest: Guest) -> Matrix:
     """What vfio_ap left of a guest's matrix after its filter, whether the guest runs or not."""
     text = guest.host.admin.read(f"{guest.mdev}/guest_matrix") if guest.defined else ""
-    if guest.vm is not None and len(text) >= LONGEST_MATRIX:
-        return guest.vm.level.matrix
+    vm = guest.vm
+    if vm is not None and len(text) >= LONGEST_MATRIX:
+        return vm.level.matrix
     # Lines with an adapter or a domain only have no queue.
     apqns = [Apqn.parse(line) for line in text.split("\n") if len(line) == len("05.00ab")]
     return Matrix(Mask.of(*(apqn.adapter for apqn in apqns)), Mask.of(*(apqn.domain for apqn in apqns)))
@@ -77,8 +78,9 @@ def granted(emulation: Emulation, guest: Guest) -> Matrix:
     """What a running guest should have by what its hosts say, all levels together; the machine is not asked."""
     matrix = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == guest.names[0])
     for above in emulation.guests():
-        if above.vm is not None and guest.names[: len(above.names)] == above.names:
-            matrix = matrix & handed_on(above) & above.vm.level.form.limits
+        vm = above.vm
+        if vm is not None and guest.names[: len(above.names)] == above.names:
+            matrix = matrix & handed_on(above) & vm.level.form.limits
     return matrix
 
 

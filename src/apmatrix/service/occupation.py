@@ -84,15 +84,17 @@ class Occupation(LevelProcessor):
 
     def close(self) -> None:
         """Give the level back with empty queues."""
-        if self._level in self._emulation.taken:
-            self.reset()
-            self._emulation.taken.discard(self._level)
-            self._give_back()
+        with self._emulation.changing:
+            if self._level in self._emulation.taken:
+                self.reset()
+                self._emulation.taken.discard(self._level)
+                self._give_back()
 
 
 def occupy(emulation: Emulation, lpar: str | None, guest: str | None) -> Occupation:
     """Take a guest's level, or an LPAR's if no guest is named; raises ControlError, or what a VM's start raises."""
-    return Occupation.of_guest(emulation, guest) if guest is not None else Occupation.of_lpar(emulation, lpar)
+    with emulation.changing:
+        return Occupation.of_guest(emulation, guest) if guest is not None else Occupation.of_lpar(emulation, lpar)
 
 
 def _names(guest: Guest) -> tuple[str, ...]:

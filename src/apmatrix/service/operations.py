@@ -74,10 +74,11 @@ def _guest(server: MachineServer, system: System | None, request: dict[str, Any]
         return _guests(server.emulation)
     here = system or find_system(server.emulation, request.get("system"))
     name = str(request["name"])
-    guest = _find_guest(server.emulation, here, name)
-    if action == "start":
-        return _start(server.emulation, here, guest, name)
-    return _stop(server.emulation, here, guest, name)
+    with server.emulation.changing:
+        guest = _find_guest(server.emulation, here, name)
+        if action == "start":
+            return _start(server.emulation, here, guest, name)
+        return _stop(server.emulation, here, guest, name)
 
 
 def _find_guest(emulation: Emulation, here: System, name: str) -> Guest | None:

@@ -187,11 +187,11 @@ def test_nonsense_on_the_socket_harms_nobody(service):
         assert json.loads(answers.readline()) == {"ok": []}
 
 
-def test_what_one_command_writes_another_sees_at_once(service):
-    """Also names that its kernel has cached: two shells on one machine, in turns."""
-    service.do("up", HOST)
-    shells = [
-        subprocess.Popen(
+class Shell:
+    """A shell on the machine ``host`` that answers with one line."""
+
+    def __init__(self, service):
+        self.process = subprocess.Popen(
             [*APMATRIX, "run", "--machine", "host", "--", "sh"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -199,20 +199,44 @@ def test_what_one_command_writes_another_sees_at_once(service):
             text=True,
             bufsize=1,
         )
-        for _ in range(2)
-    ]
 
-    def ask(shell, script):
-        shell.stdin.write(f"{script}; echo\n")
-        return shell.stdout.readline().strip()
+    def ask(self, script):
+        self.process.stdin.write(f"{script}; echo\n")
+        return self.process.stdout.readline().strip()
 
+    def end(self):
+        assert self.process.communicate()[0] == ""
+
+
+def test_what_one_command_writes_another_sees_at_once(service):
+    """Also names that its kernel has cached: two shells on one machine, in turns."""
+    service.do("up", HOST)
+    shells = [Shell(service), Shell(service)]
     mdev = f"/sys/devices/vfio_ap/matrix/{UUID}"
     create = "/sys/devices/vfio_ap/matrix/mdev_supported_types/vfio_ap-passthrough/create"
     for turn in range(40):
         writer, reader = shells[turn % 2], shells[1 - turn % 2]
-        ask(writer, f"echo {UUID} > {create}")
-        assert ask(reader, f"cat {mdev}/ap_config | tail -c 2 | wc -c | tr -d '\\n'") == "2"
-        ask(writer, f"echo 1 > {mdev}/remove")
-        assert ask(reader, f"test -e {mdev} && printf there") == ""
+        writer.ask(f"echo {UUID} > {create}")
+        assert reader.ask(f"cat {mdev}/ap_config | tail -c 2 | wc -c | tr -d '\\n'") == "2"
+        writer.ask(f"echo 1 > {mdev}/remove")
+        assert reader.ask(f"test -e {mdev} && printf there") == ""
     for shell in shells:
-        assert shell.communicate()[0] == ""
+        shell.end()
+
+
+def test_the_commands_of_a_system_have_one_etc(service):
+    """They begin at the same time, and whatever one does the others see, and what is kept is there afterwards."""
+    service.do("up", HOST)
+    shells = [Shell(service) for _ in range(3)]
+    for writer in shells:
+        for reader in shells:
+            assert reader.ask("test -e /etc/new || printf absent") == "absent"
+        writer.ask("echo it >> /etc/new")
+        assert [shell.ask("cat /etc/new | tr -d '\\n'") for shell in shells] == ["it"] * 3
+        writer.ask("rm /etc/new")
+    shells[0].ask("rm /etc/passwd")  # the computer's: a note of the removal is made in the layers
+    assert [shell.ask("test -e /etc/passwd || printf gone") for shell in shells] == ["gone"] * 3
+    for shell in shells:
+        shell.end()
+    service.sh("test ! -e /etc/passwd")
+    assert Path("/etc/passwd").exists()

@@ -55,6 +55,26 @@ class Command:
     keep: tuple[str, ...] = ()
 
 
+class _ByMachine:
+    """The /etc of a system's commands, which its machine keeps for the next one: a Handover."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def take(self) -> tuple[int | None, str]:
+        """From the command before."""
+        answer = self._lines.request({"op": "take etc"})
+        descriptors = self._lines.take_descriptors(answer["comes"])
+        return descriptors[0] if descriptors else None, answer["work"]
+
+    def give(self, descriptor: int | None) -> None:
+        """To the next one."""
+        descriptors = [] if descriptor is None else [descriptor]
+        self._lines.request({"op": "give etc", "comes": len(descriptors)}, descriptors)
+        for each in descriptors:
+            os.close(each)
+
+
 def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
     """Be the doorkeeper, in a process with one thread; ends it with the command's exit code."""
     try:
@@ -81,7 +101,7 @@ def _attend(command: Command, lines: Lines, parent: int) -> int:
     rooms.leave_to_machine()
     # A directory below /var that somebody works in is that user's, not the system's.
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
-    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"], keep))
+    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"], keep), _ByMachine(lines))
     _go(here)
     first = os.fork()
     if first == 0:

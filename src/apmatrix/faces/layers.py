@@ -7,10 +7,10 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.faces.libc import MountFlag, mount
+from apmatrix.faces.libc import MountFlag, attach_mount, clone_mount, mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +19,20 @@ SYSTEM: Final = ("/usr", "/var")
 """Directories whose changes nobody wants to keep: daemons such as libvirtd write there, package managers too."""
 
 _ETC: Final = "/etc"
+_WORK: Final = "work"
+
+
+class Handover(Protocol):
+    """One mount for several commands, each of which has to do with it alone for a moment.
+
+    Two overlays with the same layers would not see each other's changes, and break each other.
+    """
+
+    def take(self) -> tuple[int | None, str]:
+        """A descriptor of the mount, if there is one, and a name for a directory that no mount works in."""
+
+    def give(self, descriptor: int | None) -> None:
+        """Let the next command have one, or make its own."""
 
 
 class LayerError(ApmatrixError):
@@ -46,15 +60,24 @@ def cover_system(layers: Path, keep: Iterable[str], *, own_user: bool) -> None:
             os.close(real)
 
 
-def cover_etc(layers: Path, *, own_user: bool) -> None:
+def cover_etc(layers: Path, handover: Handover | None = None, *, own_user: bool) -> None:
     """Cover /etc (mdevctl.d, udev/rules.d …); changes go to ``layers``, which may be kept.
 
-    ``own_user`` is true in a user namespace, where the computer's files are somebody else's. Raises LayerError.
+    If they are, ``handover`` brings the mount of those who have covered theirs with these. ``own_user`` is true in a
+    user namespace, where the computer's files are somebody else's. Raises LayerError.
     """
-    if own_user and not (layers / "work").exists():
+    there, work = handover.take() if handover else (None, _WORK)
+    if there is None or not _attach(there, _ETC):
+        _make_etc(layers, work, own_user=own_user)
+    if handover:
+        handover.give(_clone(_ETC))
+
+
+def _make_etc(layers: Path, work: str, *, own_user: bool) -> None:
+    if own_user and not any(layers.glob(f"{_WORK}*")):
         _own_directories(_ETC, layers / "upper")
     try:
-        _cover(_ETC, layers, own_user=own_user)
+        _cover(_ETC, layers, work, own_user=own_user)
     except OSError as error:
         raise LayerError(
             f"/etc cannot be covered by an overlay ({error.strerror}): the kernel stacks two at most, of which a"
@@ -62,8 +85,25 @@ def cover_etc(layers: Path, *, own_user: bool) -> None:
         ) from error
 
 
-def _cover(target: str, layers: Path, *, own_user: bool) -> None:
-    upper, work = layers / "upper", layers / "work"
+def _attach(descriptor: int, target: str) -> bool:
+    try:
+        attach_mount(descriptor, target)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _clone(target: str) -> int | None:
+    try:
+        return clone_mount(target)
+    except OSError:
+        return None
+
+
+def _cover(target: str, layers: Path, work_name: str = _WORK, *, own_user: bool) -> None:
+    upper, work = layers / "upper", layers / work_name
     for directory in (upper, work):
         directory.mkdir(parents=True, exist_ok=True)
     # Where root is not the real one, the kernel's notes on removed directories must be a user's attributes.

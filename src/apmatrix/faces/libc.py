@@ -1,4 +1,4 @@
-"""The few system calls that Python 3.11 lacks: mount, unshare, setns, prctl, and the mount calls of Linux 5.12."""
+"""The few system calls that Python 3.11 lacks: mount, unshare, setns, prctl, and the mount calls of Linux 5.2."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_u
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAPBSET_DROP: Final = 24
+_SYS_OPEN_TREE: Final = 428
+_SYS_MOVE_MOUNT: Final = 429
 _SYS_MOUNT_SETATTR: Final = 442
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
+_OPEN_TREE_CLONE: Final = 1
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _MOUNT_ATTR_RDONLY: Final = 1
 
 
@@ -64,6 +68,20 @@ def make_read_only(path: str) -> None:
         _libc.syscall(_SYS_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, ctypes.byref(attributes), size),
         path,
     )
+
+
+def clone_mount(path: str) -> int:
+    """A descriptor of a mount that is nowhere yet and shows what ``path`` shows; OSError ENOSYS before Linux 5.2."""
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
+    descriptor = int(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags))
+    _check(min(descriptor, 0), path)
+    return descriptor
+
+
+def attach_mount(descriptor: int, path: str) -> None:
+    """Put such a mount somewhere, once; it may come from another namespace."""
+    flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, descriptor, b"", _AT_FDCWD, path.encode(), flags), path)
 
 
 def unshare(namespaces: Namespaces) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.faces.layers import cover_etc, cover_system
+from apmatrix.faces.layers import Handover, cover_etc, cover_system
 from apmatrix.faces.libc import MountFlag, Namespaces, enter_namespace, give_up, make_read_only, mount, unshare
 from apmatrix.faces.lines import RUN
 
@@ -109,14 +109,20 @@ class Furniture:
     keep: tuple[str, ...] = ()
 
 
-def furnish(rooms: Rooms, furniture: Furniture) -> None:
-    """Complete /sys with what is real, and make /etc, /usr and /var private; the machine serves /sys by now."""
+def furnish(rooms: Rooms, furniture: Furniture, etc: Handover) -> None:
+    """Complete /sys with what is real, and make /etc, /usr and /var private; the machine serves /sys by now.
+
+    An /etc that is kept comes through ``etc``.
+    """
     _bind_real(rooms.real_sys, furniture.bindings)
     os.close(rooms.real_sys)
     layers = Path(RUN, furniture.machine)
     if rooms.root:
         cover_system(layers, furniture.keep, own_user=rooms.own_user)
-    cover_etc(Path(furniture.state) if furniture.state else layers / "etc", own_user=rooms.own_user)
+    if furniture.state:
+        cover_etc(Path(furniture.state), etc, own_user=rooms.own_user)
+    else:
+        cover_etc(layers / "etc", own_user=rooms.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
     for capability in _UNWANTED.values():
         with contextlib.suppress(PermissionError):

@@ -9,6 +9,7 @@ from apmatrix.arch import Mask, Matrix
 from apmatrix.cards import AdapterState
 from apmatrix.emulation import System, look
 from apmatrix.faces.lines import ControlError
+from apmatrix.linux import Refused
 from apmatrix.service import keys, testing
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ def _stop(emulation: Emulation, here: System, guest: Guest | None, name: str) ->
         return {"name": guest.name, "uuid": guest.uuid}
     if guest is not None and guest.host is not here:
         raise ControlError(f"guest {guest.name} does not run")
-    vm = here.linux.kvm.find(name)
+    try:
+        vm = here.linux.kvm.find(name)
+    except Refused as refused:
+        raise ControlError(f"guest {guest.name} does not run" if guest else str(refused)) from refused
     vm.stop()
     return {"name": f"{here.name}/{vm.name}", "uuid": name}
 

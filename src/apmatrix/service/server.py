@@ -15,6 +15,7 @@ from apmatrix.faces.namespaces import device_directory
 from apmatrix.service.occupation import Tenant
 from apmatrix.service.operations import OPERATIONS, find_system
 from apmatrix.service.session import Session
+from apmatrix.service.sharing import SharedMount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ class MachineServer:
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._sessions: set[Session] = set()
+        self._etc: dict[str, SharedMount] = {}
 
     @property
     def name(self) -> str:
@@ -81,6 +83,11 @@ class MachineServer:
             self._sessions.discard(session)
         session.close()
 
+    def etc(self, system: System) -> SharedMount:
+        """What the commands on a system have for their /etc."""
+        with self._lock:
+            return self._etc.setdefault(system.name, SharedMount())
+
     @property
     def sessions(self) -> int:
         """How many commands run."""
@@ -103,13 +110,14 @@ class _Client:
         self.session: Session | None = None
         self.tenant = Tenant(server.emulation, lines)
         self._listener: socket.socket | None = None
+        self._enclosed: list[int] = []  # descriptors that go along with the answer
 
     def run(self) -> None:
         """Answer requests until the other end goes."""
         try:
             while (request := self.lines.receive()) is not None:
                 try:
-                    self.lines.send(self._answer(request))
+                    self._send(self._answer(request))
                 finally:
                     # Only now: who asks for the end is answered before the process goes.
                     if request.get("op") == "down":
@@ -121,10 +129,20 @@ class _Client:
             self.tenant.close()
             self.lines.connection.close()
 
+    def _send(self, answer: dict[str, Any]) -> None:
+        enclosed, self._enclosed = self._enclosed, []
+        try:
+            self.lines.send(answer, enclosed)
+        finally:
+            for descriptor in enclosed:
+                os.close(descriptor)
+
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         own: dict[str, Callable[[dict[str, Any]], Any]] = {
             "attach": self._attach,
             "replay": self._replay,
+            "take etc": self._take_etc,
+            "give etc": self._give_etc,
             "detach": self._detach,
             "down": lambda _request: None,
             **self.tenant.operations,
@@ -167,8 +185,24 @@ class _Client:
     def _replay(self, request: dict[str, Any]) -> int | None:
         return self.session.relay.replay(int(request["start"])) if self.session else None
 
+    def _take_etc(self, _request: dict[str, Any]) -> dict[str, Any]:
+        descriptor, work = self._etc.take(self)
+        self._enclosed += [] if descriptor is None else [descriptor]
+        return {"comes": len(self._enclosed), "work": work}
+
+    def _give_etc(self, request: dict[str, Any]) -> None:
+        descriptors = self.lines.take_descriptors(int(request["comes"]))
+        self._etc.give(self, descriptors[0] if descriptors else None)
+
+    @property
+    def _etc(self) -> SharedMount:
+        if self.session is None:
+            raise ControlError("this connection has no place yet", code=2)
+        return self.server.etc(self.session.system)
+
     def _detach(self, _request: dict[str, Any] | None = None) -> None:
         if self.session:
+            self._etc.leave(self)
             self.server.discard(self.session)
             self.session = None
         if self._listener:

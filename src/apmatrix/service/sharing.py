@@ -1,0 +1,67 @@
+"""The /etc that the commands of a system share: the machine keeps the mount between them, but never uses it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+_PATIENCE: Final = 20.0
+"""Seconds that a command waits for another one that has the mount, and may have been stopped."""
+
+_DIRECTORIES: Final = 8
+"""A mount that nobody uses any more may still have its directory for a moment: the next one gets another."""
+
+
+class SharedMount:
+    """A mount that is handed from command to command, until the last one has ended.
+
+    Descriptors that it is given are its own.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._borrower: object | None = None
+        self._users: set[object] = set()
+        self._descriptor: int | None = None
+        self._made = 0
+
+    def take(self, user: object) -> tuple[int | None, str]:
+        """The mount for ``user``, who owns the descriptor from now on, and a name for a directory of its own.
+
+        No descriptor if ``user`` has to make the mount: others have to wait for that, too.
+        """
+        with self._free:
+            self._free.wait_for(lambda: self._borrower is None, _PATIENCE)
+            self._borrower = user
+            self._users.add(user)
+            descriptor, self._descriptor = self._descriptor, None
+            self._made += descriptor is None
+            return descriptor, f"work{self._made % _DIRECTORIES}"
+
+    def give(self, user: object, descriptor: int | None) -> None:
+        """The mount is here again."""
+        with self._free:
+            if self._borrower is user:
+                self._keep(descriptor)
+            elif descriptor is not None:  # it came too late
+                os.close(descriptor)
+            self._release(user)
+
+    def leave(self, user: object) -> None:
+        """``user`` has ended. The mount goes with the last one: who comes next shall see the computer's /etc."""
+        with self._free:
+            self._users.discard(user)
+            self._release(user)
+            if not self._users:
+                self._keep(None)
+
+    def _release(self, user: object) -> None:
+        if self._borrower is user:
+            self._borrower = None
+            self._free.notify()
+
+    def _keep(self, descriptor: int | None) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = descriptor

@@ -1,0 +1,96 @@
+"""A mount that goes from command to command, whatever becomes of them."""
+
+import os
+import threading
+
+import pytest
+
+from apmatrix.service.sharing import SharedMount
+
+
+@pytest.fixture
+def descriptor():
+    """A way to make descriptors whose fate can be seen: the reading end finds the end when they are closed."""
+    ends = []
+
+    def make():
+        reading, writing = os.pipe()
+        ends.append(reading)
+        return writing
+
+    make.open = lambda: [not _ended(end) for end in ends]
+    yield make
+    for end in ends:
+        os.close(end)
+
+
+def _ended(end):
+    os.set_blocking(end, False)
+    try:
+        return os.read(end, 1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_the_first_makes_it_the_next_ones_get_it(descriptor):
+    shared, mount = SharedMount(), descriptor()
+    assert shared.take("a") == (None, "work1")
+    shared.give("a", mount)
+    assert shared.take("b") == (mount, "work1")
+    other = descriptor()
+    shared.give("b", other)
+    shared.leave("a")
+    assert shared.take("c")[0] == other
+
+
+def test_it_goes_with_the_last_one(descriptor):
+    shared = SharedMount()
+    for user in ("a", "b"):
+        shared.take(user)
+        shared.give(user, descriptor())
+    shared.leave("a")
+    assert descriptor.open()[1]
+    shared.leave("b")
+    assert not descriptor.open()[1]
+    assert shared.take("c") == (None, "work2")
+
+
+def test_the_next_one_waits(descriptor):
+    shared, mount, got = SharedMount(), descriptor(), []
+    shared.take("a")
+    waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
+    waiting.start()
+    shared.give("a", mount)
+    waiting.join(10)
+    assert got == [(mount, "work1")]
+
+
+def test_who_ends_on_the_way_holds_nobody_up():
+    shared, got = SharedMount(), []
+    shared.take("a")
+    waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
+    waiting.start()
+    shared.leave("a")
+    waiting.join(10)
+    assert got == [(None, "work2")]
+
+
+def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):
+    monkeypatch.setattr("apmatrix.service.sharing._PATIENCE", 0)
+    shared = SharedMount()
+    shared.take("a")
+    shared.take("b")
+    shared.give("a", descriptor())
+    kept = descriptor()
+    shared.give("b", kept)
+    assert descriptor.open() == [False, True]
+    assert shared.take("c")[0] == kept
+
+
+def test_directories_do_not_become_more_and_more():
+    shared = SharedMount()
+    names = set()
+    for user in range(100):
+        names.add(shared.take(user)[1])
+        shared.leave(user)
+    assert len(names) == 8

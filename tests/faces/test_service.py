@@ -240,3 +240,14 @@ def test_the_commands_of_a_system_have_one_etc(service):
         shell.end()
     service.sh("test ! -e /etc/passwd")
     assert Path("/etc/passwd").exists()
+
+
+def test_locks_are_seen_by_all_commands_of_a_system_until_the_machine_ends(service):
+    service.do("up", THREE)
+    look = ("run", "--machine", "three-guests", "--", "ls", "/run/lock")
+    service.do(*look[:4], "touch", "/run/lock/ours")
+    assert service.do(*look) == "ours\n"
+    assert service.do(*look[:3], "--guest", "guest1", *look[3:]) == ""
+    service.do("down")
+    service.do("up", THREE)
+    assert service.do(*look) == ""

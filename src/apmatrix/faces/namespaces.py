@@ -98,8 +98,9 @@ def _open_fuse() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Furniture:
-    """What the place is filled with: ``bindings`` below /sys come from the real one, ``state`` keeps /etc.
+    """What the place is filled with: ``bindings`` below /sys come from the real one.
 
+    ``state`` is the directory with the /etc and the /run/lock of the machine's system.
     Directories in ``keep`` stay the computer's although they are in /usr or /var.
     """
 
@@ -120,7 +121,8 @@ def furnish(rooms: Rooms, furniture: Furniture, etc: Handover) -> None:
     if rooms.root:
         cover_system(layers, furniture.keep, own_user=rooms.own_user)
     if furniture.state:
-        cover_etc(Path(furniture.state), etc, own_user=rooms.own_user)
+        _share_locks(Path(furniture.state, "lock"))
+        cover_etc(Path(furniture.state, "etc"), etc, own_user=rooms.own_user)
     else:
         cover_etc(layers / "etc", own_user=rooms.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
@@ -205,6 +207,13 @@ def _private_run(machine: str) -> int:
     listener.bind(str(directory / "control"))
     listener.listen(16)
     return listener.detach()
+
+
+def _share_locks(directory: Path) -> None:
+    """Have the system's other commands see the locks: ap-check and chzdev exclude each other with one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o1777)
+    mount(str(directory), "/run/lock", flags=MountFlag.BIND)
 
 
 def _mount_sys(device: int) -> int:

@@ -180,7 +180,7 @@ class _Client:
         self._listener = socket.socket(fileno=control)
         self.server.listen(self._listener, system)
         state = self.server.state
-        return {"bindings": self.session.bindings, "state": str(state.etc(system.name)) if state else None}
+        return {"bindings": self.session.bindings, "state": str(state.of_system(system.name)) if state else None}
 
     def _replay(self, request: dict[str, Any]) -> int | None:
         return self.session.relay.replay(int(request["start"])) if self.session else None

@@ -1,13 +1,15 @@
 """Where a machine that runs in the background keeps what must outlast it.
 
 ``NAME/control`` is its socket, ``NAME/lock`` is locked as long as it runs, ``NAME/log`` is what it says,
-``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems, ``NAME/keys`` its cards' keys.
+``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems, ``NAME/systems/SYSTEM/lock`` is
+their /run/lock as long as the machine runs, ``NAME/keys`` has its cards' keys.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +69,9 @@ class StateDirectory:
         """What the background process prints."""
         return self.path / "log"
 
-    def etc(self, system: str) -> Path:
-        """Where changes to a system's /etc are."""
-        return self.path / "systems" / system.replace("/", ".") / "etc"
+    def of_system(self, system: str) -> Path:
+        """Where the commands on a system find what they share: changes to /etc, and /run/lock."""
+        return self.path / "systems" / system.replace("/", ".")
 
     def make(self) -> None:
         """Make the directory if it is not there; ControlError if this user cannot, or cannot use it."""
@@ -114,8 +116,10 @@ class StateDirectory:
             os.close(lock)
             raise ControlError(f"machine {self.path.name} runs already: apmatrix down {self.path.name}") from None
         try:
-            # A predecessor that was killed left its socket.
+            # A predecessor that was killed left its socket, and locks of programs that are gone.
             self.socket.unlink(missing_ok=True)
+            for locks in self.path.glob("systems/*/lock"):
+                shutil.rmtree(locks, ignore_errors=True)
             yield
             self.socket.unlink(missing_ok=True)
         finally:

@@ -9,8 +9,8 @@ from typing import Final
 _PATIENCE: Final = 20.0
 """Seconds that a command waits for another one that has the mount, and may have been stopped."""
 
-_DIRECTORIES: Final = 8
-"""A mount that nobody uses any more may still have its directory for a moment: the next one gets another."""
+_DIRECTORIES: Final = 64
+"""How many names there are for directories that mounts work in, before the first is used again."""
 
 
 class SharedMount:
@@ -24,20 +24,21 @@ class SharedMount:
         self._borrower: object | None = None
         self._users: set[object] = set()
         self._descriptor: int | None = None
-        self._made = 0
+        self._taken = 0
 
     def take(self, user: object) -> tuple[int | None, str]:
         """The mount for ``user``, who owns the descriptor from now on, and a name for a directory of its own.
 
-        No descriptor if ``user`` has to make the mount: others have to wait for that, too.
+        No descriptor if ``user`` has to make the mount: others have to wait for that, too. The name is for who has to
+        make one, or cannot use this; mounts that others still use work in other directories.
         """
         with self._free:
             self._free.wait_for(lambda: self._borrower is None, _PATIENCE)
             self._borrower = user
             self._users.add(user)
             descriptor, self._descriptor = self._descriptor, None
-            self._made += descriptor is None
-            return descriptor, f"work{self._made % _DIRECTORIES}"
+            self._taken = (self._taken + 1) % _DIRECTORIES
+            return descriptor, f"work{self._taken}"
 
     def give(self, user: object, descriptor: int | None) -> None:
         """The mount is here again."""

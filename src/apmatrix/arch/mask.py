@@ -14,6 +14,7 @@ WIDTH: Final = 256
 
 _FULL: Final = (1 << WIDTH) - 1
 _TOP: Final = 1 << (WIDTH - 1)
+_BITS: Final = tuple(_TOP >> number for number in range(WIDTH))
 
 
 class Mask:
@@ -43,7 +44,7 @@ class Mask:
         for number in numbers:
             if not 0 <= number < WIDTH:
                 raise ValueError(f"{number} is outside 0-{WIDTH - 1}")
-            value |= _TOP >> number
+            value |= _BITS[number]
         return cls(value)
 
     @classmethod
@@ -86,7 +87,7 @@ class Mask:
         return self.value
 
     def __contains__(self, number: int) -> bool:
-        return 0 <= number < WIDTH and bool(self.value & (_TOP >> number))
+        return 0 <= number < WIDTH and self.value & _BITS[number] != 0
 
     def __iter__(self) -> Iterator[int]:
         return iter(_numbers(self.value))

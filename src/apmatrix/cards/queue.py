@@ -114,7 +114,7 @@ class Queue:
         self._epoch = 0  # counts resets: what was begun in an earlier epoch is dropped when it is finished
         self._reset: Timer | None = None  # the end of the reset that is running
         self._arrival: threading.Condition | None = None
-        self._awaited: list[int] = []  # how many replies each of those in wait() wants
+        self._awaited: tuple[int, ...] = ()  # how many replies each of those in wait() wants
 
     def __repr__(self) -> str:
         return f"<Queue {self.apqn}>"
@@ -228,11 +228,12 @@ class Queue:
             if not ready():
                 if self._arrival is None:
                     self._arrival = threading.Condition(self._lock)
-                self._awaited.append(replies)
+                self._awaited = (*self._awaited, replies)
                 try:
                     self.adapter.clock.wait_for(self._arrival, ready, timeout)
                 finally:
-                    self._awaited.remove(replies)
+                    at = self._awaited.index(replies)
+                    self._awaited = self._awaited[:at] + self._awaited[at + 1 :]
             return bool(self._replies)
 
     def reclaim(self) -> None:

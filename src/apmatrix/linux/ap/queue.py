@@ -158,6 +158,7 @@ class ApQueue(Device):
     KIND = "ap_queue"
 
     _NOTHING: ClassVar[deque[ApMessage]] = deque(maxlen=0)
+    _NONE_SENT: ClassVar[dict[int, ApMessage]] = {}
 
     bus: ApBus
 
@@ -177,7 +178,7 @@ class ApQueue(Device):
         self.total = 0
         self.outstanding = 0
         self.requests: deque[ApMessage] = self._NOTHING
-        self.pending: dict[int, ApMessage] = {}
+        self.pending = self._NONE_SENT
         self.timeout: Timer | None = None
 
     @property
@@ -197,7 +198,7 @@ class ApQueue(Device):
             message.finish(-errno.ENODEV)
             return
         if self.requests is self._NOTHING:
-            self.requests = deque()
+            self.requests, self.pending = deque(), {}
         self.requests.append(message)
         self.total += 1
         self.card.total += 1

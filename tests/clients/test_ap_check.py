@@ -1,6 +1,7 @@
 """ap-check, as the callout of this Debian's mdevctl: it refuses conflicts before the kernel is asked."""
 
 import json
+import shlex
 
 import pytest
 
@@ -32,9 +33,15 @@ def define_at_once(uuid, *description):
 
 
 def rule(mask):
-    """A script that keeps an apmask for the next boot, in the file that chzdev writes."""
-    text = f'ACTION=="change", SUBSYSTEM=="ap", ENV{{BINDINGS}}=="complete", ATTR{{../../bus/ap/apmask}}="{mask}"'
-    return f"mkdir -p /etc/udev/rules.d; echo '{text}' > /etc/udev/rules.d/41-ap.rules;"
+    """A script that keeps an apmask for the next boot, in chzdev's file and form: ap-check reads no other."""
+    lines = (
+        'ACTION=="change", SUBSYSTEM=="ap", DEVPATH=="/devices/ap", ENV{BINDINGS}=="complete", GOTO="cfg_ap"',
+        'GOTO="end_ap"',
+        'LABEL="cfg_ap"',
+        f'ATTR{{../../bus/ap/apmask}}="{mask}"',
+        'LABEL="end_ap"',
+    )
+    return f"mkdir -p /etc/udev/rules.d; printf '%s\\n' {shlex.join(lines)} > /etc/udev/rules.d/41-ap.rules;"
 
 
 def test_a_queue_of_the_host_is_refused_until_it_is_reserved(host, callout):
@@ -106,3 +113,20 @@ def test_control_domains_alone_are_refused(host, callout):
     )
     assert done.stdout == "1\n"
     assert "At least one usage domain must be specified" in done.stderr
+
+
+def test_a_running_device_is_changed_live(host, callout):
+    """By ap-check itself, asked as mdevctl 1.4 asks its callouts, in one write to ap_config."""
+    device = f"/sys/bus/mdev/devices/{U1}"
+
+    def live(*numbers):
+        asked = f"{programs.ap_check()} -t vfio_ap-passthrough -e live -a modify -s none -u {U1} -p matrix"
+        return f"echo '{definition('manual', *numbers)}' | {asked}; echo $?; cd {device}; cat matrix control_domains;"
+
+    done = host.run(
+        f"{callout} {RESERVE} {define(U1, '5', '4')} mdevctl start -u {U1};"
+        f"{live('5', '0x47,0xab', '0xab')} {live('5,10', '4')}"
+    )
+    changed = "05.0047\n05.00ab\n00ab\n"
+    assert done.stdout == f"0\n{changed}255\n{changed}"
+    assert " 10.4 is not allowed for vfio_ap-passthrough use by the active ap bus mask settings" in done.stderr

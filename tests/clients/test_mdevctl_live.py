@@ -47,23 +47,21 @@ def queues(host, guest):
     return host.sh("/bin/echo 1 > /sys/bus/ap/scans; cd /sys/bus/ap/devices; ls -d *.*", "--guest", guest).split()
 
 
-@pytest.mark.parametrize("callout", [lambda: CALLOUT, programs.ap_check], ids=[CALLOUT.stem, "ap-check"])
-def test_a_running_guest_gets_and_loses_queues(host, tmp_path, callout):
+def test_a_running_guest_gets_and_loses_queues(host, ready):
     """Its definition stays as it is."""
-    setup = prepare(tmp_path, callout())
     host.up()
     host.sh(
-        f"{setup} {RESERVE} {define_at_once(U1, 'manual', '5', '4', '4')} mdevctl start -u {U1};"
+        f"{ready} {RESERVE} {define_at_once(U1, 'manual', '5', '4', '4')} mdevctl start -u {U1};"
         f"apmatrix guest start {U1}"
     )
     assert queues(host, U1) == ["05.0004"]
-    out = host.sh(f"{setup} {change(U1, '5', '0x47,0xab', '0xab')} cat /sys/bus/mdev/devices/{U1}/control_domains")
+    out = host.sh(f"{ready} {change(U1, '5', '0x47,0xab', '0xab')} cat /sys/bus/mdev/devices/{U1}/control_domains")
     assert out == "00ab\n"
     assert queues(host, U1) == ["05.0047", "05.00ab"]
-    host.sh(f"{setup} /bin/echo -6 > /sys/bus/ap/apmask; {change(U1, '5,6', '0x47')}")
+    host.sh(f"{ready} /bin/echo -6 > /sys/bus/ap/apmask; {change(U1, '5,6', '0x47')}")
     assert queues(host, U1) == ["05.0047", "06.0047"]
     running, defined = (
-        json.loads(host.sh(f"{setup} mdevctl list {option} -u {U1} --dumpjson"))["attrs"] for option in ("-v", "-d")
+        json.loads(host.sh(f"{ready} mdevctl list {option} -u {U1} --dumpjson"))["attrs"] for option in ("-v", "-d")
     )
     assert running == [{"assign_adapter": "5"}, {"assign_adapter": "6"}, {"assign_domain": "71"}]
     assert defined == [{"assign_adapter": "5"}, {"assign_domain": "4"}, {"assign_control_domain": "4"}]

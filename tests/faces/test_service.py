@@ -242,12 +242,11 @@ def test_the_commands_of_a_system_have_one_etc(service):
     assert Path("/etc/passwd").exists()
 
 
-def test_locks_are_seen_by_all_commands_of_a_system_until_the_machine_ends(service):
-    service.do("up", THREE)
-    look = ("run", "--machine", "three-guests", "--", "ls", "/run/lock")
-    service.do(*look[:4], "touch", "/run/lock/ours")
-    assert service.do(*look) == "ours\n"
-    assert service.do(*look[:3], "--guest", "guest1", *look[3:]) == ""
-    service.do("down")
-    service.do("up", THREE)
-    assert service.do(*look) == ""
+def test_locks_are_seen_by_all_commands_of_a_system_and_go_with_the_last(service):
+    service.do("up", HOST)
+    shell = Shell(service)
+    assert shell.ask("touch /run/lock/ours; ls /run/lock | tr -d '\\n'") == "ours"
+    assert service.sh("ls /run/lock; touch /run/lock/theirs") == "ours\n"
+    assert shell.ask("ls /run/lock | tr '\\n' ' '") == "ours theirs"
+    shell.end()
+    assert service.sh("ls /run/lock; touch /run/lock/new") == ""

@@ -33,7 +33,7 @@ def _ended(end):
 
 
 def test_the_first_makes_it_the_next_ones_get_it(descriptor):
-    shared, mount = SharedMount(), descriptor()
+    shared, mount = SharedMount(list), descriptor()
     assert shared.take("a") == (None, "work1")
     shared.give("a", mount)
     assert shared.take("b") == (mount, "work2")
@@ -44,7 +44,7 @@ def test_the_first_makes_it_the_next_ones_get_it(descriptor):
 
 
 def test_it_goes_with_the_last_one(descriptor):
-    shared = SharedMount()
+    shared = SharedMount(list)
     for user in ("a", "b"):
         shared.take(user)
         shared.give(user, descriptor())
@@ -55,8 +55,22 @@ def test_it_goes_with_the_last_one(descriptor):
     assert shared.take("c") == (None, "work3")
 
 
+def test_the_end_of_the_last_one_is_told(descriptor):
+    ends = []
+    shared = SharedMount(lambda: ends.append(1))
+    for user in ("a", "b"):
+        shared.take(user)
+        shared.give(user, descriptor())
+    shared.leave("a")
+    shared.leave("a")
+    shared.leave("a stranger")
+    assert ends == []
+    shared.leave("b")
+    assert ends == [1]
+
+
 def test_the_next_one_waits(descriptor):
-    shared, mount, got = SharedMount(), descriptor(), []
+    shared, mount, got = SharedMount(list), descriptor(), []
     shared.take("a")
     waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
     waiting.start()
@@ -66,7 +80,7 @@ def test_the_next_one_waits(descriptor):
 
 
 def test_who_ends_on_the_way_holds_nobody_up():
-    shared, got = SharedMount(), []
+    shared, got = SharedMount(list), []
     shared.take("a")
     waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
     waiting.start()
@@ -77,7 +91,7 @@ def test_who_ends_on_the_way_holds_nobody_up():
 
 def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):
     monkeypatch.setattr("apmatrix.service.sharing._PATIENCE", 0)
-    shared = SharedMount()
+    shared = SharedMount(list)
     shared.take("a")
     shared.take("b")
     shared.give("a", descriptor())
@@ -88,7 +102,7 @@ def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):
 
 
 def test_directories_do_not_become_more_and_more():
-    shared = SharedMount()
+    shared = SharedMount(list)
     names = set()
     for user in range(1000):
         names.add(shared.take(user)[1])

@@ -121,8 +121,8 @@ def furnish(rooms: Rooms, furniture: Furniture, etc: Handover) -> None:
     if rooms.root:
         cover_system(layers, furniture.keep, own_user=rooms.own_user)
     if furniture.state:
-        _share_locks(Path(furniture.state, "lock"))
         cover_etc(Path(furniture.state, "etc"), etc, own_user=rooms.own_user)
+        _share_locks(Path(furniture.state, "lock"))  # from now on the machine counts on this command
     else:
         cover_etc(layers / "etc", own_user=rooms.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
@@ -210,7 +210,7 @@ def _private_run(machine: str) -> int:
 
 
 def _share_locks(directory: Path) -> None:
-    """Have the system's other commands see the locks: ap-check and chzdev exclude each other with one."""
+    """Have the system's other commands see the locks."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o1777)
     mount(str(directory), "/run/lock", flags=MountFlag.BIND)

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import ApmatrixError
@@ -86,7 +87,11 @@ class MachineServer:
     def etc(self, system: System) -> SharedMount:
         """What the commands on a system have for their /etc."""
         with self._lock:
-            return self._etc.setdefault(system.name, SharedMount())
+            return self._etc.setdefault(system.name, SharedMount(partial(self._forget_locks, system.name)))
+
+    def _forget_locks(self, system: str) -> None:
+        if self.state:
+            self.state.forget_locks(system)
 
     @property
     def sessions(self) -> int:

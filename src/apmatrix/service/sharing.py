@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PATIENCE: Final = 20.0
 """Seconds that a command waits for another one that has the mount, and may have been stopped."""
@@ -16,10 +19,12 @@ _DIRECTORIES: Final = 64
 class SharedMount:
     """A mount that is handed from command to command, until the last one has ended.
 
-    Descriptors that it is given are its own.
+    Descriptors that it is given are its own. ``ended`` is called whenever there is no command any more, and before
+    there is another one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
         self._free = threading.Condition()
         self._borrower: object | None = None
         self._users: set[object] = set()
@@ -52,10 +57,13 @@ class SharedMount:
     def leave(self, user: object) -> None:
         """``user`` has ended. The mount goes with the last one: who comes next shall see the computer's /etc."""
         with self._free:
-            self._users.discard(user)
+            if user not in self._users:
+                return
+            self._users.remove(user)
             self._release(user)
             if not self._users:
                 self._keep(None)
+                self._ended()
 
     def _release(self, user: object) -> None:
         if self._borrower is user:

@@ -73,6 +73,11 @@ class StateDirectory:
         """Where the commands on a system find what they share: changes to /etc, and /run/lock."""
         return self.path / "systems" / system.replace("/", ".")
 
+    def forget_locks(self, system: str) -> None:
+        """Empty the /run/lock of a system, or of all (``*``): nobody has a lock any more."""
+        for locks in self.path.glob(f"{self.of_system(system).relative_to(self.path)}/lock"):
+            shutil.rmtree(locks, ignore_errors=True)
+
     def make(self) -> None:
         """Make the directory if it is not there; ControlError if this user cannot, or cannot use it."""
         try:
@@ -118,8 +123,7 @@ class StateDirectory:
         try:
             # A predecessor that was killed left its socket, and locks of programs that are gone.
             self.socket.unlink(missing_ok=True)
-            for locks in self.path.glob("systems/*/lock"):
-                shutil.rmtree(locks, ignore_errors=True)
+            self.forget_locks("*")
             yield
             self.socket.unlink(missing_ok=True)
         finally:

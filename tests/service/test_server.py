@@ -1,5 +1,6 @@
 """The control socket of a machine."""
 
+import errno
 import random
 import re
 import socket
@@ -7,9 +8,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from apmatrix.config import load, parse
 from apmatrix.emulation import Emulation
-from apmatrix.faces.lines import Lines
+from apmatrix.faces.lines import ControlError, Lines
+from apmatrix.service.operations import OPERATIONS
 from apmatrix.service.server import MachineServer
 
 NESTED = Path(__file__).parents[2] / "examples/nested.toml"
@@ -48,6 +52,20 @@ def test_the_machine_ends_although_nobody_waits_for_the_answer():
         ours.close()
         server.serve(theirs)
         assert server.stopped.wait(10)
+
+
+def test_what_has_just_gone_ends_no_connection(monkeypatch):
+    def look(*_):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "devices/vfio_ap/matrix")
+
+    monkeypatch.setitem(OPERATIONS, "show", look)
+    ours, theirs = socket.socketpair()
+    with ours, Emulation.start(parse(FILE, "machine.toml")) as emulation:
+        MachineServer(emulation).serve(theirs)
+        lines = Lines(ours)
+        with pytest.raises(ControlError, match=r"^request show: .*No such file .*: 'devices/vfio_ap/matrix'$"):
+            lines.request({"op": "show"})
+        assert lines.request({"op": "guest", "action": "list"}) == []
 
 
 ROUNDS = 40

@@ -1,7 +1,6 @@
 """A mount that goes from command to command, whatever becomes of them."""
 
 import os
-import threading
 
 import pytest
 
@@ -69,24 +68,33 @@ def test_the_end_of_the_last_one_is_told(descriptor):
     assert ends == [1]
 
 
-def test_the_next_one_waits(descriptor):
-    shared, mount, got = SharedMount(list), descriptor(), []
-    shared.take("a")
-    waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
-    waiting.start()
-    shared.give("a", mount)
-    waiting.join(10)
-    assert got == [(mount, "work2")]
+def waited(shared, monkeypatch, happens):
+    """Have something happen to ``shared`` when somebody waits for it; the answers to the question that he has."""
+    answers = []
+
+    def wait_for(ready, _patience):
+        answers.append(ready())
+        happens()
+        answers.append(ready())
+
+    monkeypatch.setattr(shared._free, "wait_for", wait_for)
+    return answers
 
 
-def test_who_ends_on_the_way_holds_nobody_up():
-    shared, got = SharedMount(list), []
+def test_the_next_one_waits(descriptor, monkeypatch):
+    shared, mount = SharedMount(list), descriptor()
     shared.take("a")
-    waiting = threading.Thread(target=lambda: got.append(shared.take("b")))
-    waiting.start()
-    shared.leave("a")
-    waiting.join(10)
-    assert got == [(None, "work2")]
+    answers = waited(shared, monkeypatch, lambda: shared.give("a", mount))
+    assert shared.take("b") == (mount, "work2")
+    assert answers == [False, True]
+
+
+def test_who_ends_on_the_way_holds_nobody_up(monkeypatch):
+    shared = SharedMount(list)
+    shared.take("a")
+    answers = waited(shared, monkeypatch, lambda: shared.leave("a"))
+    assert shared.take("b") == (None, "work2")
+    assert answers == [False, True]
 
 
 def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):

@@ -173,9 +173,8 @@ def _quiet_network() -> bool:
     try:
         if not os.read(made, 1):
             return False
-        network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        enter_namespace(network, Namespaces.NETWORK)
-        os.close(network)
+        with Path(f"/proc/{child}/ns/net").open("rb") as network:
+            enter_namespace(network.fileno(), Namespaces.NETWORK)
     except OSError:
         return False
     finally:

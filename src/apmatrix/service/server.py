@@ -165,7 +165,7 @@ class _Client:
         except ApmatrixError as error:
             return {"error": str(error), "code": 1}
         except OSError as error:  # what it looked at has just gone, say
-            return {"error": f"request {operation}: {error.filename}: {error.strerror}", "code": 1}
+            return {"error": f"request {operation}: {error}", "code": 1}
         except (KeyError, TypeError, ValueError) as error:
             return {"error": f"request {operation}: {error}", "code": 2}
         return {"ok": result}

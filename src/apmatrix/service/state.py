@@ -73,10 +73,11 @@ class StateDirectory:
         """Where the commands on a system find what they share: changes to /etc, and /run/lock."""
         return self.path / "systems" / system.replace("/", ".")
 
-    def forget_locks(self, system: str) -> None:
-        """Empty the /run/lock of a system, or of all (``*``): nobody has a lock any more."""
-        for locks in self.path.glob(f"{self.of_system(system).relative_to(self.path)}/lock"):
-            shutil.rmtree(locks, ignore_errors=True)
+    def forget_locks(self, system: str | None = None) -> None:
+        """Empty the /run/lock of a system, or of all: nobody has a lock any more."""
+        systems = [self.of_system(system)] if system else (self.path / "systems").glob("*")
+        for directory in systems:
+            shutil.rmtree(directory / "lock", ignore_errors=True)
 
     def make(self) -> None:
         """Make the directory if it is not there; ControlError if this user cannot, or cannot use it."""
@@ -123,7 +124,7 @@ class StateDirectory:
         try:
             # A predecessor that was killed left its socket, and locks of programs that are gone.
             self.socket.unlink(missing_ok=True)
-            self.forget_locks("*")
+            self.forget_locks()
             yield
             self.socket.unlink(missing_ok=True)
         finally:

@@ -68,6 +68,23 @@ def test_what_has_just_gone_ends_no_connection(monkeypatch):
         assert lines.request({"op": "guest", "action": "list"}) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("other", "guest kvm1/other does not run"),
+        ("nobody", "no VM nobody runs on kvm1; apmatrix guest list shows what does"),
+    ],
+)
+def test_who_does_not_run_cannot_be_stopped(name, said):
+    ours, theirs = socket.socketpair()
+    with ours, Emulation.start(load(NESTED)) as emulation:
+        MachineServer(emulation).serve(theirs)
+        lines = Lines(ours)
+        lines.request({"op": "guest", "action": "stop", "name": "other"})
+        with pytest.raises(ControlError, match=f"^{said}$"):
+            lines.request({"op": "guest", "action": "stop", "name": name})
+
+
 ROUNDS = 40
 REFUSALS = re.compile(
     "guest kvm1/(guest1|other) (runs already|does not run)"

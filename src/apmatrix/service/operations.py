@@ -112,7 +112,8 @@ def _stop(emulation: Emulation, here: System, guest: Guest | None, name: str) ->
     try:
         vm = here.linux.kvm.find(name)
     except Refused as refused:
-        raise ControlError(f"guest {guest.name} does not run" if guest else str(refused)) from refused
+        reason = f"guest {guest.name} does not run" if guest else f"{refused}; apmatrix guest list shows what does"
+        raise ControlError(reason) from refused
     vm.stop()
     return {"name": f"{here.name}/{vm.name}", "uuid": name}
 

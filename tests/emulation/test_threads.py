@@ -17,9 +17,9 @@ from apmatrix.emulation import Emulation
 from apmatrix.linux import Refused
 from apmatrix.linux.ap import states
 from apmatrix.linux.zcrypt import ModExpo
+from support.zcrypt import operands
 
 NESTED = Path(__file__).parents[2] / "examples/nested.toml"
-LENGTH = 32
 ROUNDS = 150
 KERNELS = {"EBUSY", "EINVAL", "ENODEV", "ENOENT", "EADDRINUSE", "EADDRNOTAVAIL", "EAGAIN", "EACCES", "EIO"}
 """What a kernel may answer to somebody who does not know what others do."""
@@ -39,16 +39,14 @@ class Site:
 
     def compute(self, choose):
         """A program in any system."""
-        modulus = choose.getrandbits(8 * LENGTH) | 1 << (8 * LENGTH - 1) | 1
-        value = choose.randrange(modulus)
-        request = ModExpo(*(number.to_bytes(LENGTH, "big") for number in (value, 3, modulus)))
+        parts, expected = operands(choose)
         try:
-            answer = choose.choice(self.systems()).linux.zcrypt.rsa(request)
+            answer = choose.choice(self.systems()).linux.zcrypt.rsa(ModExpo(*parts))
         except Refused as refused:
             if errno.errorcode[refused.errno] not in KERNELS:
                 raise
         else:
-            assert int.from_bytes(answer, "big") == pow(value, 3, modulus)
+            assert answer == expected
             self.right += 1
 
     def write(self, system, path, text):

@@ -15,11 +15,10 @@ from apmatrix.linux.zcrypt import ByteOrder, ModExpo
 from apmatrix.machine import ActivationProfile, Cpc
 from support import ep11
 from support.bench import FACILITIES_OF_M
-from support.zcrypt import Storage, cprb, ep11_cprb, outcome
+from support.zcrypt import Storage, cprb, ep11_cprb, operands, outcome
 
 POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 THREADS, ROUNDS = 12, 25
-LENGTH = 32
 MODEXPO = 0xC0007A05
 
 
@@ -63,14 +62,6 @@ def machine(request):
     made.close()
 
 
-def operands(generator):
-    """A request and its answer."""
-    modulus = generator.getrandbits(8 * LENGTH) | 1 << (8 * LENGTH - 1) | 1
-    value, exponent = generator.randrange(modulus), generator.choice((3, 17, 65537))
-    parts = [number.to_bytes(LENGTH, "big") for number in (value, exponent, modulus)]
-    return parts, pow(value, exponent, modulus).to_bytes(LENGTH, "big")
-
-
 def program(machine, seed):
     """Sends requests of all kinds; the number of right answers."""
     generator = random.Random(seed)
@@ -82,7 +73,7 @@ def program(machine, seed):
         kind = generator.choice(("ioctl", "coprocessor", "random", "ep11"))
         if kind == "ioctl":
             parts, expected = operands(generator)
-            output = storage.put(LENGTH)
+            output = storage.put(len(expected))
             file.ioctl(MODEXPO, storage.modexpo(*parts, output=output), storage)
             right += storage.content(output) == expected
         elif kind == "coprocessor":

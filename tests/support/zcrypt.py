@@ -17,6 +17,7 @@ from support import cca, ep11
 from support.bench import FACILITIES_OF_M, MATRIX_OF_M
 
 if TYPE_CHECKING:
+    import random
     import threading
     from collections.abc import Callable, Iterable
 
@@ -160,6 +161,14 @@ class Crypto:
 
     def permissions(self, name: str) -> Any:
         return self.system.zcrypt_nodes.nodes[name].permissions
+
+
+def operands(generator: random.Random, length: int = 32) -> tuple[list[bytes], bytes]:
+    """Value, exponent and modulus of an RSA request, and the answer, of ``length`` bytes each."""
+    modulus = generator.getrandbits(8 * length) | 1 << (8 * length - 1) | 1
+    value, exponent = generator.randrange(modulus), generator.choice((3, 17, 65537))
+    parts = [number.to_bytes(length, "big") for number in (value, exponent, modulus)]
+    return parts, pow(value, exponent, modulus).to_bytes(length, "big")
 
 
 def outcome(action: Callable[[], Any]) -> str:

@@ -8,12 +8,13 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "apmatrix"
 STANDS_ON = {
     "arch": set(),
+    "rules": {"arch"},
     "cards": {"arch"},
     "machine": {"arch", "cards"},
-    "linux": {"arch", "cards", "machine"},
+    "linux": {"arch", "rules", "cards", "machine"},
     "config": {"arch"},
     "emulation": {"arch", "cards", "config", "linux", "machine"},
-    "faces": {"arch", "linux", "machine"},
+    "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
     "cli": {"arch", "config", "emulation", "faces", "machine", "service"},
 }

@@ -11,8 +11,8 @@ from apmatrix.emulation import Emulation, programs
 from apmatrix.emulation.demo import Report, plugging, tour
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import RsaKey
-from apmatrix.linux.errors import BadValue
 from apmatrix.machine import Level
+from apmatrix.rules.refusals import BadValue
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = RsaKey.generate(1024)

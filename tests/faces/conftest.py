@@ -6,7 +6,7 @@ import pytest
 
 from apmatrix.cards import RealClock
 from apmatrix.linux.core import AttributeGroup, ChangeKind, Kernel, KObject, Link, Sysfs
-from apmatrix.linux.errors import Failed, Interrupted
+from apmatrix.rules.refusals import Failed, Interrupted
 
 from .place import Place, missing
 

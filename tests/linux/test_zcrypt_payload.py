@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.linux.errors import BadValue
 from apmatrix.linux.zcrypt import Ep11Request
 from apmatrix.linux.zcrypt.asn1 import domain_part, function_part
+from apmatrix.rules.refusals import BadValue
 from support.zcrypt import ep11_cprb, outcome
 
 LENGTH_FORMS = st.sampled_from((0, 1, 2, 4))

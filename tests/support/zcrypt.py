@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from apmatrix.arch import Apqn, CardType, Matrix
 from apmatrix.cards import Filter, Function, Handling, Inline, ManualClock
 from apmatrix.linux import LinuxSystem, Refused
-from apmatrix.linux.errors import Failed
 from apmatrix.linux.zcrypt import ByteOrder, CcaRequest, Ep11Request
 from apmatrix.machine import ActivationProfile, Cpc
+from apmatrix.rules.refusals import Failed
 from support import cca, ep11
 from support.bench import FACILITIES_OF_M, MATRIX_OF_M
 

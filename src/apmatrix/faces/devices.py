@@ -19,8 +19,8 @@ from apmatrix.faces.fuse import wire
 from apmatrix.faces.fuse.channel import Channel
 from apmatrix.faces.fuse.wire import Attributes, Entry, Opcode, OpenFlag
 from apmatrix.faces.process import Caller, ProcessMemory
-from apmatrix.linux.errors import Refused
 from apmatrix.linux.zcrypt import ByteOrder
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix, ResponseCode
-from apmatrix.linux.errors import BadValue, Failed, InUse, quoted
 from apmatrix.linux.policy import LinuxPolicy
+from apmatrix.rules.refusals import BadValue, Failed, InUse, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

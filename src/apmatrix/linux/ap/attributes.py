@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.linux import numbers
 from apmatrix.linux.core import AttributeGroup, Written
-from apmatrix.linux.errors import BadValue
+from apmatrix.rules.refusals import BadValue
+from apmatrix.rules.text import boolean, scanned_number, strict_number
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
@@ -28,7 +28,7 @@ def ap_domain(bus: ApBus) -> str:
 @AP_BUS.store("ap_domain")
 def set_ap_domain(bus: ApBus, value: Written) -> None:
     """Choose the default domain; it is not checked against the host configuration."""
-    domain = numbers.scanned(value.text, any_base=True)
+    domain = scanned_number(value.text, any_base=True)
     if not 0 <= domain <= bus.max_domain or domain not in bus.aqmask:
         raise BadValue(
             f"{domain} cannot be the default domain", remedy=f"choose one of aqmask from 0 to {bus.max_domain}"
@@ -128,7 +128,7 @@ def config_time(bus: ApBus) -> str:
 @AP_BUS.store("config_time")
 def set_config_time(bus: ApBus, value: Written) -> None:
     """From 5 to 120; the timer starts anew."""
-    seconds = numbers.scanned(value.text)
+    seconds = scanned_number(value.text)
     if not SHORTEST_CONFIG_TIME <= seconds <= LONGEST_CONFIG_TIME:
         raise BadValue(
             f"config_time {seconds} is out of range",
@@ -147,7 +147,7 @@ def poll_thread(bus: ApBus) -> str:
 @AP_BUS.store("poll_thread")
 def set_poll_thread(bus: ApBus, value: Written) -> None:
     """Start or stop it; starting it while interrupts are in use has no effect."""
-    bus.poll_thread = numbers.boolean(value.text) and bus.interrupts is None
+    bus.poll_thread = boolean(value.text) and bus.interrupts is None
 
 
 @AP_BUS.show()
@@ -159,7 +159,7 @@ def poll_timeout(bus: ApBus) -> str:
 @AP_BUS.store("poll_timeout")
 def set_poll_timeout(bus: ApBus, value: Written) -> None:
     """Up to two minutes."""
-    timeout = numbers.strict(value.text)
+    timeout = strict_number(value.text)
     if timeout > LONGEST_POLL_TIMEOUT:
         raise BadValue(f"poll_timeout {timeout} is too long", remedy=f"write at most {LONGEST_POLL_TIMEOUT}")
     bus.poll_timeout = timeout

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from apmatrix.arch import ALL_BITS, Apqn, Configuration, Facility, Mask
-from apmatrix.linux import masks
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
@@ -14,7 +13,8 @@ from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.root import RootDevice
 from apmatrix.linux.ap.scan import Scanner
 from apmatrix.linux.core import Bus, Device, Driver, Mutex, Task
-from apmatrix.linux.errors import BadValue, NoDevice
+from apmatrix.rules.refusals import BadValue, NoDevice
+from apmatrix.rules.text import boot_mask, written_mask
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
@@ -69,8 +69,8 @@ class ApBus(Bus):
         self.policy = system.policy
         self._system = system
         self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
-        self.apmask = masks.full(apmask)
-        self.aqmask = masks.full(aqmask)
+        self.apmask = boot_mask(apmask)
+        self.aqmask = boot_mask(aqmask)
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
         self.override_count = 0
         self.root = RootDevice(self)
@@ -211,7 +211,7 @@ class ApBus(Bus):
             current: Mask = getattr(self, name)
             self._check_no_override(name)
             self.policy.check_mask_text(name, text)
-            new = masks.parse(text, current)
+            new = written_mask(text, current)
             if new == current:
                 return
             self._commit_masks(**{name: new})
@@ -242,7 +242,7 @@ class ApBus(Bus):
             self._check_no_override("the masks")
             for name, text in texts.items():
                 self.policy.check_mask_text(name, text)
-            new = {name: masks.parse(text, getattr(self, name)) for name, text in texts.items()}
+            new = {name: written_mask(text, getattr(self, name)) for name, text in texts.items()}
             new = {name: mask for name, mask in new.items() if mask != getattr(self, name)}
             self._commit_masks(**new)
         if new:

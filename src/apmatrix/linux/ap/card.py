@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.linux import numbers
 from apmatrix.linux.core import AttributeGroup, Device, Written
-from apmatrix.linux.errors import BadValue, Failed
+from apmatrix.rules.refusals import BadValue, Failed
+from apmatrix.rules.text import scanned_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,7 +85,7 @@ def config(card: ApCard) -> str:
 @CARD.store("config")
 def set_config(card: ApCard, value: Written) -> None:
     """Configure the adapter on or off through SCLP (DEV-1)."""
-    wanted = numbers.scanned(value.text)
+    wanted = scanned_number(value.text)
     if wanted not in (0, 1):
         raise BadValue(f"{wanted} is neither 0 nor 1")
     if wanted != card.config and not card.bus.configure_adapter(card.number, on=bool(wanted)):

@@ -11,7 +11,7 @@ from apmatrix.arch import Apqn, ResponseCode
 from apmatrix.linux.ap import states
 from apmatrix.linux.ap.states import DeviceState, State
 from apmatrix.linux.core import AttributeGroup, Device, Written
-from apmatrix.linux.errors import BadValue, Failed
+from apmatrix.rules.refusals import BadValue, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

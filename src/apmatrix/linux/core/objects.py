@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
 from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, Link, Node, Sysfs
-from apmatrix.linux.errors import InUse, NoDevice
+from apmatrix.rules.refusals import InUse, NoDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

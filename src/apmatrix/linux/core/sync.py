@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from apmatrix.linux.errors import Interrupted
+from apmatrix.rules.refusals import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.linux.core.attributes import PAGE_SIZE, Attribute, Written
 from apmatrix.linux.core.sync import Kernel, Task
-from apmatrix.linux.errors import Refused
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.linux.errors import BadValue
+from apmatrix.rules.refusals import BadValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from apmatrix.linux.errors import BadValue, Failed, InUse, NoDevice
 from apmatrix.linux.kvm import aqic
 from apmatrix.linux.kvm.vfio import VfioFile
 from apmatrix.linux.kvm.vm import Vm
+from apmatrix.rules.refusals import BadValue, Failed, InUse, NoDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

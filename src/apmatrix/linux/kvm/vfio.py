@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX
-from apmatrix.linux.errors import BadValue, Failed
 from apmatrix.linux.kvm.vm import EventFd
+from apmatrix.rules.refusals import BadValue, Failed
 
 if TYPE_CHECKING:
     from apmatrix.linux.kvm.vm import Vm

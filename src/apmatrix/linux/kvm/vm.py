@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypedDict
 
 from apmatrix.arch import EMPTY_MATRIX, CrycbFormat, Facility, Matrix
-from apmatrix.linux.errors import Refused
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

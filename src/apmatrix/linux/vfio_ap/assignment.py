@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from apmatrix.arch import EMPTY_MATRIX, NO_BITS, Mask, Matrix
 from apmatrix.arch.matrix import queues_named
-from apmatrix.linux import numbers
-from apmatrix.linux.errors import HostQueue, NoDevice, SharedQueue
-from apmatrix.linux.vfio_ap import text
 from apmatrix.linux.vfio_ap.reset import reset_queues
+from apmatrix.rules.refusals import HostQueue, NoDevice, SharedQueue
+from apmatrix.rules.text import parse_ap_config, strict_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +44,7 @@ class Assignment:
 
     def _number(self, mdev: MatrixMdev, which: str, content: str) -> int:
         """The number of a write, at most the mdev's limit."""
-        number = numbers.strict(content)
+        number = strict_number(content)
         limits = cast("Mask", getattr(mdev.limits, which))
         if number not in limits:
             raise NoDevice(
@@ -155,7 +154,7 @@ class Assignment:
         """Write ``ap_config`` (MTX-46 to MTX-49)."""
         with self._locked(with_masks=True):
             self._system.policy.check_ap_config_text(content)
-            new = text.parse_config(content)
+            new = parse_ap_config(content)
             old = mdev.matrix
             self.validate(mdev, new)
             beyond = new - mdev.limits

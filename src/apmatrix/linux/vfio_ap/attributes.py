@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.linux.core import AttributeGroup, Written
-from apmatrix.linux.vfio_ap import text
+from apmatrix.rules.text import ap_config_text, control_domains_text, matrix_text
 
 if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
@@ -54,21 +54,21 @@ def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
 def matrix(mdev: MatrixMdev) -> str:
     """What is assigned."""
     with mdev.module.mdevs_lock:
-        return text.matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
     """What the guest has or would get."""
     with mdev.module.mdevs_lock:
-        return text.matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def control_domains(mdev: MatrixMdev) -> str:
     """The assigned control domains."""
     with mdev.module.mdevs_lock:
-        return text.domain_lines(mdev.matrix.adm)
+        return control_domains_text(mdev.matrix.adm)
 
 
 def _explains(mdev: MatrixMdev) -> bool:
@@ -79,7 +79,7 @@ def _explains(mdev: MatrixMdev) -> bool:
 def guest_control_domains(mdev: MatrixMdev) -> str:
     """The guest's control domains. Only with the policy ``protective``."""
     with mdev.module.mdevs_lock:
-        return text.domain_lines(mdev.guest.adm)
+        return control_domains_text(mdev.guest.adm)
 
 
 @ASSIGNMENT.show(when=_explains)
@@ -92,7 +92,7 @@ def filtered(mdev: MatrixMdev) -> str:
 @ASSIGNMENT.show()
 def ap_config(mdev: MatrixMdev) -> str:
     """All three masks, assigned; no lock is taken."""
-    return text.config_text(mdev.matrix)
+    return ap_config_text(mdev.matrix)
 
 
 @ASSIGNMENT.store("ap_config")

@@ -7,11 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX
-from apmatrix.linux import numbers
 from apmatrix.linux.core import ChangeKind, Link, Task, Written
-from apmatrix.linux.errors import BadValue, Exists, Failed, NoDevice, Refused, quoted
 from apmatrix.linux.vfio_ap.iommu import IommuGroups
 from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+from apmatrix.rules.refusals import BadValue, Exists, Failed, NoDevice, Refused, quoted
+from apmatrix.rules.text import strict_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class Lifecycle:
     def remove_by_write(self, mdev: MatrixMdev, value: Written) -> None:
         """A write to ``remove``: 0 does nothing, any other number removes (MTX-12)."""
         try:
-            wanted = numbers.strict(value.text)
+            wanted = strict_number(value.text)
         except Refused as refused:
             raise BadValue(str(refused)) from refused
         if wanted:

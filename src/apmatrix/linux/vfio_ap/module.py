@@ -9,13 +9,13 @@ from apmatrix.arch import Apqn, Configuration, Mask, Matrix
 from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
-from apmatrix.linux.errors import InUse
 from apmatrix.linux.vfio_ap.assignment import Assignment
 from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE
 from apmatrix.linux.vfio_ap.driver import VfioApDriver
 from apmatrix.linux.vfio_ap.hostconfig import HostConfiguration
 from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
+from apmatrix.rules.refusals import InUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from apmatrix.linux.errors import BadValue
+from apmatrix.rules.refusals import BadValue
 
 SHORTEST: Final = 5
 """Bytes of the shortest payload that Linux accepts."""

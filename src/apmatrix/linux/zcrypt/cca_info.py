@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.cards.messages import Cprbx
-from apmatrix.linux.errors import Refused
 from apmatrix.linux.zcrypt.cprb import ANY, CcaRequest
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap import ApCard, ApQueue

@@ -6,13 +6,13 @@ import errno
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from apmatrix.arch import Mode
-from apmatrix.linux import numbers
 from apmatrix.linux.ap.bus import ApBusDriver
 from apmatrix.linux.ap.card import ApCard
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device, Written
-from apmatrix.linux.errors import BadValue, NoDevice
 from apmatrix.linux.zcrypt import cca_info, ep11_info
+from apmatrix.rules.refusals import BadValue, NoDevice
+from apmatrix.rules.text import scanned_number
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.bus import ApBus
@@ -37,7 +37,7 @@ def _zcrypt(card: ApCard) -> Zcrypt:
 
 
 def _switch(value: Written) -> bool:
-    wanted = numbers.scanned(value.text)
+    wanted = scanned_number(value.text)
     if wanted not in (0, 1):
         raise BadValue(f"{wanted} is neither 0 nor 1")
     return bool(wanted)

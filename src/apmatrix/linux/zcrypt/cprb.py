@@ -18,9 +18,9 @@ from apmatrix.cards.messages import (
     ReplyHeader,
     RequestHeader,
 )
-from apmatrix.linux.errors import BadValue, Failed
 from apmatrix.linux.zcrypt import asn1
 from apmatrix.linux.zcrypt.replies import Reply, ReplyError, broken, error_of, length_of_blocks
+from apmatrix.rules.refusals import BadValue, Failed
 
 ANY: Final = 0xFFFF
 """Domain of a request that may go to any."""

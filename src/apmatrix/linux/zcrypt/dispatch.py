@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
-from apmatrix.linux.errors import Failed
 from apmatrix.linux.zcrypt.cex4 import Cex4QueueDriver, mode_of
+from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

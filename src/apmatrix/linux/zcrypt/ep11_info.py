@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Layout, bits, flag, octets, text
 from apmatrix.cards.messages import Ep11Cprb
-from apmatrix.linux.errors import Refused
 from apmatrix.linux.zcrypt.cprb import ANY, Ep11Request
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap import ApCard, ApQueue

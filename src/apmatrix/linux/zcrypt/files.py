@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from apmatrix.linux.errors import Failed
 from apmatrix.linux.zcrypt import ioctls
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.memory import Caller, UserMemory
+from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
     from apmatrix.linux.core import Task

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.linux.errors import BadValue, Failed
 from apmatrix.linux.zcrypt import status
 from apmatrix.linux.zcrypt.cprb import CcaRequest, Ep11Request, StatusError, no_room
 from apmatrix.linux.zcrypt.rsa import ModExpo, ModExpoCrt
@@ -24,6 +23,7 @@ from apmatrix.linux.zcrypt.structures import (
     RsaModExpoCrt,
     Xcrb,
 )
+from apmatrix.rules.refusals import BadValue, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from apmatrix.arch import Layout
-from apmatrix.linux.errors import Failed
+from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
     from apmatrix.linux.zcrypt.byteorder import ByteOrder

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from apmatrix.linux import masks
 from apmatrix.linux.core import AttributeGroup, KObject, Link, Written
-from apmatrix.linux.errors import Exists, Failed
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.files import ZcryptFile
 from apmatrix.linux.zcrypt.perms import Permissions
+from apmatrix.rules.refusals import Exists, Failed
+from apmatrix.rules.text import written_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _declare_mask(file: str, field: MaskName) -> None:
 
     @NODE.store(file)
     def store(node: ZcryptNode, value: Written) -> None:
-        setattr(node.permissions, field, masks.parse(value.text, getattr(node.permissions, field)))
+        setattr(node.permissions, field, written_mask(value.text, getattr(node.permissions, field)))
 
 
 _declare_mask("ioctlmask", "ioctls")

@@ -13,7 +13,7 @@ from apmatrix.cards.messages import (
     MessageType,
     ReplyHeader,
 )
-from apmatrix.linux.errors import Failed
+from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from apmatrix.arch import Mode
 from apmatrix.cards.messages import CPRBX_VERSION, Cprbx, MessageType, RequestHeader
 from apmatrix.linux.core import AttributeGroup, Mutex, Written
-from apmatrix.linux.errors import BadValue, Failed, Interrupted, NoDevice, Refused
 from apmatrix.linux.zcrypt.cex4 import Cex4QueueDriver, mode_of
 from apmatrix.linux.zcrypt.cprb import USAGE
 from apmatrix.linux.zcrypt.nodes import MiscNode
+from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused
 
 if TYPE_CHECKING:
     from apmatrix.linux.core import Task

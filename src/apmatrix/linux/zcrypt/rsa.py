@@ -8,7 +8,7 @@ from typing import Final
 
 from apmatrix.arch import Mode
 from apmatrix.cards.messages import AcceleratorHeader, Cprbx, MessageType, RequestHeader
-from apmatrix.linux.errors import Failed
+from apmatrix.rules.refusals import Failed
 
 REPLY_ROOM: Final = 0x724
 _SIZES: Final = (128, 256, 512)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from apmatrix.arch import ALL_BITS, Mode
 from apmatrix.linux.ap.message import ApMessage
-from apmatrix.linux.errors import Failed, Interrupted, Refused
 from apmatrix.linux.zcrypt.cex4 import mode_of, retire_queue
 from apmatrix.linux.zcrypt.cprb import (
     ANY,
@@ -28,6 +27,7 @@ from apmatrix.linux.zcrypt.perms import Permissions
 from apmatrix.linux.zcrypt.replies import Reply, ReplyError, accelerator_result, cca_result, random_data
 from apmatrix.linux.zcrypt.rsa import RsaRequest, build
 from apmatrix.linux.zcrypt.speeds import Work, cca_weight, ep11_weight, rating, rsa_work
+from apmatrix.rules.refusals import Failed, Interrupted, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apmatrix.arch import Mask
-from apmatrix.linux import masks, numbers
-from apmatrix.linux.errors import BadValue, Refused, TooLarge
+from apmatrix.rules.refusals import BadValue, Refused, TooLarge
+from apmatrix.rules.text import absolute_mask, boolean, mask_parameter, scanned_number, strict_number, written_mask
 
 DIGITS = "0123456789abcdef"
 
@@ -61,7 +61,7 @@ def strict_model(text: str) -> int | type[Refused]:
 @example("18446744073709551616zz")
 @example("+0x\n")
 def test_strict_numbers(text):
-    assert outcome(numbers.strict, text) == strict_model(text)
+    assert outcome(strict_number, text) == strict_model(text)
 
 
 def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
@@ -90,7 +90,7 @@ def scanned_model(text: str, any_base: bool) -> int | type[Refused]:
 @example("-18446744073709551646", False)
 @example("\xa05", True)
 def test_scanned_numbers(text, any_base):
-    assert outcome(lambda: numbers.scanned(text, any_base=any_base)) == scanned_model(text, any_base)
+    assert outcome(lambda: scanned_number(text, any_base=any_base)) == scanned_model(text, any_base)
 
 
 def boolean_model(text: str) -> bool | type[Refused]:
@@ -103,7 +103,7 @@ def boolean_model(text: str) -> bool | type[Refused]:
 
 @given(st.text("yYtT1eEnNfF0dDoO2 \n", max_size=3))
 def test_booleans(text):
-    assert outcome(numbers.boolean, text) is boolean_model(text)
+    assert outcome(boolean, text) is boolean_model(text)
 
 
 def relative_model(text: str, current: Mask) -> Mask | type[Refused]:
@@ -135,7 +135,7 @@ def relative_model(text: str, current: Mask) -> Mask | type[Refused]:
 @example("+18446744073709551621", Mask())
 def test_masks(text, current):
     expected = relative_model(text, current) if text[:1] in ("+", "-") else absolute_model(text)
-    assert outcome(masks.parse, text, current) == expected
+    assert outcome(written_mask, text, current) == expected
 
 
 def absolute_model(text: str) -> Mask | type[Refused]:
@@ -152,18 +152,18 @@ def absolute_model(text: str) -> Mask | type[Refused]:
 @example("f" * 65)
 @example("")
 def test_absolute_masks(text):
-    assert outcome(masks.parse_absolute, text) == absolute_model(text)
+    assert outcome(absolute_mask, text) == absolute_model(text)
 
 
 @given(st.text(max_size=10))
 def test_boot_parameters_are_never_refused(text):
-    found = masks.parse_boot_parameter(text)
-    parsed = outcome(masks.parse, text, Mask())
+    found = mask_parameter(text)
+    parsed = outcome(written_mask, text, Mask())
     assert found == (parsed if isinstance(parsed, Mask) else Mask())
 
 
 @pytest.mark.parametrize("text", ["", "abc", "+", "5 5"])
 def test_every_refusal_is_a_sentence_with_the_text(text):
     with pytest.raises(BadValue) as refused:
-        numbers.strict(text)
+        strict_number(text)
     assert repr(text) in str(refused.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, CardType, Mask, Matrix, QueueStatus, ResponseCode
-from apmatrix.cards import Filter, Firmware, Function, Inline
+from apmatrix.cards import Filter, Firmware, Inline, QueueFunction
 from apmatrix.machine import ActivationProfile, Cpc
 
 QUEUE = Apqn(5, 6)
@@ -15,7 +15,7 @@ MATRIX = Matrix(Mask.of(5), Mask.of(6), Mask.of(6))
 class Thief(Filter):
     """Takes the queue from LPAR one and gives it to LPAR two while a chosen function is executed."""
 
-    def __init__(self, machine: Cpc, function: Function) -> None:
+    def __init__(self, machine: Cpc, function: QueueFunction) -> None:
         self.machine, self.chosen, self.struck = machine, function, False
 
     def function(self, queue, function):
@@ -46,11 +46,11 @@ def machine():
 @pytest.mark.parametrize(
     ("function", "act"),
     [
-        (Function.NQAP, lambda machine, level: machine.nqap(level, QUEUE, 1, b"of one")),
-        (Function.DQAP, lambda machine, level: machine.dqap(level, QUEUE, 100)),
-        (Function.RAPQ, lambda machine, level: machine.rapq(level, QUEUE)),
-        (Function.ZAPQ, lambda machine, level: machine.zapq(level, QUEUE)),
-        (Function.AQIC, lambda machine, level: machine.aqic(level, QUEUE, None)),
+        (QueueFunction.NQAP, lambda machine, level: machine.nqap(level, QUEUE, 1, b"of one")),
+        (QueueFunction.DQAP, lambda machine, level: machine.dqap(level, QUEUE, 100)),
+        (QueueFunction.RAPQ, lambda machine, level: machine.rapq(level, QUEUE)),
+        (QueueFunction.ZAPQ, lambda machine, level: machine.zapq(level, QUEUE)),
+        (QueueFunction.AQIC, lambda machine, level: machine.aqic(level, QUEUE, None)),
     ],
 )
 def test_who_lost_a_queue_cannot_touch_it(machine, function, act):
@@ -69,7 +69,7 @@ def test_a_filter_cannot_keep_a_queue_from_being_cleared(machine):
         def function(self, queue, function):
             from apmatrix.cards import Answer
 
-            return Answer(ResponseCode.BUSY) if function is Function.ZAPQ else None
+            return Answer(ResponseCode.BUSY) if function is QueueFunction.ZAPQ else None
 
     machine.adapters[5].filters.add(Stubborn())
     assert machine.nqap(machine.lpars["one"].level, QUEUE, 1, b"of one").ok

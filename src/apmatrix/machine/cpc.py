@@ -32,7 +32,7 @@ from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from apmatrix.arch import CardType, Functions
+    from apmatrix.arch import CardFunctions, CardType
     from apmatrix.cards import AdapterState, Indication, Queue
     from apmatrix.machine.level import Level
     from apmatrix.machine.memory import Memory
@@ -101,7 +101,7 @@ class Cpc:
         number: int,
         card_type: CardType,
         *,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         **options: Any,
     ) -> Adapter:
         """Plug an adapter; ApmatrixError if the number is taken or beyond the machine's highest.
@@ -231,7 +231,7 @@ class Cpc:
         matrix = level.effective
         return self._configuration.replace(apm=matrix.apm, aqm=matrix.aqm, adm=matrix.adm)
 
-    def qact(self, level: Level, apqn: Apqn, mode: Functions, highest: int) -> tuple[QueueStatus, int]:
+    def qact(self, level: Level, apqn: Apqn, mode: CardFunctions, highest: int) -> tuple[QueueStatus, int]:
         """The type up to ``highest`` that a queue's adapter is compatible with in ``mode``; 0 if none."""
         queue = self.find_queue(level, apqn)
         if isinstance(queue, QueueStatus):

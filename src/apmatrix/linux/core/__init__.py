@@ -1,7 +1,7 @@
 """A small driver core: objects with declared attributes, the sysfs tree, uevents, the kernel log, sleeping."""
 
 from apmatrix.linux.core.attributes import PAGE_SIZE, AttributeGroup, Written
-from apmatrix.linux.core.log import KernelLog, LogEntry, Severity
+from apmatrix.linux.core.log import KernelLog, LogEntry, LogLevel
 from apmatrix.linux.core.objects import Bus, Device, Driver, KObject
 from apmatrix.linux.core.sync import Kernel, Mutex, Task
 from apmatrix.linux.core.sysfs import ChangeKind, FixedDirectory, Kind, Link, OpenFile, Stat, Sysfs, TreeChange
@@ -21,9 +21,9 @@ __all__ = [
     "Kind",
     "Link",
     "LogEntry",
+    "LogLevel",
     "Mutex",
     "OpenFile",
-    "Severity",
     "Stat",
     "Sysfs",
     "Task",

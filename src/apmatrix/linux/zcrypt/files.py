@@ -35,7 +35,7 @@ class ZcryptFile:
         A signal for ``task`` ends the wait with EINTR.
         """
         caller = Caller(memory, self._order)
-        ioctls.handle(number, ioctls.Call(self._system, self._node.permissions, caller, argument, task))
+        ioctls.handle(number, ioctls.IoctlCall(self._system, self._node.permissions, caller, argument, task))
         return 0
 
     def read(self, _length: int) -> bytes:

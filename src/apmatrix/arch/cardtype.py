@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 
-from apmatrix.arch.info import CardFunctions
-
-
-class Mode(Enum):
-    """What an adapter's firmware is: the last letter of a card type."""
-
-    ACCELERATOR = "A"
-    CCA = "C"
-    EP11 = "P"
-
+from apmatrix.arch.info import CardFunctions, Mode
 
 DEFAULT_FUNCTIONS = {
     Mode.ACCELERATOR: CardFunctions(0x6A800000),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from apmatrix.arch import ALL_BITS, Apqn, Configuration, Facility, Mask
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
+from apmatrix.linux.ap.driver import ApBusDriver, is_default
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
 from apmatrix.linux.ap.queue import ApQueue
@@ -20,35 +21,12 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.system import LinuxSystem
-    from apmatrix.linux.zcrypt import Zcrypt
 
 POLL_TIMEOUT = 250_000
 """Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
 
 DEFAULT_CONFIG_TIME = 30
 MAX_ADAPTER, MAX_DOMAIN = 63, 15  # without APXA (BUS-4)
-
-
-class ApBusDriver(Driver[Any]):
-    """Base of the AP drivers; ``DEFAULT`` marks those of the host itself (BUS-43)."""
-
-    __slots__ = ()
-
-    DEFAULT: ClassVar[bool] = True
-
-    def in_use(self, adapters: Mask, domains: Mask) -> None:
-        """The default drivers never refuse."""
-
-    def on_config_changed(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-    def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-
-def is_default(driver: Driver[Any]) -> bool:
-    """True for the host's own drivers."""
-    return isinstance(driver, ApBusDriver) and driver.DEFAULT
 
 
 class ApBus(Bus):
@@ -67,7 +45,6 @@ class ApBus(Bus):
         self.level = system.level
         self.log = system.log
         self.policy = system.policy
-        self._system = system
         self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
         self.apmask = boot_mask(apmask)
         self.aqmask = boot_mask(aqmask)
@@ -113,11 +90,6 @@ class ApBus(Bus):
     def fetch_info(self) -> Configuration:
         """The level's configuration now; all zero without QCI."""
         return self.machine.qci(self.level) if self.qci_supported else Configuration()
-
-    @property
-    def zcrypt(self) -> Zcrypt:
-        """What sends requests through the host's queues."""
-        return self._system.zcrypt
 
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""

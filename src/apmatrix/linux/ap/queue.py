@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Apqn, ResponseCode
 from apmatrix.linux.ap import states
+from apmatrix.linux.ap.driver import is_default
 from apmatrix.linux.ap.states import DeviceState, State
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.rules.refusals import BadValue, Failed
@@ -190,6 +191,11 @@ class ApQueue(Device):
         """The mode of the card."""
         return self.card.mode_env
 
+    @property
+    def has_host_driver(self) -> bool:
+        """True while one of the host's own drivers has the queue."""
+        return is_default(self.driver)
+
     # requests
 
     def send(self, message: ApMessage) -> None:
@@ -243,6 +249,23 @@ class ApQueue(Device):
         self.disarm_timeout()
         for message in messages:
             message.finish(-number)
+
+    # use
+
+    def set_online(self, on: bool) -> None:
+        """Let programs use the queue, or no longer: then its requests end with EAGAIN (DEV-12)."""
+        self.online = on
+        self._announce_online()
+        if not on:
+            self.flush(errno.EAGAIN)
+
+    def retire(self) -> None:
+        """Take no new requests, because of what the card answered; those under way go on (hardware.md 3.7)."""
+        self.online = False
+        self._announce_online()
+
+    def _announce_online(self) -> None:
+        self.uevent("change", (("ONLINE", f"{self.online:d}"),))
 
     # life
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Configuration, Mask, Matrix
-from apmatrix.linux.ap.bus import ApBusDriver
+from apmatrix.linux.ap.driver import ApBusDriver
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device
 from apmatrix.linux.vfio_ap.queue import VfioQueue

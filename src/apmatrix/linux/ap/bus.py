@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.system import LinuxSystem
+    from apmatrix.machine import Port
 
 POLL_TIMEOUT = 250_000
 """Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
@@ -90,6 +91,10 @@ class ApBus(Bus):
     def fetch_info(self) -> Configuration:
         """The level's configuration now; all zero without QCI."""
         return self.machine.qci(self.level) if self.qci_supported else Configuration()
+
+    def port(self, apqn: Apqn) -> Port:
+        """The AP functions of the system's level on a queue."""
+        return self.machine.port(self.level, apqn)
 
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""

@@ -7,7 +7,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.arch import Apqn, ResponseCode
+from apmatrix.arch import ResponseCode
 from apmatrix.linux.ap import states
 from apmatrix.linux.ap.driver import is_default
 from apmatrix.linux.ap.states import DeviceState, State
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.ap.message import ApMessage
     from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.machine import Port
 
 QUEUE: AttributeGroup[ApQueue] = AttributeGroup()
 
@@ -75,7 +76,7 @@ def interrupt(queue: ApQueue) -> str:
     """From a live TAPQ."""
     if queue.state is State.SETIRQ_WAIT:
         return "Enable Interrupt pending.\n"
-    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, _ = queue.port.tapq()
     return "Interrupts enabled.\n" if status.interrupts_enabled else "Interrupts disabled.\n"
 
 
@@ -94,7 +95,7 @@ def chkstop(queue: ApQueue) -> str:
 @QUEUE.show()
 def ap_functions(queue: ApQueue) -> str:
     """From a live TAPQ; EIO if that gives no information."""
-    status, info = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, info = queue.port.tapq()
     if status.response_code > ResponseCode.BUSY and not status.async_error:
         raise Failed(f"TAPQ of {queue.apqn} ended with response code {status.response_code:02x}", number=errno.EIO)
     if status.response_code == ResponseCode.NOT_AVAILABLE:
@@ -149,6 +150,7 @@ class ApQueue(Device):
         "online",
         "outstanding",
         "pending",
+        "port",
         "requests",
         "state",
         "timeout",
@@ -163,10 +165,11 @@ class ApQueue(Device):
 
     bus: ApBus
 
-    def __init__(self, bus: ApBus, card: ApCard, apqn: Apqn) -> None:
-        super().__init__(bus, card.path, str(apqn))
+    def __init__(self, bus: ApBus, card: ApCard, port: Port) -> None:
+        super().__init__(bus, card.path, str(port.apqn))
         self.card = card
-        self.apqn = apqn
+        self.port = port
+        self.apqn = port.apqn
         self.config = True
         self.chkstop = False
         self.device_state = DeviceState.UNINITIATED
@@ -293,7 +296,7 @@ class ApQueue(Device):
 
     def hand_back(self) -> None:
         """Zeroize the queue after its driver went (BUS-44)."""
-        self.bus.machine.zapq(self.bus.level, self.apqn)
+        self.port.zapq()
         self.device_state = DeviceState.UNINITIATED
 
     def lose(self, code: ResponseCode) -> None:

@@ -86,20 +86,15 @@ def _answer(vm: Vm, apqn: Apqn, registers: Registers, memory: Memory) -> Conditi
 
 
 def _no_hook(host: LinuxSystem, registers: Registers) -> ConditionCode:
-    """KVM-31: Linux puts the status into the half of GR1 that nobody reads."""
-    if host.policy.truthful_status:
-        registers.gr[1] = NOT_AVAILABLE.value
-    else:
-        registers.gr[1] = NOT_AVAILABLE.value << 32 | registers.gr[1] & 0xFFFF_FFFF
+    """The VM has no vfio-ap device: response code 01 (KVM-31)."""
+    host.policy.store_no_hook(registers)
     return ConditionCode.REFUSED
 
 
 def _linked(vm: Vm, apqn: Apqn) -> VfioQueue | None:
     """The queue among the linked ones: the guest's own masks are not asked (KVM-33)."""
     mdev = next(file.mdev for file in vm.files if file.first)
-    if mdev.vm is None or (vm.host.policy.hides_filtered_queues and apqn not in mdev.guest):
-        return None
-    return mdev.queues.get(apqn)
+    return vm.host.policy.interrupt_queue(mdev, apqn) if mdev.vm else None
 
 
 def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) -> QueueStatus:
@@ -109,7 +104,7 @@ def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) ->
     if setter is None:
         return INVALID_ADDRESS
     indication = Notification(vm.level, address, isc, setter)
-    status = host.machine.aqic(host.level, queue.apqn, indication)
+    status = queue.port.aqic(indication)
     code = status.response_code
     if code == ResponseCode.NORMAL:
         queue.interrupt = indication
@@ -121,12 +116,12 @@ def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) ->
 
 def _disable(host: LinuxSystem, queue: VfioQueue) -> QueueStatus:
     """KVM-35."""
-    status = host.machine.aqic(host.level, queue.apqn, None)
+    status = queue.port.aqic(None)
     for _ in range(RETRIES):
         if status.response_code not in _TRY_AGAIN:
             break
         host.kernel.wait_until(lambda: False, RETRY_INTERVAL)
-        status = host.machine.aqic(host.level, queue.apqn, None)
+        status = queue.port.aqic(None)
     if status.response_code not in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED, *_TRY_AGAIN):
         _report(host, queue, status)
     queue.release_interrupt()

@@ -46,7 +46,7 @@ class VfioApDriver(ApBusDriver):
         """A queue is bound: link it, and let a guest have its adapter if all is there now (MTX-90)."""
         module = self.module
         with module.guests_lock, module.mdevs_lock:
-            queue = VfioQueue(device.apqn)
+            queue = VfioQueue(device.port)
             module.queues[device.apqn] = queue
             mdev = module.owners.get(device.apqn)
             if mdev is None:

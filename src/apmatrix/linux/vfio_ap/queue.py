@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.machine import Port
 
 PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
 """Codes of the last reset with which a queue may be given to a guest (MTX-51)."""
@@ -25,10 +26,15 @@ class VfioQueue:
     registered with AQIC.
     """
 
-    apqn: Apqn
+    port: Port
     mdev: MatrixMdev | None = None
     reset_code: ResponseCode = ResponseCode.NORMAL
     interrupt: Hashable | None = None
+
+    @property
+    def apqn(self) -> Apqn:
+        """The queue's address."""
+        return self.port.apqn
 
     @property
     def passable(self) -> bool:

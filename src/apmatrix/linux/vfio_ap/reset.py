@@ -31,13 +31,7 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
     while waiting:
         waited = system.machine.clock.now() - start
         waiting = [queue for queue in waiting if not _finished(system, queue, waited)]
-        if not waiting:
-            break
-        patience = system.policy.reset_patience
-        if patience is not None and waited >= patience:
-            for queue in waiting:
-                system.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
-                queue.reset_code = ResponseCode.RESET_IN_PROGRESS
+        if not waiting or system.policy.gives_up(waiting, waited):
             break
         system.kernel.wait_until(lambda: False, INTERVAL)
     for queue in group:
@@ -47,7 +41,7 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
 
 def _begin(system: LinuxSystem, queue: VfioQueue) -> bool:
     """ZAPQ once; True if the queue has to be waited for."""
-    code = system.machine.zapq(system.level, queue.apqn).response_code
+    code = queue.port.zapq().response_code
     queue.reset_code = code
     if code == ResponseCode.NORMAL or code in _AGAIN:
         return True
@@ -62,7 +56,7 @@ def _finished(system: LinuxSystem, queue: VfioQueue, waited: float) -> bool:
     """One look at a queue that has been in reset for ``waited`` seconds."""
     if queue.reset_code in _AGAIN:
         return not _begin(system, queue)
-    status, _ = system.machine.tapq(system.level, queue.apqn)
+    status, _ = queue.port.tapq()
     code = status.response_code
     if code in (
         ResponseCode.NORMAL,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
 
 
 class LinuxPolicy:
@@ -103,8 +104,8 @@ class LinuxPolicy:
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
         """After an assignment was refused because the APQNs are the host's."""
 
-    def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
-        """After a filter left adapters out, each with its reason."""
+    def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
+        """After a filter left adapters out, each with its obstacle."""
 
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
         """After control domains were assigned."""

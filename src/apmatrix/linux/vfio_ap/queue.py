@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ResponseCode
+from apmatrix.rules.handover import PASSABLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
-
-PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
-"""Codes of the last reset with which a queue may be given to a guest (MTX-51)."""
 
 
 @dataclass(slots=True, eq=False)

@@ -59,6 +59,20 @@ def test_facility_letters_are_those_of_lszcrypt(word, letters):
 
 
 @pytest.mark.parametrize(
+    ("bits", "mode"),
+    [
+        ("accelerator coprocessor ep11", Mode.ACCELERATOR),
+        ("coprocessor ep11", Mode.CCA),
+        ("ep11", Mode.EP11),
+        ("apxa full_function", None),
+    ],
+)
+def test_the_first_mode_bit_in_linux_order_decides_the_mode(bits, mode):
+    """DEV-2: accelerator, CCA, EP11."""
+    assert Functions(**dict.fromkeys(bits.split(), True)).mode is mode
+
+
+@pytest.mark.parametrize(
     ("word", "kind", "domains", "size", "depth"),
     [
         (0x6A8000000D540307, 13, 84, 12288, 8),

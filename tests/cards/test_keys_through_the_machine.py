@@ -29,12 +29,12 @@ class Site:
         return level
 
     def send(self, level, command, adapter=5):
-        apqn = Apqn(adapter, 6)
-        status = self.machine.nqap(level, apqn, 1, command.message(6))
+        port = self.machine.port(level, Apqn(adapter, 6))
+        status = port.nqap(1, command.message(6))
         if not status.ok:
             return status.response_code
         assert self.machine.adapters[adapter].queue(6).wait()
-        return command.result(self.machine.dqap(level, apqn, 12288).data)
+        return command.result(port.dqap(12288).data)
 
     def loaded(self):
         keyring = self.machine.adapters[5].context.keyring

@@ -153,10 +153,10 @@ def test_an_intruder_gets_not_available(machine):
 def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
     levels = [machine.lpars[name].level for name in ("one", "two")]
     for level, domain in zip(levels, (4, 6), strict=True):
-        assert machine.nqap(level, Apqn(5, domain), 1, b"\0\x06" + bytes(300)).ok
+        assert machine.port(level, Apqn(5, domain)).nqap(1, b"\0\x06" + bytes(300)).ok
     LevelProcessor(machine, levels[0]).reset()
-    assert machine.tapq(levels[0], Apqn(5, 4))[0].empty
-    assert not machine.tapq(levels[1], Apqn(5, 6))[0].empty
+    assert machine.port(levels[0], Apqn(5, 4)).tapq()[0].empty
+    assert not machine.port(levels[1], Apqn(5, 6)).tapq()[0].empty
 
 
 def test_an_instruction_that_nobody_handles_is_not_installed(machine):

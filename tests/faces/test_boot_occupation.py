@@ -184,13 +184,14 @@ def test_the_end_of_a_connection_resets_what_was_under_way(emulation, path, stor
     lines = connect(path)
     remote = RemoteLevel(lines, None, "guest1")
     remote.attach(storage)
-    assert machine.nqap(level, Apqn(5, 6), 1, b"\0\x50" + bytes(398)).ok
-    assert not machine.tapq(level, Apqn(5, 6))[0].empty
+    port = machine.port(level, Apqn(5, 6))
+    assert port.nqap(1, b"\0\x50" + bytes(398)).ok
+    assert not port.tapq()[0].empty
     lines.connection.close()
     for thread in threading.enumerate():
         if thread.name == "client":
             thread.join(10)
-    assert machine.tapq(level, Apqn(5, 6))[0].empty
+    assert port.tapq()[0].empty
 
 
 def test_one_level_and_one_storage_for_a_connection(path, storage):

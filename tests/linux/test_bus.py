@@ -10,6 +10,7 @@ from apmatrix.arch import Apqn, Facility, Functions, Mask, Matrix, ResponseCode
 from apmatrix.cards import Function
 from apmatrix.linux.ap.message import ApMessage
 from apmatrix.linux.core import Task
+from apmatrix.machine import Port
 from support.bench import Steps
 from support.host import H0_MATRIX, U1, USAGE, Background, Host
 
@@ -111,14 +112,14 @@ def test_BUS_76_a_new_domain_brings_queues(host):
 
 
 def test_BUS_75_an_all_zero_information_word_is_passed_over(host, monkeypatch):
-    machine, tapq = host.machine, host.machine.tapq
+    machine, tapq = host.machine, Port.tapq
     unknown = machine.qci(host.lpar.level) and type(machine.adapters[5].info(255))(0)
 
-    def blind(level, apqn):
-        status, info = tapq(level, apqn)
-        return (status, unknown) if apqn == Apqn(6, 0x10) else (status, info)
+    def blind(port):
+        status, info = tapq(port)
+        return (status, unknown) if port.apqn == Apqn(6, 0x10) else (status, info)
 
-    monkeypatch.setattr(machine, "tapq", blind)
+    monkeypatch.setattr(Port, "tapq", blind)
     host.set_profile(usage=USAGE | Mask.of(0x10))
     assert "05.0010" in host.queues()
     assert "06.0010" not in host.queues()
@@ -201,7 +202,7 @@ def test_BUS_44_what_is_on_its_way_fails_when_the_queue_goes(host):
     assert host.apmask("-5") == "ok"
     assert ended == [-errno.EAGAIN]
     assert host.witness.count(Function.ZAPQ, "05.0004") >= 1
-    assert host.machine.tapq(host.lpar.level, Apqn(5, 4))[0].empty
+    assert host.machine.port(host.lpar.level, Apqn(5, 4)).tapq()[0].empty
 
 
 def test_BUS_45_autoprobe_off_leaves_new_devices_alone(host):

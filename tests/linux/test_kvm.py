@@ -68,7 +68,7 @@ def test_KVM_34_another_code_is_reported_and_ends_the_interruptions(guest):
     host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
     assert aqic(host, vm, 0x0000800000000003, 0x3000, memory) == Code.INVALID_GISA
     assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
-    assert not host.machine.tapq(vm.level, QUEUE)[0].interrupts_enabled
+    assert not host.machine.port(vm.level, QUEUE).tapq()[0].interrupts_enabled
 
 
 def test_KVM_34_a_second_registration_leaves_the_first(guest):
@@ -78,7 +78,7 @@ def test_KVM_34_a_second_registration_leaves_the_first(guest):
     vm.level.interrupt = seen.append
     assert aqic(host, vm, *ENABLE, memory) == 0
     assert aqic(host, vm, *ENABLE, memory) == Code.OTHERWISE_CHANGED
-    assert host.machine.nqap(vm.level, QUEUE, 1, b"request").ok
+    assert host.machine.port(vm.level, QUEUE).nqap(1, b"request").ok
     assert (memory.read(0x2345, 1), seen) == (b"\x01", [5])
 
 

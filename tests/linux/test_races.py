@@ -50,7 +50,7 @@ def run_guests(host, chance):
     if vm is not None:
         assert len(vm.linux.sysfs.read("bus/ap/bindings")) > 3
         for apqn in vm.level.effective.apqns():
-            host.machine.nqap(vm.level, apqn, 1, b"request")
+            host.machine.port(vm.level, apqn).nqap(1, b"request")
         vm.stop()
 
 

@@ -268,7 +268,7 @@ class HostMachine(RuleBasedStateMachine):
 
     def use(self, vm: Vm) -> None:
         for apqn in vm.level.effective.apqns():
-            self.machine.nqap(vm.level, apqn, 1, b"request")
+            self.machine.port(vm.level, apqn).nqap(1, b"request")
 
     # promises
 

@@ -345,7 +345,7 @@ class Host:
 
     def rc(self, guest: Guest, apqn: str) -> int:
         """The response code of a TAPQ that a guest executes."""
-        return int(self.machine.tapq(guest.level, Apqn.parse(apqn))[0].response_code)
+        return int(self.machine.port(guest.level, Apqn.parse(apqn)).tapq()[0].response_code)
 
     # what the kernel told
 

@@ -115,12 +115,12 @@ def test_V123_I41_without_a_device_the_status_lands_in_the_high_word(with_interr
 @pytest.mark.parametrize("address", [0, 0x10000, 1 << 40])
 def test_V124_the_indicator_is_in_the_guests_storage(program, address):
     assert program.execute(AQIC | 0x0504, ENABLE, address) == (REFUSED, 0x00060000, address)
-    assert not program.host.machine.tapq(program.level, Apqn(5, 4))[0].interrupts_enabled
+    assert not program.host.machine.port(program.level, Apqn(5, 4)).tapq()[0].interrupts_enabled
 
 
 def deliver(program, apqn):
     """A reply arrives on a queue of the guest."""
-    assert program.host.machine.nqap(program.level, Apqn.from_code(apqn), 1, b"request").ok
+    assert program.host.machine.port(program.level, Apqn.from_code(apqn)).nqap(1, b"request").ok
 
 
 def test_V125_enabling_twice(program):
@@ -322,11 +322,11 @@ def test_V132_a_change_at_the_host_reaches_the_nested_guest_at_once(nested):
     give(linux, (5,), (4,))
     inner = linux.kvm.start(U2)
     deliver_to = Apqn(5, 4)
-    assert host.machine.nqap(inner.level, deliver_to, 1, b"request").ok
+    assert host.machine.port(inner.level, deliver_to).nqap(1, b"request").ok
     assert host.write(f"devices/vfio_ap/matrix/{U1}/unassign_adapter", "5") == "ok"
     assert Program(host, inner.level).execute(0x00800504) == (REFUSED, 0x00010000, 0)
     assert inner.level.matrix == Matrix(Mask.of(5), Mask.of(4))  # G2 has done nothing
-    assert host.machine.tapq(host.lpar.level, deliver_to)[0].empty
+    assert host.machine.port(host.lpar.level, deliver_to).tapq()[0].empty
 
 
 @pytest.mark.parametrize(

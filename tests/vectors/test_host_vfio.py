@@ -89,15 +89,15 @@ def test_V117_there_are_two_irqs(file):
 
 def test_V118_a_reset_with_a_deconfigured_queue(hx):
     guest = hx.mdevs[0].start()
-    machine = hx.host.machine
-    for queue in ("05.0004", "05.00ab"):
-        assert machine.nqap(guest.level, Apqn.parse(queue), 1, b"request").ok
+    ports = [hx.host.machine.port(guest.level, Apqn.parse(queue)) for queue in ("05.0004", "05.00ab")]
+    for port in ports:
+        assert port.nqap(1, b"request").ok
     hx.host.set_state(6, AdapterState.DECONFIGURED)
     hx.host.witness.seen.clear()
     refused(errno.EIO, guest.file.reset)
     assert {"05.0004", "05.00ab"} <= hx.host.witness.zeroized()
-    for queue in ("05.0004", "05.00ab"):
-        assert machine.tapq(guest.level, Apqn.parse(queue))[0].empty
+    for port in ports:
+        assert port.tapq()[0].empty
     hx.host.set_state(6, AdapterState.ONLINE)
     guest.file.reset()
 
@@ -105,13 +105,13 @@ def test_V118_a_reset_with_a_deconfigured_queue(hx):
 def test_V119_closing_the_device(hx):
     mdev, guest = hx.mdevs[0], hx.mdevs[0].start()
     matrix = mdev.matrix
-    assert hx.host.machine.nqap(guest.level, Apqn(5, 4), 1, b"secret").ok
+    assert hx.host.machine.port(guest.level, Apqn(5, 4)).nqap(1, b"secret").ok
     hx.host.witness.seen.clear()
     guest.file.close()
     assert guest.level.matrix == Matrix()
     assert not any(bytes(guest.level.block))
     assert hx.host.witness.zeroized() == {"05.0004", "05.00ab", "06.0004", "06.00ab"}
-    assert hx.host.machine.tapq(hx.host.lpar.level, Apqn(5, 4))[0].empty
+    assert hx.host.machine.port(hx.host.lpar.level, Apqn(5, 4)).tapq()[0].empty
     assert (mdev.matrix, mdev.guest_matrix) == (matrix, matrix)
     assert hx.host.status("05.0004") == "assigned\n"
 

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 
-from apmatrix.arch.info import Functions
-
-
-class Mode(Enum):
-    """What an adapter's firmware is: the last letter of a card type."""
-
-    ACCELERATOR = "A"
-    CCA = "C"
-    EP11 = "P"
-
+from apmatrix.arch.info import Functions, Mode
 
 DEFAULT_FUNCTIONS = {
     Mode.ACCELERATOR: Functions(0x6A800000),

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from apmatrix.arch.layout import Layout, bits, flag, octets
 from apmatrix.arch.mask import Mask
 from apmatrix.arch.matrix import Matrix
+
+
+class Mode(Enum):
+    """What an adapter's firmware is: the last letter of a card type."""
+
+    ACCELERATOR = "A"
+    CCA = "C"
+    EP11 = "P"
 
 
 class Functions(Layout, width=32):
@@ -29,6 +39,15 @@ class Functions(Layout, width=32):
     def modes(self) -> Functions:
         """The mode bits alone."""
         return Functions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+
+    @property
+    def mode(self) -> Mode | None:
+        """The adapter's mode as Linux sees it: the first of accelerator, CCA, EP11 (DEV-2); None if it is none."""
+        if self.accelerator:
+            return Mode.ACCELERATOR
+        if self.coprocessor:
+            return Mode.CCA
+        return Mode.EP11 if self.ep11 else None
 
     def letters(self) -> str:
         """The FUNCTIONS column of ``lszcrypt -V``, for example ``S--D--NHF-``."""

@@ -58,11 +58,11 @@ class LinuxSystem:
         with self.kernel:
             self.modules = Modules(self, apmask, aqmask)
             self.ap = ApBus(self, apmask, aqmask, domain)
-            self.ap.add_driver(Cex4CardDriver(self.ap))
-            self.ap.add_driver(Cex4QueueDriver(self.ap))
-            self.zcrypt = Zcrypt(self)
-            self.zcrypt_nodes = ZcryptNodes(self)
-            self.hwrng = Hwrng(self)
+            self.zcrypt = Zcrypt(self.ap)
+            self.ap.add_driver(Cex4CardDriver(self.zcrypt))
+            self.ap.add_driver(Cex4QueueDriver(self.zcrypt))
+            self.zcrypt_nodes = ZcryptNodes(self.zcrypt)
+            self.hwrng = Hwrng(self.zcrypt)
             self.ap.scanner.scan()
             if vfio_ap:
                 self.load_vfio_ap()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from apmatrix.arch import Apqn, Configuration, Facility, Mask, Matrix
+from apmatrix.arch import Apqn, Configuration, Facility, Mask
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
+from apmatrix.linux.ap.driver import ApBusDriver, is_default
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
 from apmatrix.linux.ap.queue import ApQueue
@@ -30,34 +31,12 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.system import LinuxSystem
-    from apmatrix.linux.zcrypt import Zcrypt
+    from apmatrix.machine import Port
 
 POLL_TIMEOUT = 250_000
 """Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
 
 DEFAULT_CONFIG_TIME = 30
-
-
-class ApBusDriver(Driver[Any]):
-    """Base of the AP drivers; ``DEFAULT`` marks those of the host itself (BUS-43)."""
-
-    __slots__ = ()
-
-    DEFAULT: ClassVar[bool] = True
-
-    def in_use(self, wanted: Matrix) -> None:
-        """Refuse that the host gets ``wanted``; the default drivers never do."""
-
-    def on_config_changed(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-    def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-
-def is_default(driver: Driver[Any]) -> bool:
-    """True for the host's own drivers."""
-    return isinstance(driver, ApBusDriver) and driver.DEFAULT
 
 
 class ApBus(Bus):
@@ -76,7 +55,6 @@ class ApBus(Bus):
         self.level = system.level
         self.log = system.log
         self.policy = system.policy
-        self._system = system
         self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
         self.masks = Masks(boot_mask(apmask), boot_mask(aqmask))
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
@@ -120,10 +98,9 @@ class ApBus(Bus):
         """The level's configuration now; all zero without QCI."""
         return self.machine.qci(self.level) if self.qci_supported else Configuration()
 
-    @property
-    def zcrypt(self) -> Zcrypt:
-        """What sends requests through the host's queues."""
-        return self._system.zcrypt
+    def port(self, apqn: Apqn) -> Port:
+        """The AP functions of the system's level on a queue."""
+        return self.machine.port(self.level, apqn)
 
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""

@@ -109,7 +109,7 @@ def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) ->
     if setter is None:
         return INVALID_ADDRESS
     indication = Notification(vm.level, address, isc, setter)
-    status = host.machine.aqic(host.level, queue.apqn, indication)
+    status = queue.port.aqic(indication)
     code = status.response_code
     if code == ResponseCode.NORMAL:
         queue.interrupt = indication
@@ -121,12 +121,12 @@ def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) ->
 
 def _disable(host: LinuxSystem, queue: VfioQueue) -> QueueStatus:
     """KVM-35."""
-    status = host.machine.aqic(host.level, queue.apqn, None)
+    status = queue.port.aqic(None)
     for _ in range(RETRIES):
         if status.response_code not in _TRY_AGAIN:
             break
         host.kernel.wait_until(lambda: False, RETRY_INTERVAL)
-        status = host.machine.aqic(host.level, queue.apqn, None)
+        status = queue.port.aqic(None)
     if status.response_code not in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED, *_TRY_AGAIN):
         _report(host, queue, status)
     queue.release_interrupt()

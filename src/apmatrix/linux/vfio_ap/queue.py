@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.machine import Port
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +24,15 @@ class VfioQueue:
     registered with AQIC.
     """
 
-    apqn: Apqn
+    port: Port
     mdev: MatrixMdev | None = None
     reset_code: ResponseCode = ResponseCode.NORMAL
     interrupt: Hashable | None = None
+
+    @property
+    def apqn(self) -> Apqn:
+        """The queue's address."""
+        return self.port.apqn
 
     @property
     def passable(self) -> bool:

@@ -47,7 +47,7 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
 
 def _begin(system: LinuxSystem, queue: VfioQueue) -> bool:
     """ZAPQ once; True if the queue has to be waited for."""
-    code = system.machine.zapq(system.level, queue.apqn).response_code
+    code = queue.port.zapq().response_code
     queue.reset_code = code
     if code == ResponseCode.NORMAL or code in _AGAIN:
         return True
@@ -62,7 +62,7 @@ def _finished(system: LinuxSystem, queue: VfioQueue, waited: float) -> bool:
     """One look at a queue that has been in reset for ``waited`` seconds."""
     if queue.reset_code in _AGAIN:
         return not _begin(system, queue)
-    status, _ = system.machine.tapq(system.level, queue.apqn)
+    status, _ = queue.port.tapq()
     code = status.response_code
     if code in (
         ResponseCode.NORMAL,

@@ -15,6 +15,7 @@ from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
 from apmatrix.config.places import Path, Places
 from apmatrix.config.values import FaultWords, Number, Writes
+from apmatrix.rules import limits
 
 Name = Annotated[
     str,
@@ -56,9 +57,7 @@ class MachineSettings(Struct, frozen=True, kw_only=True):
     @property
     def limits(self) -> Matrix:
         """The adapters and domains that can exist: 64 and 16 of them without APXA (hardware.md 2.3)."""
-        adapter, domain = (255, 255) if "APXA" in self.features else (63, 15)
-        domains = Mask.up_to(min(self.max_domain, domain))
-        return Matrix(Mask.up_to(min(self.max_adapter, adapter)), domains, domains)
+        return limits.of_machine(self.max_adapter, self.max_domain, apxa="APXA" in self.features)
 
 
 class AdapterFile(Struct, frozen=True, kw_only=True):

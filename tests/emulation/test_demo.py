@@ -95,7 +95,7 @@ def test_another_errno_is_noticed(emulation, monkeypatch):
 @pytest.mark.usefixtures("_impatient")
 def test_what_is_not_refused_is_noticed(emulation, monkeypatch):
     driver = emulation.lpars[0].linux.vfio_ap.driver
-    monkeypatch.setattr(type(driver), "in_use", lambda _driver, _adapters, _domains: None)
+    monkeypatch.setattr(type(driver), "in_use", lambda _driver, _wanted: None)
     report = Report()
     tour(emulation, report, KEY)
     texts = [check.text for check in report.failed]

@@ -9,7 +9,7 @@ import pytest
 from apmatrix.arch import Apqn, Interruption
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
-from apmatrix.faces.boot.service import DONE, Interrupted
+from apmatrix.faces.boot.service import DONE, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
@@ -172,10 +172,10 @@ def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
         assert service.serve(FRAME, REAL, REAL) is DONE
         assert gr1(storage) == 0x00010000
         interrupt(storage, "b2af0000", 0x00010506)
-        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.SPECIFICATION)
+        assert service.serve(FRAME, REAL, REAL) == ProgramInterruption(Interruption.SPECIFICATION)
         assert service.executed == 3
         interrupt(storage, "00020000")
-        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.OPERATION)
+        assert service.serve(FRAME, REAL, REAL) == ProgramInterruption(Interruption.OPERATION)
         assert service.executed == 3
 
 

@@ -16,7 +16,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory
 from support.host import FACILITIES, TYPE, U1, U2, U3, Documented
@@ -54,10 +54,10 @@ def test_KVM_35_disabling_is_tried_six_times(guest, code, refusals, tries, answe
     host, vm = guest
     assert aqic(host, vm, *ENABLE) == 0
     host.witness.seen.clear()
-    host.answer(Function.AQIC, [code] * refusals, "05.0004")
+    host.answer(QueueFunction.AQIC, [code] * refusals, "05.0004")
     start = host.clock.now()
     assert aqic(host, vm, *DISABLE) == (code if answer is None else answer)
-    assert host.witness.count(Function.AQIC, "05.0004") == tries
+    assert host.witness.count(QueueFunction.AQIC, "05.0004") == tries
     assert host.clock.now() - start == pytest.approx(0.02 * (tries - 1))
 
 
@@ -65,7 +65,7 @@ def test_KVM_34_another_code_is_reported_and_ends_the_interruptions(guest):
     host, vm = guest
     memory = FlatMemory(0x4000)
     assert aqic(host, vm, *ENABLE, memory) == 0
-    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    host.answer(QueueFunction.AQIC, [Code.INVALID_GISA], "05.0004")
     assert aqic(host, vm, 0x0000800000000003, 0x3000, memory) == Code.INVALID_GISA
     assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
     assert not host.machine.port(vm.level, QUEUE).tapq()[0].interrupts_enabled
@@ -99,7 +99,7 @@ def test_KVM_45_nested_guests_have_no_interrupts(guest):
 def test_KVM_35_an_unexpected_code_is_reported(guest):
     host, vm = guest
     assert aqic(host, vm, *ENABLE) == 0
-    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    host.answer(QueueFunction.AQIC, [Code.INVALID_GISA], "05.0004")
     assert aqic(host, vm, *DISABLE) == Code.INVALID_GISA
     assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
 

@@ -21,7 +21,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import Function, ScriptedAnswers
+from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory, ValidityInterception, check_entry
 from support.bench import POISON
@@ -173,7 +173,7 @@ def test_MTX_72_a_finished_reset_forgets_the_guests_page(program, answers):
     for apqn in (0x0504, 0x05AB):
         program.execute(AQIC | apqn, ENABLE, NIB)
     assert pinned(program, 0x0504)
-    program.host.machine.adapters[5].filters.add(ScriptedAnswers(Function.ZAPQ, answers))
+    program.host.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.ZAPQ, answers))
     vfio_reset(program)
     assert not pinned(program, 0x0504)
     assert not pinned(program, 0x05AB)
@@ -183,7 +183,7 @@ def test_MTX_72_what_stays_in_reset_keeps_the_page(program):
     """Linux unpins it when the reset is over, and not before: the card may still write there."""
     program.execute(AQIC | 0x0504, ENABLE, NIB)
     adapter = program.host.machine.adapters[5]
-    stuck = ScriptedAnswers(Function.TAPQ, [ResponseCode.BUSY], apqns=[Apqn(5, 4)], forever=True)
+    stuck = ScriptedAnswers(QueueFunction.TAPQ, [ResponseCode.BUSY], apqns=[Apqn(5, 4)], forever=True)
     adapter.filters.add(stuck)
     resetting = program.host.background(lambda: vfio_reset(program))
     program.host.clock.until_waits(1)
@@ -242,7 +242,7 @@ def test_V127_a_filtered_queue_that_is_linked(with_interrupts):
     program = Program(host, guest.level)
     host.witness.seen.clear()
     assert program.execute(AQIC | 0x0504, ENABLE, NIB)[0] is DONE
-    assert host.witness.count(Function.AQIC, "05.0004") == 1
+    assert host.witness.count(QueueFunction.AQIC, "05.0004") == 1
 
 
 @pytest.mark.parametrize("form", [FORMAT_0, FORMAT_1])

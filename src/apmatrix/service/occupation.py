@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Interruption
 from apmatrix.faces.boot import LevelProcessor, Service
-from apmatrix.faces.boot.service import DONE, Interrupted, Outcome
+from apmatrix.faces.boot.service import DONE, Outcome, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.lines import ControlError
 
@@ -174,7 +174,7 @@ class Tenant:
         if self._service is None:
             raise ControlError("there is no storage yet", code=2)
         outcome = self._service.serve(request["frame"], request["kernel"], request["user"])
-        code = outcome.code if isinstance(outcome, Interrupted) else None
+        code = outcome.code if isinstance(outcome, ProgramInterruption) else None
         return {"executed": self._service.executed, "code": code}
 
     def _reset(self, _request: dict[str, Any]) -> None:
@@ -221,4 +221,4 @@ class RemoteService:
         """Handle an operation exception; ControlError if the machine is gone."""
         reply = self._lines.request({"op": "execute", "frame": address, "kernel": kernel_asce, "user": user_asce})
         self.executed = reply["executed"]
-        return DONE if reply["code"] is None else Interrupted(Interruption(reply["code"]))
+        return DONE if reply["code"] is None else ProgramInterruption(Interruption(reply["code"]))

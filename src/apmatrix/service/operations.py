@@ -148,7 +148,7 @@ def _set_adapter(server: MachineServer, _system: System | None, request: dict[st
 
 def _log(server: MachineServer, system: System | None, request: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"time": entry.time, "severity": entry.severity.name.lower(), "text": entry.text}
+        {"time": entry.time, "severity": entry.level.name.lower(), "text": entry.text}
         for entry in _chosen(server, system, request).linux.log.entries
     ]
 

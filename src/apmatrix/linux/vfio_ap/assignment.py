@@ -95,7 +95,7 @@ class Assignment:
 
     def validate(self, mdev: MatrixMdev, new: Matrix) -> None:
         """MTX-21: no APQN of ``new`` may be the host's, and none another mdev's."""
-        hosts = self._module.host_queues(new)
+        hosts = self._module.bus.ownership.host_queues(new)
         if hosts:
             self._policy.host_queues_refused(mdev, hosts)
             raise HostQueue(
@@ -106,13 +106,12 @@ class Assignment:
             )
         conflicts = self._module.conflicts(mdev, new)
         if conflicts:
-            other, apqns = conflicts[0]
-            blamed = conflicts if self._policy.blames_everyone else conflicts[:1]
-            for holder, queues in blamed:
-                for apqn in queues:
+            apqns, other = conflicts[0].apqns, conflicts[0].holder
+            for conflict in conflicts if self._policy.blames_everyone else conflicts[:1]:
+                for apqn in conflict.apqns:
                     self._module.host.log.warning(
                         f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: "
-                        f"already assigned to {holder.name}"
+                        f"already assigned to {conflict.holder.name}"
                     )
             raise SharedQueue(
                 f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "

@@ -86,7 +86,7 @@ def guest_control_domains(mdev: MatrixMdev) -> str:
 def filtered(mdev: MatrixMdev) -> str:
     """The adapters that the guest does not get, and why. Only with the policy ``protective``."""
     with mdev.module.mdevs_lock:
-        return "".join(f"{adapter:02x} {reason}\n" for adapter, reason in mdev.reasons.items())
+        return "".join(f"{adapter:02x} {obstacle}\n" for adapter, obstacle in mdev.obstacles.items())
 
 
 @ASSIGNMENT.show()

@@ -70,6 +70,7 @@ class Lifecycle:
         mdev = MatrixMdev(module, name, self._sequence, self.groups.add(name, f"{module.matrix_device.path}/{name}"))
         with module.mdevs_lock:
             self.mdevs[name] = mdev
+            module.claims.set(mdev, EMPTY_MATRIX)
         module.mdev_bus.add_device(mdev, module.matrix_device)
         module.type_devices.add_child(name, Link(mdev.path))
         return mdev
@@ -158,6 +159,7 @@ class Lifecycle:
         module.mdev_bus.release(mdev)
         with module.mdevs_lock:
             del self.mdevs[mdev.name]
+            module.claims.drop(mdev)
         self.groups.remove(mdev.group)
         mdev.alive = False
         mdev.uevent("remove")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from apmatrix.arch import Apqn, Configuration, Mask, Matrix
+from apmatrix.arch import Apqn, Configuration, Mask, Matrix, ResponseCode
 from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
@@ -15,6 +15,8 @@ from apmatrix.linux.vfio_ap.driver import VfioApDriver
 from apmatrix.linux.vfio_ap.hostconfig import HostConfiguration
 from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
+from apmatrix.rules import handover, limits
+from apmatrix.rules.claims import Claims
 from apmatrix.rules.refusals import InUse
 
 if TYPE_CHECKING:
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.policy import VfioPolicy
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.claims import Conflict
+    from apmatrix.rules.handover import Obstacle
 
 TYPE_NAME = "vfio_ap-passthrough"
-WITHOUT_APXA = Matrix(Mask.up_to(63), Mask.up_to(15), Mask.up_to(15))
 
 
 class MatrixDevice(Device):
@@ -75,8 +78,8 @@ class MdevDriver(Driver[Any]):
 class VfioAp:
     """The loaded module.
 
-    ``info`` is its copy of the host configuration, ``queues`` those bound to it, ``owners`` the mdev that each
-    assigned APQN belongs to. Locks: host.md MTX-5.
+    ``info`` is its copy of the host configuration, ``queues`` those bound to it, ``claims`` what is assigned to each
+    mdev. Locks: host.md MTX-5.
     """
 
     def __init__(self, host: Host, bus: ApBus, policy: VfioPolicy) -> None:
@@ -87,7 +90,7 @@ class VfioAp:
         self.mdevs_lock = Mutex(host.kernel, "the mdevs lock")
         self.info: Configuration = self.bus.fetch_info()
         self.queues: dict[Apqn, VfioQueue] = {}
-        self.owners: dict[Apqn, MatrixMdev] = {}
+        self.claims: Claims[MatrixMdev] = Claims()
         self.assignment = Assignment(self)
         self.lifecycle = Lifecycle(self)
         self.host_configuration = HostConfiguration(self)
@@ -126,10 +129,7 @@ class VfioAp:
 
     def limits(self) -> Matrix:
         """The highest numbers that an mdev may be assigned, as masks (MTX-4)."""
-        if not self.info.apxa:
-            return WITHOUT_APXA
-        domains = Mask.up_to(self.info.highest_domain)
-        return Matrix(Mask.up_to(self.info.highest_adapter), domains, domains)
+        return limits.of_mdev(self.info)
 
     # who has what
 
@@ -137,57 +137,36 @@ class VfioAp:
         """The mdevs in the order in which the driver looks at them."""
         return list(reversed(self.lifecycle.mdevs.values()))
 
-    def host_queues(self, matrix: Matrix) -> tuple[Apqn, ...]:
-        """The APQNs of ``matrix`` that are the host's (BUS-66)."""
-        bus = self.bus
-        overridden: set[Apqn] = set()
-        if bus.override_count:
-            overridden = {apqn for apqn, queue in bus.active.items() if queue.override and apqn in matrix}
-        masked = Matrix(matrix.apm & bus.apmask, matrix.aqm & bus.aqmask)
-        hosts = [apqn for apqn in masked.apqns() if apqn not in overridden]
-        hosts.extend(apqn for apqn in overridden if bus.owned_by_default(apqn))
-        return tuple(sorted(hosts))
+    def conflicts(self, mdev: MatrixMdev, new: Matrix) -> list[Conflict[MatrixMdev]]:
+        """What ``new`` would share with other mdevs, the newest of them first (MTX-21b)."""
+        return sorted(self.claims.conflicts(new, mdev), key=lambda conflict: -conflict.holder.sequence)
 
-    def conflicts(self, mdev: MatrixMdev, new: Matrix) -> list[tuple[MatrixMdev, tuple[Apqn, ...]]]:
-        """Other mdevs that have APQNs which ``new`` would add to ``mdev``, newest first."""
-        found: dict[MatrixMdev, list[Apqn]] = {}
-        for apqn in new.queues_beyond(mdev.matrix):
-            owner = self.owners.get(apqn)
-            if owner is not None and owner is not mdev:
-                found.setdefault(owner, []).append(apqn)
-        ordered = sorted(found.items(), key=lambda item: -item[0].sequence)
-        return [(owner, tuple(sorted(apqns))) for owner, apqns in ordered]
-
-    def check_not_in_use(self, adapters: Mask, domains: Mask) -> None:
-        """BUS-34, BUS-35: raises InUse if an mdev has such an APQN, whatever the masks and guests are."""
-        wanted = Matrix(adapters, domains)
+    def check_not_in_use(self, wanted: Matrix) -> None:
+        """Raise InUse if an mdev has an APQN of ``wanted``, whatever the masks and guests are (BUS-34, BUS-35)."""
         with self.guests_lock, self.mdevs_lock:
-            holders = [mdev for mdev in self.newest_first() if mdev.matrix.shares_queues(wanted)]
-            if not holders:
+            conflicts = sorted(self.claims.conflicts(wanted), key=lambda conflict: -conflict.holder.sequence)
+            if not conflicts:
                 return
-            for mdev in holders if self.policy.blames_everyone else holders[:1]:
-                for apqn in mdev.matrix.shared(wanted).apqns():
+            for conflict in conflicts if self.policy.blames_everyone else conflicts[:1]:
+                for apqn in conflict.apqns:
                     self.host.log.warning(
-                        f"{mdev.log_prefix()}Can not reserve queue {apqn} for host driver: in use by mdev"
+                        f"{conflict.holder.log_prefix()}Can not reserve queue {apqn} for host driver: in use by mdev"
                     )
-            apqns = tuple(holders[0].matrix.shared(wanted).apqns())
+            first = conflicts[0]
             raise InUse(
-                f"{queues_named(apqns)} cannot be reserved for the host: mdev {holders[0].name} has "
-                f"{'it' if len(apqns) == 1 else 'them'}",
-                apqns=apqns,
-                holder=holders[0].name,
+                f"{queues_named(first.apqns)} cannot be reserved for the host: mdev {first.holder.name} has "
+                f"{'it' if len(first.apqns) == 1 else 'them'}",
+                apqns=first.apqns,
+                holder=first.holder.name,
                 remedy="unassign it there first",
             )
 
     def set_matrix(self, mdev: MatrixMdev, new: Matrix) -> None:
         """Give ``mdev`` a new matrix; queues that are bound to vfio_ap are linked to it."""
-        old = mdev.matrix
-        for apqn in old.queues_beyond(new):
-            self.owners.pop(apqn, None)
-        for apqn in new.queues_beyond(old):
-            self.owners[apqn] = mdev
+        for apqn in new.queues_beyond(mdev.matrix):
             if apqn in self.queues:
                 self.link(mdev, self.queues[apqn])
+        self.claims.set(mdev, new)
         mdev.matrix = new
 
     def link(self, mdev: MatrixMdev, queue: VfioQueue) -> None:
@@ -203,12 +182,11 @@ class VfioAp:
         Returns whether they changed, and the adapters that the guest had and lost.
         """
         before = mdev.guest
-        possible = mdev.matrix & self.host_matrix
-        reasons = self.obstacles(mdev.matrix)
-        self.policy.filtered(mdev, reasons)
-        mdev.reasons = reasons
-        lost = Mask.of(*reasons)
-        mdev.guest = replace(before, apm=possible.apm - lost, aqm=possible.aqm)
+        obstacles = self.obstacles(mdev.matrix)
+        self.policy.filtered(mdev, obstacles)
+        mdev.obstacles = obstacles
+        lost = Mask.of(*obstacles)
+        mdev.guest = replace(handover.usable(mdev.matrix, self.host_matrix, lost), adm=before.adm)
         return mdev.guest != before, lost & before.apm
 
     @property
@@ -216,25 +194,17 @@ class VfioAp:
         """What the host has to give."""
         return self.policy.host_matrix(self)
 
-    def obstacles(self, matrix: Matrix) -> dict[int, str]:
-        """The adapters of ``matrix`` that a guest with it could not have, each with the reason."""
-        possible = matrix & self.host_matrix
-        found = ((adapter, self._obstacle(adapter, possible.aqm)) for adapter in possible.apm)
-        return {adapter: reason for adapter, reason in found if reason}
+    def obstacles(self, matrix: Matrix) -> dict[int, Obstacle]:
+        """The adapters of ``matrix`` that a guest with it could not have, each with the first obstacle (MTX-50)."""
+        return handover.obstacles(matrix, self.host_matrix, self._reset_code)
 
-    def _obstacle(self, adapter: int, domains: Mask) -> str | None:
-        """Why a guest cannot have an adapter; None if it can. An assigned queue that is bound is linked, too."""
-        for domain in domains:
-            queue = self.queues.get(Apqn(adapter, domain))
-            if queue is None:
-                return f"{Apqn(adapter, domain)} is not bound to vfio_ap"
-            if not queue.passable:
-                return f"the last reset of {queue.apqn} ended with response code {queue.reset_code:02x}"
-        return None
+    def _reset_code(self, apqn: Apqn) -> ResponseCode | None:
+        queue = self.queues.get(apqn)
+        return None if queue is None else queue.reset_code
 
     def filter_control_domains(self, mdev: MatrixMdev) -> bool:
         """Compute the guest's control domains (MTX-52); True if they changed."""
-        domains = mdev.matrix.adm & self.host_matrix.adm
+        domains = handover.controllable(mdev.matrix, self.host_matrix)
         changed = domains != mdev.guest.adm
         mdev.guest = replace(mdev.guest, adm=domains)
         return changed
@@ -265,7 +235,7 @@ class VfioAp:
     def status_of(self, apqn: Apqn) -> str:
         """The content of a queue's ``status`` (DEV-13)."""
         with self.mdevs_lock:
-            mdev = self.owners.get(apqn)
+            mdev = self.claims.owner(apqn)
             if mdev is None:
                 return "unassigned\n"
             return "in use\n" if mdev.vm is not None and apqn in mdev.guest else "assigned\n"

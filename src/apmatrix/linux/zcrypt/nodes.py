@@ -248,7 +248,7 @@ class ZcryptFile:
         A signal for ``task`` ends the wait with EINTR.
         """
         user = UserSpace(memory, self._order)
-        ioctls.handle(number, ioctls.Call(self._zcrypt, self._node.permissions, user, argument, task))
+        ioctls.handle(number, ioctls.IoctlCall(self._zcrypt, self._node.permissions, user, argument, task))
         return 0
 
     def read(self, _length: int) -> bytes:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, field
 
-from apmatrix.arch import CardType, Functions, Mask, Matrix
+from apmatrix.arch import CardFunctions, CardType, Mask, Matrix
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
 from apmatrix.config.places import Path, Places
@@ -68,7 +68,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
     type: Type
     state: State = "online"
     depth: Depth = DEFAULT_DEPTH
-    given_functions: Functions | None = field(default=None, name="functions")
+    given_functions: CardFunctions | None = field(default=None, name="functions")
     faults: FaultWords = FaultWords()
 
     @property
@@ -77,7 +77,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
         return (self.ids or Mask()) | (Mask() if self.id is None else Mask.of(self.id))
 
     @property
-    def functions(self) -> Functions:
+    def functions(self) -> CardFunctions:
         """The facility bits: those of the file, else those of the card type."""
         return self.type.functions if self.given_functions is None else self.given_functions
 

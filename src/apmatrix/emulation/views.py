@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def users(linux: LinuxSystem) -> dict[str, Vm]:
     """The VMs that have an mdev, by its UUID."""
-    return {file.mdev.name: vm for vm in linux.kvm.vms for file in vm.files}
+    return {file.mdev.name: vm for vm in linux.vmm.vms for file in vm.files}
 
 
 def handed_on(guest: Guest, facts: HostFacts | None = None) -> Matrix:

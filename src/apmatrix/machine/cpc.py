@@ -29,7 +29,7 @@ from apmatrix.machine.port import Port
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apmatrix.arch import CardType, Functions
+    from apmatrix.arch import CardFunctions, CardType
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
     from apmatrix.machine.memory import Memory
@@ -95,7 +95,7 @@ class Cpc:
         number: int,
         card_type: CardType,
         *,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         **options: Any,
     ) -> Adapter:
         """Plug an adapter; ApmatrixError if the number is taken or beyond the machine's highest.

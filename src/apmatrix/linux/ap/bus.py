@@ -29,8 +29,9 @@ from apmatrix.rules.text import boot_mask, written_mask
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
+    from apmatrix.linux.ap.policy import BusPolicy
+    from apmatrix.linux.core import Host
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.system import LinuxSystem
     from apmatrix.machine import Port
 
 POLL_TIMEOUT = 250_000
@@ -48,19 +49,19 @@ class ApBus(Bus):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Bus.GROUPS, AP_BUS)
 
-    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None, domain: int) -> None:
-        super().__init__(system.sysfs, system.uevents, "ap")
-        self.kernel = system.kernel
-        self.machine = system.machine
-        self.level = system.level
-        self.log = system.log
-        self.policy = system.policy
-        self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
+    def __init__(self, host: Host, policy: BusPolicy, apmask: str | None, aqmask: str | None, domain: int) -> None:
+        super().__init__(host.sysfs, host.uevents, "ap")
+        self.kernel = host.kernel
+        self.machine = host.machine
+        self.level = host.level
+        self.log = host.log
+        self.policy = policy
+        self.attribute_mutex = Mutex(host.kernel, "the AP attribute mutex")
         self.masks = Masks(boot_mask(apmask), boot_mask(aqmask))
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
         self.override_count = 0
         self.root = RootDevice(self)
-        system.sysfs.place("devices", "ap", self.root)
+        host.sysfs.place("devices", "ap", self.root)
         self.info = Configuration()
         self.qci_supported = False
         self.cards: dict[int, ApCard] = {}

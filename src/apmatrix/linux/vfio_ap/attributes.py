@@ -54,14 +54,14 @@ def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
 def matrix(mdev: MatrixMdev) -> str:
     """What is assigned."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.matrix, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
     """What the guest has or would get."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.guest, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
@@ -72,7 +72,7 @@ def control_domains(mdev: MatrixMdev) -> str:
 
 
 def _explains(mdev: MatrixMdev) -> bool:
-    return mdev.module.system.policy.explains
+    return mdev.module.policy.explains
 
 
 @ASSIGNMENT.show(when=_explains)

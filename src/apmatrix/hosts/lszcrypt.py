@@ -53,19 +53,11 @@ def rows(shell: Shell) -> Iterator[Row]:
             yield _row(shell, f"{path}/{name}", path, name)
 
 
-<<<<<<< HEAD:src/apmatrix/hosts/lszcrypt.py
 def _row(shell: Shell, path: str, card: str, name: str) -> Row:
     entries = set(shell.list(path))
     kind = _read(shell, f"{card}/type")
     waiting = [_read(shell, f"{path}/{queue}") for queue in ("requestq_count", "pendingq_count")]
     functions = CardFunctions(int(_read(shell, f"{card}/ap_functions"), 16))
-=======
-def _row(admin: Administrator, path: str, card: str, name: str) -> Row:
-    entries = set(admin.linux.sysfs.list(path))
-    kind = _read(admin, f"{card}/type")
-    waiting = [_read(admin, f"{path}/{queue}") for queue in ("requestq_count", "pendingq_count")]
-    functions = CardFunctions(int(_read(admin, f"{card}/ap_functions"), 16))
->>>>>>> main:src/apmatrix/emulation/lszcrypt.py
     return Row(
         name=name,
         type=kind,

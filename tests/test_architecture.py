@@ -14,10 +14,11 @@ STANDS_ON = {
     "machine": {"arch", "rules", "cards"},
     "linux": {"arch", "rules", "cards", "machine"},
     "config": {"arch", "rules"},
-    "emulation": {"arch", "cards", "config", "linux", "machine"},
+    "hosts": {"arch", "rules"},
+    "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
-    "cli": {"arch", "config", "emulation", "faces", "machine", "service"},
+    "cli": {"hosts", "arch", "config", "emulation", "faces", "machine", "service"},
 }
 """Each room and those that it may import."""
 

@@ -20,10 +20,9 @@ from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
 from apmatrix.cards.messages import Cprbx, MessageType, ReplyHeader, RequestHeader, message_type
 from apmatrix.config import counted
 from apmatrix.emulation import programs
-from apmatrix.emulation.administrator import described
-from apmatrix.emulation.look import granted
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
+from apmatrix.emulation.views import granted
 from apmatrix.machine import FlatMemory
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _all_functions(cpu: Cpu, apqn: Apqn) -> Iterator[ResponseCode]:
 
 
 def _codes(answers: set[ResponseCode]) -> str:
-    return ", ".join(map(described, sorted(answers))) or "none"
+    return ", ".join(code.described for code in sorted(answers)) or "none"
 
 
 def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:

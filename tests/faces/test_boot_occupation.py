@@ -89,7 +89,7 @@ def gr1(storage):
 
 
 def vms(emulation):
-    return [vm.name for vm in emulation.lpars[0].linux.kvm.vms]
+    return [vm.name for vm in emulation.lpars[0].linux.vmm.vms]
 
 
 def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
@@ -129,7 +129,7 @@ def test_a_guest_that_was_stopped_meanwhile_stays_so(emulation):
 def test_a_guest_that_does_not_run_is_started_for_as_long_as_it_is_used(emulation, name):
     with occupy(emulation, None, name):
         assert vms(emulation) == ["guest1", "guest2"]
-        (vm,) = (vm for vm in emulation.lpars[0].linux.kvm.vms if vm.name == "guest2")
+        (vm,) = (vm for vm in emulation.lpars[0].linux.vmm.vms if vm.name == "guest2")
         assert list(vm.level.effective.apqns()) == [Apqn(5, 7)]
         assert not vm.booted
     assert vms(emulation) == ["guest1"]
@@ -227,7 +227,7 @@ def test_a_guest_that_is_stopped_meanwhile_loses_its_queues(emulation, path, sto
         interrupt(storage, "b2af0000", 0x0507)
         service.serve(FRAME, REAL, REAL)
         assert gr1(storage) == 0x80000000
-        emulation.lpars[0].linux.kvm.find("guest2").stop()
+        emulation.lpars[0].linux.vmm.find("guest2").stop()
         interrupt(storage, "b2af0000", 0x0507)
         service.serve(FRAME, REAL, REAL)
         assert gr1(storage) == 0x00010000

@@ -249,7 +249,7 @@ def guest(host):
     """A VM with a Linux, on 05.0004 and 05.0047."""
     assert host.apmask("-5,-6") == "ok"
     host.create(U1).assigned((5,), (4, "0x47"))
-    vm = host.system.kvm.start(U1)
+    vm = host.system.vmm.start(U1)
     assert vm.linux.sysfs.list("bus/ap/devices") == ["05.0004", "05.0047", "card05"]
     return host, vm.linux
 

@@ -273,7 +273,7 @@ def test_11_event_fds_go_with_the_device(policy, protective):
     first = mdev.start()
     count = first.changes
     first.stop()
-    host.system.kvm.create_vm("second").open(U1)
+    host.system.vmm.create_vm("second").open(U1)
     assert (first.changes == count) == protective
 
 
@@ -303,7 +303,7 @@ def test_11_aqic_sees_what_the_guest_sees(policy, protective):
 
 def test_11_aqic_without_device_tells_the_truth(policy, protective):
     host = h1(policy=policy, facilities=(*Facility,))
-    vm = host.system.kvm.create_vm("bare")
+    vm = host.system.vmm.create_vm("bare")
     registers = Registers([FunctionCode.AQIC << 24 | 0x0504, 6, 0x100, *[0] * 13])
     host.machine.execute(vm.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
     assert registers.gr[1] == (0x0001_0000 if protective else 0x0001_0000_0000_0006)
@@ -314,11 +314,11 @@ def test_11_a_small_control_block_is_not_filled_in_part(policy, protective):
     host = Host(policy=policy, cards={5: "CEX5C", 70: "CEX5A"}, matrix=matrix, max_adapter=255)
     assert host.apmask("-5,-70") == "ok"
     host.create().assigned((5, 70), (4, 20))
-    vm = host.system.kvm.create_vm("old", form=CrycbFormat.FORMAT_0)
+    vm = host.system.vmm.create_vm("old", form=CrycbFormat.FORMAT_0)
     if protective:
         with pytest.raises(Refused, match="adapters 70"):
             vm.open(U1)
-        assert not vm.has_device
+        assert not vm.files
     else:
         vm.open(U1)
         assert vm.level.effective.apm == Mask.of(5)

@@ -111,7 +111,7 @@ class Guest:
     """A VM whose VMM is the test: it opens the mdev, listens to its events and resets it."""
 
     def __init__(self, host: Host, uuid: str, *, request_fd: bool = True, **options: Any) -> None:
-        self.vm: Vm = host.system.kvm.create_vm(f"vm-{uuid}", **options)
+        self.vm: Vm = host.system.vmm.create_vm(f"vm-{uuid}", **options)
         self.level = self.vm.level
         self.file = self.vm.open(uuid)
         self.request, self.config = EventFd(), EventFd()

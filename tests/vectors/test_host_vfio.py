@@ -8,8 +8,16 @@ from apmatrix.arch import Apqn, Mask, Matrix, ResponseCode
 from apmatrix.cards import AdapterState, QueueFunction
 from apmatrix.linux import EventFd, Refused
 from apmatrix.linux.core import Task
-from apmatrix.linux.kvm import BAD_POINTER
-from apmatrix.linux.kvm.vfio import ACTION_MASK, ACTION_TRIGGER, DATA_BOOL, DATA_EVENTFD, DATA_NONE, DEVICE_FEATURE
+from apmatrix.linux.vfio_ap.file import (
+    ACTION_MASK,
+    ACTION_TRIGGER,
+    BAD_POINTER,
+    DATA_BOOL,
+    DATA_EVENTFD,
+    DATA_NONE,
+    DEVICE_FEATURE,
+    open_device,
+)
 from support.host import TYPE, U1, U2, Guest
 
 Code = ResponseCode
@@ -30,7 +38,7 @@ def file(hx):
 
 
 def test_V114_no_device_without_a_vm(hx):
-    refused(errno.EINVAL, hx.host.system.kvm.open, U1, None)
+    refused(errno.EINVAL, open_device, hx.host.system.vfio_ap, U1, None)
     assert hx.host.status("05.0004") == "assigned\n"
 
 
@@ -43,7 +51,7 @@ def test_V114_one_device_for_a_vm(hx):
 
 def test_V114_one_vm_for_a_device(hx):
     hx.mdevs[0].start()
-    refused(errno.EBUSY, hx.host.system.kvm.create_vm("other").open, U1)
+    refused(errno.EBUSY, hx.host.system.vmm.create_vm("other").open, U1)
 
 
 def test_V115_device_info(file):
@@ -338,6 +346,6 @@ def test_VFIO_4_the_event_fds_stay(hx):
 
 def test_V118_a_vm_starts_with_a_deconfigured_adapter_too(hx):
     hx.host.set_state(6, AdapterState.DECONFIGURED)
-    vm = hx.host.system.kvm.start(U1)
+    vm = hx.host.system.vmm.start(U1)
     assert len(vm.level.matrix) == 4
     assert hx.host.status("06.0004") == "in use\n"

@@ -61,7 +61,7 @@ class Occupation(LevelProcessor):
         if running is not None:
             return cls(emulation, running, lambda: None)
         host = guest.host.linux if guest else _host_of(emulation, name)
-        vm = host.kvm.start(guest.uuid, guest.names[-1]) if guest else host.kvm.start(name.lower())
+        vm = host.vmm.start(guest.uuid, guest.names[-1]) if guest else host.vmm.start(name.lower())
         return cls(emulation, vm, vm.stop)
 
     @classmethod
@@ -104,7 +104,7 @@ def _names(guest: Guest) -> tuple[str, ...]:
 def _running(emulation: Emulation, name: str) -> Vm | None:
     """A VM that was started by the UUID of its mdev."""
     for system in emulation.systems():
-        for vm in system.linux.kvm.vms:
+        for vm in system.linux.vmm.vms:
             if name.lower() in (vm.name, *(file.mdev.name for file in vm.files)):
                 return vm
     return None
@@ -154,7 +154,7 @@ class Tenant:
         if self._occupation is not None:
             raise ControlError("this connection has a level already", code=2)
         lpar, guest = request.get("lpar"), request.get("guest")
-        if guest is None and any(system.linux.kvm.vms for system in self._emulation.lpars):
+        if guest is None and any(system.linux.vmm.vms for system in self._emulation.lpars):
             raise ControlError("this LPAR's Linux runs guests that would end with it: stop them, or take a guest")
         self._occupation = occupy(self._emulation, lpar, guest)
         return {"parameters": self._occupation.kernel_parameters}

@@ -23,10 +23,9 @@ from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.requests import RequestError, cca_control, cca_message, reply_parts
 from apmatrix.config import counted
 from apmatrix.emulation import programs
-from apmatrix.emulation.administrator import described
-from apmatrix.emulation.look import granted
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
+from apmatrix.emulation.views import granted
 from apmatrix.machine import FlatMemory
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def _all_functions(cpu: Cpu, apqn: Apqn) -> Iterator[ResponseCode]:
 
 
 def _codes(answers: set[ResponseCode]) -> str:
-    return ", ".join(map(described, sorted(answers))) or "none"
+    return ", ".join(code.described for code in sorted(answers)) or "none"
 
 
 def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:

@@ -10,9 +10,10 @@ from apmatrix.linux.core import AttributeGroup, Device, Link, Written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from apmatrix.linux.core import EventFd
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.core.sysfs import Node
-    from apmatrix.linux.kvm.vm import EventFd, Vm
+    from apmatrix.linux.kvm import KvmVm
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
     from apmatrix.rules.handover import Obstacle
@@ -65,7 +66,7 @@ class MatrixMdev(Device):
         self.pending = EMPTY_MATRIX
         self.queues: dict[Apqn, VfioQueue] = {}
         self.obstacles: dict[int, Obstacle] = {}
-        self.vm: Vm | None = None
+        self.vm: KvmVm | None = None
         self.opens = 0
         self.removing = False
         self.request_event: EventFd | None = None

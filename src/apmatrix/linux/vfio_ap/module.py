@@ -9,10 +9,8 @@ from apmatrix.arch import Apqn, Configuration, Mask, Matrix, ResponseCode
 from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
-from apmatrix.linux.vfio_ap.assignment import Assignment
 from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE
 from apmatrix.linux.vfio_ap.driver import VfioApDriver
-from apmatrix.linux.vfio_ap.hostconfig import HostConfiguration
 from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
 from apmatrix.rules import handover, limits
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.core import Host
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.policy import VfioPolicy
     from apmatrix.linux.vfio_ap.queue import VfioQueue
     from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
@@ -45,7 +44,7 @@ class MdevType(KObject):
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (MDEV_TYPE,)
 
     def __init__(self, module: VfioAp, parent_path: str) -> None:
-        super().__init__(module.system.sysfs, parent_path, TYPE_NAME)
+        super().__init__(module.host.sysfs, parent_path, TYPE_NAME)
         self.module = module
 
 
@@ -81,37 +80,36 @@ class VfioAp:
     mdev. Locks: host.md MTX-5.
     """
 
-    def __init__(self, system: LinuxSystem) -> None:
-        self.system = system
-        self.bus: ApBus = system.ap
-        self.guests_lock = Mutex(system.kernel, "the guests lock")
-        self.mdevs_lock = Mutex(system.kernel, "the mdevs lock")
+    def __init__(self, host: Host, bus: ApBus, policy: VfioPolicy) -> None:
+        self.host = host
+        self.bus = bus
+        self.policy = policy
+        self.guests_lock = Mutex(host.kernel, "the guests lock")
+        self.mdevs_lock = Mutex(host.kernel, "the mdevs lock")
         self.info: Configuration = self.bus.fetch_info()
         self.queues: dict[Apqn, VfioQueue] = {}
         self.claims: Claims[MatrixMdev] = Claims()
-        self.assignment = Assignment(self)
         self.lifecycle = Lifecycle(self)
-        self.host_configuration = HostConfiguration(self)
         self._make_devices()
         self.driver = VfioApDriver(self)
         self.bus.add_driver(self.driver)
 
     def _make_devices(self) -> None:
-        system = self.system
-        self.matrix_bus = Bus(system.sysfs, system.uevents, "matrix")
-        self.mdev_bus = Bus(system.sysfs, system.uevents, "mdev")
+        host = self.host
+        self.matrix_bus = Bus(host.sysfs, host.uevents, "matrix")
+        self.mdev_bus = Bus(host.sysfs, host.uevents, "mdev")
         self.matrix_bus.add_driver(MatrixDriver(self.matrix_bus, "vfio_ap"))
         self.mdev_driver = MdevDriver(self.mdev_bus, self.lifecycle)
         self.mdev_bus.add_driver(self.mdev_driver)
         self.matrix_device = MatrixDevice(self.matrix_bus, "devices/vfio_ap", "matrix")
         self.matrix_bus.add_device(self.matrix_device)
-        types = KObject(system.sysfs, self.matrix_device.path, "mdev_supported_types")
+        types = KObject(host.sysfs, self.matrix_device.path, "mdev_supported_types")
         self.mdev_type = MdevType(self, types.path)
-        self.type_devices = KObject(system.sysfs, self.mdev_type.path, "devices")
+        self.type_devices = KObject(host.sysfs, self.mdev_type.path, "devices")
         self.matrix_device.add_child("mdev_supported_types", types)
         types.add_child(TYPE_NAME, self.mdev_type)
         self.mdev_type.add_child("devices", self.type_devices)
-        system.sysfs.place("class/mdev_bus", "matrix", Link(self.matrix_device.path))
+        host.sysfs.place("class/mdev_bus", "matrix", Link(self.matrix_device.path))
         self.matrix_device.uevent("change", (("MDEV_STATE", "registered"),))
 
     def unload(self) -> None:
@@ -123,7 +121,7 @@ class VfioAp:
         self.matrix_device.uevent("change", (("MDEV_STATE", "unregistered"),))
         self.matrix_bus.remove_device(self.matrix_device)
         for directory, name in (("class", "mdev_bus"), ("devices", "vfio_ap"), ("bus", "matrix"), ("bus", "mdev")):
-            self.system.sysfs.drop(directory, name)
+            self.host.sysfs.drop(directory, name)
 
     def limits(self) -> Matrix:
         """The highest numbers that an mdev may be assigned, as masks (MTX-4)."""
@@ -145,9 +143,9 @@ class VfioAp:
             conflicts = sorted(self.claims.conflicts(wanted), key=lambda conflict: -conflict.holder.sequence)
             if not conflicts:
                 return
-            for conflict in conflicts if self.system.policy.blames_everyone else conflicts[:1]:
+            for conflict in self.policy.reported(conflicts):
                 for apqn in conflict.apqns:
-                    self.system.log.warning(
+                    self.host.log.warning(
                         f"{conflict.holder.log_prefix()}Can not reserve queue {apqn} for host driver: in use by mdev"
                     )
             first = conflicts[0]
@@ -181,20 +179,20 @@ class VfioAp:
         """
         before = mdev.guest
         obstacles = self.obstacles(mdev.matrix)
-        self.system.policy.filtered(mdev, obstacles)
+        self.policy.filtered(mdev, obstacles)
         mdev.obstacles = obstacles
         lost = Mask.of(*obstacles)
-        mdev.guest = replace(handover.usable(mdev.matrix, self.host, lost), adm=before.adm)
+        mdev.guest = replace(handover.usable(mdev.matrix, self.host_matrix, lost), adm=before.adm)
         return mdev.guest != before, lost & before.apm
 
     @property
-    def host(self) -> Matrix:
+    def host_matrix(self) -> Matrix:
         """What the host has to give."""
-        return self.system.policy.host_matrix(self)
+        return self.policy.host_matrix(self)
 
     def obstacles(self, matrix: Matrix) -> dict[int, Obstacle]:
         """The adapters of ``matrix`` that a guest with it could not have, each with the first obstacle (MTX-50)."""
-        return handover.obstacles(matrix, self.host, self._reset_code)
+        return handover.obstacles(matrix, self.host_matrix, self._reset_code)
 
     def _reset_code(self, apqn: Apqn) -> ResponseCode | None:
         queue = self.queues.get(apqn)
@@ -202,7 +200,7 @@ class VfioAp:
 
     def filter_control_domains(self, mdev: MatrixMdev) -> bool:
         """Compute the guest's control domains (MTX-52); True if they changed."""
-        domains = handover.controllable(mdev.matrix, self.host)
+        domains = handover.controllable(mdev.matrix, self.host_matrix)
         changed = domains != mdev.guest.adm
         mdev.guest = replace(mdev.guest, adm=domains)
         return changed
@@ -218,17 +216,17 @@ class VfioAp:
         """MTX-60: the control block first, then the event."""
         if mdev.vm is None:
             return
-        mdev.vm.set_masks(mdev.guest)
+        mdev.vm.level.set_matrix(mdev.guest)
         if mdev.config_event:
             mdev.config_event.signal()
 
     def reset_adapters(self, mdev: MatrixMdev, adapters: Mask) -> None:
         """Reset the linked queues of adapters that the guest lost."""
-        reset_queues(self.system, mdev.linked(Matrix(adapters, mdev.guest.aqm)))
+        reset_queues(self.host, self.policy, mdev.linked(Matrix(adapters, mdev.guest.aqm)))
 
     def reset(self, queues: Iterable[VfioQueue]) -> bool:
         """Reset queues; False if one of them did not end well."""
-        return reset_queues(self.system, queues)
+        return reset_queues(self.host, self.policy, queues)
 
     def status_of(self, apqn: Apqn) -> str:
         """The content of a queue's ``status`` (DEV-13)."""

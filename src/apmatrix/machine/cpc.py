@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import (
+    EMPTY_MATRIX,
     ApmatrixError,
     Apqn,
     ConditionCode,
@@ -130,7 +131,7 @@ class Cpc:
         with self.lock:
             level.configured_off = level.configured_off - bit if on else level.configured_off | bit
             if not on:
-                self._zeroize(Matrix(bit, level.matrix.aqm))
+                self._reclaim(Matrix(bit, level.matrix.aqm))
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
@@ -157,25 +158,31 @@ class Cpc:
             before = lpar.level.matrix
             lpar.profile = profile
             lpar.level.set_matrix(matrix)
-            self._zeroize(before, keep=matrix)
+            self._reclaim(before, keep=matrix)
 
     def remove_lpar(self, name: str) -> None:
         """Deactivate an LPAR; its queues are zeroized. KeyError if there is none of that name."""
         with self.lock:
-            self.reset_level(self.lpars.pop(name).level)
+            level = self.lpars.pop(name).level
+            before = level.matrix
+            level.close()
+            self._reclaim(before)
 
-    def reset_level(self, level: Level) -> None:
-        """Zeroize every queue of a level that ends, and take its masks away."""
-        before = level.effective
-        level.close()
-        self._zeroize(before)
+    def zeroize(self, level: Level) -> None:
+        """Empty and zeroize the queues of a level whose program has ended; the level keeps them.
 
-    def _zeroize(self, matrix: Matrix, keep: Matrix | None = None) -> None:
+        Nothing is left for its next program, whatever state the queues are in and whatever fault ZAPQ would meet:
+        no AP function is executed. Master keys stay.
+        """
+        with self.lock:
+            self._reclaim(level.effective)
+
+    def _reclaim(self, matrix: Matrix, keep: Matrix = EMPTY_MATRIX) -> None:
+        """Take the queues of ``matrix`` from their owner, except those of ``keep``."""
         for number in matrix.apm:
             adapter = self.adapters.get(number)
             for queue in adapter.used_queues() if adapter else ():
-                gone = keep is None or queue.apqn not in keep
-                if gone and queue.apqn.domain in matrix.aqm:
+                if queue.apqn.domain in matrix.aqm and queue.apqn not in keep:
                     queue.reclaim()
 
     def close(self) -> None:

@@ -43,9 +43,4 @@ class LevelProcessor:
 
     def reset(self) -> None:
         """Zeroize the level's queues: nothing of an ended guest is left for the next."""
-        effective = self._level.effective
-        for number in effective.apm:
-            adapter = self._machine.adapters.get(number)
-            for queue in adapter.used_queues() if adapter else ():
-                if queue.apqn in effective:
-                    queue.reset(zeroize=True)
+        self._machine.zeroize(self._level)

@@ -2,6 +2,7 @@
 
 from apmatrix.machine.cpc import DEFAULT_FACILITIES, DEFAULT_FEATURES, Cpc
 from apmatrix.machine.errors import Intercepted, ProfileError, ValidityInterception
+from apmatrix.machine.instructions import execute
 from apmatrix.machine.level import Hypervisor, Level, check_entry, shadow
 from apmatrix.machine.lpar import ActivationProfile, Lpar
 from apmatrix.machine.memory import FlatMemory, Memory
@@ -24,5 +25,6 @@ __all__ = [
     "ProfileError",
     "ValidityInterception",
     "check_entry",
+    "execute",
     "shadow",
 ]

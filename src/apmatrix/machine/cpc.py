@@ -1,7 +1,6 @@
-"""The CPC: adapters, LPARs and the functions of the AP instructions at a level.
+"""The CPC: its adapters, its LPARs, and the ports through which levels use queues.
 
-Each AP function is a method with decoded operands; :mod:`apmatrix.machine.instructions` is the same at register
-level. Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. No instruction takes ``Cpc.lock``.
+Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. No instruction takes ``Cpc.lock``.
 """
 
 from __future__ import annotations
@@ -13,17 +12,13 @@ from apmatrix.arch import (
     EMPTY_MATRIX,
     ApmatrixError,
     Apqn,
-    ConditionCode,
     Configuration,
     Facility,
-    Instruction,
     Mask,
     Matrix,
-    Registers,
 )
 from apmatrix.arch.info import FEATURES
 from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
-from apmatrix.machine import instructions as register_level
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 from apmatrix.machine.port import Port
 
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     from apmatrix.arch import CardType, Functions
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
-    from apmatrix.machine.memory import Memory
 
 DEFAULT_FEATURES = ("APSC", "APXA", "QACT", "RC8A")
 """QCI features of a machine whose file names none."""
@@ -43,7 +37,7 @@ DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 
 
 class Cpc:
-    """A machine: its adapters, its LPARs, and what AP instructions do at each level.
+    """A machine: its adapters and its LPARs.
 
     ``clock`` is what everything on the machine waits by. ``workers`` is the number of threads that do the
     cards' arithmetic, by default one per processor.
@@ -199,14 +193,6 @@ class Cpc:
         """The level's own view: features, limits and effective masks."""
         matrix = level.effective
         return self._configuration.replace(apm=matrix.apm, aqm=matrix.aqm, adm=matrix.adm)
-
-    def execute(self, level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
-        """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
-
-        Returns the condition code. Raises ProgramCheck, and then nothing was changed; Intercepted where the
-        level's hypervisor leaves the instruction to user space.
-        """
-        return register_level.execute(self, level, instruction, registers, memory)
 
     def __repr__(self) -> str:
         return f"Cpc({self.name!r}, adapters {Mask.of(*self.adapters).ranges()}, LPARs {', '.join(self.lpars)})"

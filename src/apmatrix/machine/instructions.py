@@ -51,7 +51,11 @@ FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QA
 def execute(
     machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
 ) -> ConditionCode:
-    """Execute one AP instruction; see ``Cpc.execute``."""
+    """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
+
+    Returns the condition code. Raises ProgramCheck, and then nothing was changed; Intercepted where the level's
+    hypervisor leaves the instruction to user space.
+    """
     if not machine.adapters and not machine.lpars:
         raise ProgramCheck(Interruption.OPERATION, "this machine has no AP instructions")
     if _leaves_sie(level, instruction, registers):

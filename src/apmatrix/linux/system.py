@@ -52,7 +52,7 @@ class LinuxSystem:
         self.log = KernelLog(machine.clock.now)
         self.uevents = UeventStream(self.log)
         self.sysfs = Sysfs(self.kernel)
-        self.policy = POLICIES[policy](self)
+        self.policy = POLICIES[policy](self.log)
         self.kvm = Kvm(self)
         self.vfio_ap: VfioAp | None = None
         with self.kernel:

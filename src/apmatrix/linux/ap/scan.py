@@ -105,7 +105,7 @@ class Scanner:
         if changed:
             for driver in bus.ap_drivers():
                 driver.on_scan_complete(new, old)
-        bus.policy.scanned()
+        bus.policy.scanned(bus)
         self.count += 1
         if self.count == 1:
             bus.root.uevent("change", ("INITSCAN", "done"))
@@ -202,8 +202,7 @@ class Scanner:
         del bus.queues[queue.apqn]
         del queue.card.queues[queue.apqn.domain]
         bus.remove_device(queue, queue.card)
-        if queue.override and bus.policy.forgets_overrides:
-            bus.override_count -= 1
+        bus.policy.queue_removed(queue)
 
     def _scan_domains(self, card: ApCard) -> None:
         """BUS-76: all domains in their order."""

@@ -86,20 +86,15 @@ def _answer(vm: Vm, apqn: Apqn, registers: Registers, memory: Memory) -> Conditi
 
 
 def _no_hook(host: LinuxSystem, registers: Registers) -> ConditionCode:
-    """KVM-31: Linux puts the status into the half of GR1 that nobody reads."""
-    if host.policy.truthful_status:
-        registers.gr[1] = NOT_AVAILABLE.value
-    else:
-        registers.gr[1] = NOT_AVAILABLE.value << 32 | registers.gr[1] & 0xFFFF_FFFF
+    """The VM has no vfio-ap device: response code 01 (KVM-31)."""
+    host.policy.store_no_hook(registers)
     return ConditionCode.REFUSED
 
 
 def _linked(vm: Vm, apqn: Apqn) -> VfioQueue | None:
     """The queue among the linked ones: the guest's own masks are not asked (KVM-33)."""
     mdev = next(file.mdev for file in vm.files if file.first)
-    if mdev.vm is None or (vm.host.policy.hides_filtered_queues and apqn not in mdev.guest):
-        return None
-    return mdev.queues.get(apqn)
+    return vm.host.policy.interrupt_queue(mdev, apqn) if mdev.vm else None
 
 
 def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) -> QueueStatus:

@@ -177,5 +177,4 @@ class VfioFile:
             self.vm.set_masks(EMPTY_MATRIX)
             module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
             mdev.vm = None
-            if module.system.policy.forgets_event_fds:
-                mdev.request_event = mdev.config_event = None
+            module.system.policy.closed(mdev)

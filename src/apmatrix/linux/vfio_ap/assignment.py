@@ -77,8 +77,7 @@ class Assignment:
             gone = replace(mdev.matrix, **{which: bit})
             self._module.set_matrix(mdev, replace(mdev.matrix, **{which: present - bit}))
             self.unplug(mdev, which, gone)
-            if self._system.policy.refilters:
-                self._module.refilter(mdev)
+            self._system.policy.unassigned(mdev)
 
     def unplug(self, mdev: MatrixMdev, which: Which, gone: Matrix) -> None:
         """Take the queues of ``gone`` from the mdev and its guest, and reset those that the guest had."""
@@ -161,8 +160,7 @@ class Assignment:
             if beyond != EMPTY_MATRIX:
                 raise NoDevice(f"there are no {beyond.describe()} on this system")
             self._system.policy.check_assignment(mdev, new)
-            if self._system.policy.atomic_configuration:
-                self._module.replace_at_once(mdev, new)
+            if self._system.policy.replace_matrix(mdev, new):
                 return
             self._unplug_missing(mdev, old, new)
             self._module.set_matrix(mdev, new)

@@ -212,7 +212,7 @@ class VfioAp:
     @property
     def host(self) -> Matrix:
         """What the host has to give."""
-        return self.system.policy.host_matrix(self.info)
+        return self.system.policy.host_matrix(self)
 
     def obstacles(self, matrix: Matrix) -> dict[int, str]:
         """The adapters of ``matrix`` that a guest with it could not have, each with the reason."""
@@ -255,19 +255,6 @@ class VfioAp:
     def reset_adapters(self, mdev: MatrixMdev, adapters: Mask) -> None:
         """Reset the linked queues of adapters that the guest lost."""
         reset_queues(self.system, mdev.linked(Matrix(adapters, mdev.guest.aqm)))
-
-    def replace_at_once(self, mdev: MatrixMdev, new: Matrix) -> None:
-        """Give ``mdev`` a new matrix so that the guest sees one change only."""
-        had = [queue for queue in mdev.linked(mdev.matrix) if queue.apqn in mdev.guest]
-        for apqn in tuple(mdev.queues):
-            if apqn not in new:
-                mdev.queues.pop(apqn).mdev = None
-        self.set_matrix(mdev, new)
-        changed, _ = self.filter(mdev)
-        changed = self.filter_control_domains(mdev) or changed
-        if changed:
-            self.update_guest(mdev)
-        self.reset([queue for queue in had if queue.apqn not in mdev.guest])
 
     def reset(self, queues: Iterable[VfioQueue]) -> bool:
         """Reset queues; False if one of them did not end well."""

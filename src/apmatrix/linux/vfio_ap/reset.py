@@ -31,13 +31,7 @@ def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
     while waiting:
         waited = system.machine.clock.now() - start
         waiting = [queue for queue in waiting if not _finished(system, queue, waited)]
-        if not waiting:
-            break
-        patience = system.policy.reset_patience
-        if patience is not None and waited >= patience:
-            for queue in waiting:
-                system.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
-                queue.reset_code = ResponseCode.RESET_IN_PROGRESS
+        if not waiting or system.policy.gives_up(waiting, waited):
             break
         system.kernel.wait_until(lambda: False, INTERVAL)
     for queue in group:

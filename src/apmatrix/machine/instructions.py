@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
+    WITHOUT_APXA,
     Apqn,
     ConditionCode,
     Facility,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 Handler = Callable[["Port", PqapControl, Registers, "Memory"], ConditionCode]
 
 LOW32 = 0xFFFF_FFFF
-WITHOUT_APXA = 0xC0F0  # APQN bits that must be zero without APXA
 FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
 
 
@@ -90,7 +90,7 @@ def specification(reason: str) -> ProgramCheck:
 
 
 def _check_range(machine: Cpc, apqn: Apqn) -> None:
-    if "APXA" not in machine.features and apqn.code & WITHOUT_APXA:
+    if "APXA" not in machine.features and apqn not in WITHOUT_APXA:
         raise specification(f"{apqn} needs APXA: without it there are adapters 0-63 and domains 0-15")
     if apqn.adapter > machine.max_adapter or apqn.domain > machine.max_domain:
         raise specification(f"{apqn} is beyond {Apqn(machine.max_adapter, machine.max_domain)}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import (
     EMPTY_MATRIX,
-    ApmatrixError,
     Apqn,
     Configuration,
     Facility,
@@ -19,6 +18,7 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.info import FEATURES
 from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
+from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 from apmatrix.machine.port import Port
 
@@ -66,10 +66,10 @@ class Cpc:
         self.set_features(features)
 
     def set_features(self, features: Iterable[str]) -> None:
-        """Choose the QCI features that the machine offers; ApmatrixError for an unknown name."""
+        """Choose the QCI features that the machine offers; raises UnknownFeature."""
         names = frozenset(features)
         if unknown := names - frozenset(FEATURES):
-            raise ApmatrixError(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
+            raise UnknownFeature(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
         self.features = names
         self._configuration = Configuration(
             **{name.lower(): name in names for name in FEATURES},
@@ -93,25 +93,25 @@ class Cpc:
         functions: Functions | None = None,
         **options: Any,
     ) -> Adapter:
-        """Plug an adapter; ApmatrixError if the number is taken or beyond the machine's highest.
+        """Plug an adapter; raises AdapterRefused if its number is taken or beyond the machine's highest.
 
         ``options`` are those of ``Adapter``: depth, state, reset_duration …
         """
         with self.lock:
             if number in self.adapters:
-                raise ApmatrixError(f"adapter {number} is there already: choose another number")
+                raise AdapterRefused(f"adapter {number} is there already: choose another number")
             if not 0 <= number <= self.max_adapter:
-                raise ApmatrixError(f"adapter {number} is outside 0-{self.max_adapter}")
+                raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
             adapter = Adapter(number, card_type, functions, clock=self.clock, workers=self.workers, **options)
             self.adapters[number] = adapter
             return adapter
 
     def set_adapter_state(self, number: int, state: AdapterState) -> None:
-        """Configure an adapter on or off, or make it fail; ApmatrixError if there is no such adapter."""
+        """Configure an adapter on or off, or make it fail; raises UnknownAdapter."""
         with self.lock:
             if number not in self.adapters:
                 known = Mask.of(*self.adapters).ranges() or "none"
-                raise ApmatrixError(f"there is no adapter {number} in {self.name}: it has {known}")
+                raise UnknownAdapter(f"there is no adapter {number} in {self.name}: it has {known}")
             self.adapters[number].set_state(state)
 
     def configure(self, level: Level, number: int, *, on: bool) -> bool:
@@ -129,10 +129,10 @@ class Cpc:
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
-        """Activate an LPAR; raises ProfileError if its queues are another's, or the name is taken."""
+        """Activate an LPAR; raises LparActive, or ProfileError if its queues are another's."""
         with self.lock:
             if profile.name in self.lpars:
-                raise ApmatrixError(f"LPAR {profile.name} is active already: choose another name")
+                raise LparActive(f"LPAR {profile.name} is active already: choose another name")
             check_profile(profile, self.lpars.values(), self.highest)
             lpar = Lpar(profile, self.facilities)
             self.lpars[profile.name] = lpar
@@ -141,12 +141,10 @@ class Cpc:
     def set_profile(self, name: str, matrix: Matrix) -> None:
         """Edit the profile of a running LPAR. Queues that leave it are zeroized before anybody gets them.
 
-        Raises ProfileError, and then nothing changed. Linux notices at its next scan.
+        Raises UnknownLpar or ProfileError, and then nothing changed. Linux notices at its next scan.
         """
         with self.lock:
-            if name not in self.lpars:
-                raise ApmatrixError(f"there is no LPAR {name} in {self.name}: it has {', '.join(self.lpars)}")
-            lpar = self.lpars[name]
+            lpar = self._active(name)
             profile = ActivationProfile(name, matrix)
             check_profile(profile, (other for other in self.lpars.values() if other is not lpar), self.highest)
             before = lpar.level.matrix
@@ -155,12 +153,18 @@ class Cpc:
             self._reclaim(before, keep=matrix)
 
     def remove_lpar(self, name: str) -> None:
-        """Deactivate an LPAR; its queues are zeroized. KeyError if there is none of that name."""
+        """Deactivate an LPAR; its queues are zeroized. Raises UnknownLpar."""
         with self.lock:
-            level = self.lpars.pop(name).level
+            level = self._active(name).level
+            del self.lpars[name]
             before = level.matrix
             level.close()
             self._reclaim(before)
+
+    def _active(self, name: str) -> Lpar:
+        if name not in self.lpars:
+            raise UnknownLpar(f"there is no LPAR {name} in {self.name}: it has {', '.join(self.lpars) or 'none'}")
+        return self.lpars[name]
 
     def zeroize(self, level: Level) -> None:
         """Empty and zeroize the queues of a level whose program has ended; the level keeps them.

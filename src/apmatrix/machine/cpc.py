@@ -187,7 +187,7 @@ class Cpc:
         """End the machine: what the cards have is finished, nothing more is taken."""
         self.workers.close()
 
-    # the AP functions
+    # levels and their queues
 
     def port(self, level: Level, apqn: Apqn) -> Port:
         """The AP functions of a level on one queue; a caller that uses a queue often keeps its port."""

@@ -15,7 +15,7 @@ from apmatrix.arch import Apqn, CardType, Mask, Matrix
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.arithmetic import CrtKey, crt
 from apmatrix.cards.cca.blocks import Parameters, Part, parse_parts
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.requests import (
     cca_control,
     cca_message,
@@ -172,4 +172,4 @@ def _cca(parameters: Parameters) -> bytes:
 
 
 def _ep11(api: int, function: int, strings: tuple[bytes, ...]) -> bytes:
-    return ep11_message(ep11_control(Command(api << 16 | function, EP11.domain, strings)))
+    return ep11_message(ep11_control(Payload(api << 16 | function, EP11.domain, strings)))

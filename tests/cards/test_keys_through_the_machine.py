@@ -4,7 +4,7 @@ import pytest
 
 from apmatrix.arch import Apqn, CardType, CrycbFormat, Mask, Matrix, ResponseCode
 from apmatrix.cards import Action, CardContext, KeyCommand, KeySet, ManualClock, WrappingKey
-from apmatrix.cards.requests import ReplyError
+from apmatrix.cards.requests import RequestError
 from apmatrix.machine import ActivationProfile, Cpc
 
 
@@ -65,7 +65,7 @@ def test_effective_control_domains_decide(site, level, allowed):
 
 def test_reply_8a_where_the_machine_offers_it():
     site = Site(features=("APSC", "APXA", "RC8A"))
-    with pytest.raises(ReplyError, match="reply code 8a"):
+    with pytest.raises(RequestError, match="reply code 8a"):
         site.send(site.guest, load(7))
     assert site.loaded() == []
     site.machine.close()

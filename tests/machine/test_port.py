@@ -2,7 +2,7 @@
 
 import pytest
 
-from apmatrix.arch import EMPTY_MATRIX, Apqn, Functions, Mask, Matrix, ResponseCode
+from apmatrix.arch import EMPTY_MATRIX, Apqn, CardFunctions, Mask, Matrix, ResponseCode
 from apmatrix.cards import Answer, Filter
 from support.bench import MATRIX_OF_M, QUEUE, Bench
 
@@ -32,7 +32,7 @@ def every_function(port):
         port.rapq(),
         port.zapq(),
         port.aqic(None),
-        port.qact(Functions(coprocessor=True), 14)[0],
+        port.qact(CardFunctions(coprocessor=True), 14)[0],
         port.nqap(1, b"request"),
         port.dqap(100).status,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, CardType, Mask, Matrix, QueueStatus, ResponseCode
-from apmatrix.cards import Filter, Firmware, Function, Inline
+from apmatrix.cards import Filter, Firmware, Inline, QueueFunction
 from apmatrix.machine import ActivationProfile, Cpc
 
 QUEUE = Apqn(5, 6)
@@ -15,7 +15,7 @@ MATRIX = Matrix(Mask.of(5), Mask.of(6), Mask.of(6))
 class Thief(Filter):
     """Takes the queue from LPAR one and gives it to LPAR two while a chosen function is executed."""
 
-    def __init__(self, machine: Cpc, function: Function) -> None:
+    def __init__(self, machine: Cpc, function: QueueFunction) -> None:
         self.machine, self.chosen, self.struck = machine, function, False
 
     def function(self, queue, function):
@@ -34,7 +34,7 @@ class Unplugger(Filter):
         self.machine = machine
 
     def function(self, queue, function):
-        if function is Function.NQAP:
+        if function is QueueFunction.NQAP:
             assert self.machine.configure(self.machine.lpars["one"].level, QUEUE.adapter, on=False)
 
 
@@ -57,11 +57,11 @@ def machine():
 @pytest.mark.parametrize(
     ("function", "act"),
     [
-        (Function.NQAP, lambda port: port.nqap(1, b"of one")),
-        (Function.DQAP, lambda port: port.dqap(100)),
-        (Function.RAPQ, lambda port: port.rapq()),
-        (Function.ZAPQ, lambda port: port.zapq()),
-        (Function.AQIC, lambda port: port.aqic(None)),
+        (QueueFunction.NQAP, lambda port: port.nqap(1, b"of one")),
+        (QueueFunction.DQAP, lambda port: port.dqap(100)),
+        (QueueFunction.RAPQ, lambda port: port.rapq()),
+        (QueueFunction.ZAPQ, lambda port: port.zapq()),
+        (QueueFunction.AQIC, lambda port: port.aqic(None)),
     ],
 )
 def test_who_lost_a_queue_cannot_touch_it(machine, function, act):
@@ -90,7 +90,7 @@ def test_a_filter_cannot_keep_a_queue_from_being_cleared(machine):
         def function(self, queue, function):
             from apmatrix.cards import Answer
 
-            return Answer(ResponseCode.BUSY) if function is Function.ZAPQ else None
+            return Answer(ResponseCode.BUSY) if function is QueueFunction.ZAPQ else None
 
     machine.adapters[5].filters.add(Stubborn())
     assert machine.port(machine.lpars["one"].level, QUEUE).nqap(1, b"of one").ok

@@ -4,7 +4,7 @@ from apmatrix.arch.cardtype import CardType
 from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
 from apmatrix.arch.controlblock import WITHOUT_APXA, ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
-from apmatrix.arch.info import Configuration, Functions, Mode, QueueInfo
+from apmatrix.arch.info import CardFunctions, Configuration, Mode, QueueInfo
 from apmatrix.arch.layout import Layout, bits, flag, octets, text
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask
 from apmatrix.arch.matrix import EMPTY_MATRIX, FULL_MATRIX, Apqn, Matrix
@@ -20,6 +20,7 @@ __all__ = [
     "ApmatrixError",
     "Apqn",
     "ByteCode",
+    "CardFunctions",
     "CardType",
     "ConditionCode",
     "Configuration",
@@ -27,7 +28,6 @@ __all__ = [
     "CrycbFormat",
     "Facility",
     "FunctionCode",
-    "Functions",
     "Instruction",
     "Interruption",
     "Layout",

@@ -17,7 +17,7 @@ class Mode(Enum):
     EP11 = "P"
 
 
-class Functions(Layout, width=32):
+class CardFunctions(Layout, width=32):
     """The facility bits of an adapter: the left word of TAPQ's GR2 (hardware.md 2.1).
 
     The letters are lszcrypt's.
@@ -36,9 +36,9 @@ class Functions(Layout, width=32):
     bind_state = bits(16, 17)
 
     @property
-    def modes(self) -> Functions:
+    def modes(self) -> CardFunctions:
         """The mode bits alone."""
-        return Functions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+        return CardFunctions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
 
     @property
     def mode(self) -> Mode | None:
@@ -57,7 +57,7 @@ class Functions(Layout, width=32):
 class QueueInfo(Layout, width=64):
     """TAPQ's GR2: facilities, type, highest domain, message size and depth (hardware.md 2.1)."""
 
-    functions = bits(0, 31, Functions)
+    functions = bits(0, 31, CardFunctions)
     bind_state = bits(16, 17)
     hardware_type = bits(32, 39)
     highest_domain = bits(40, 47)

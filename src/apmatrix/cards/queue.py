@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch import Apqn, QueueStatus, ResponseCode
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.cards.filters import Function, Handling, Loss
+from apmatrix.cards.filters import Handling, Loss, QueueFunction
 
 if TYPE_CHECKING:
     from apmatrix.cards.adapter import Adapter
@@ -121,7 +121,7 @@ class Queue:
 
     def test(self) -> QueueStatus:
         """TAPQ: the status, with 02, 03 or 04 where they apply; nothing changes."""
-        if (answered := self._filtered(Function.TAPQ)) is not None:
+        if (answered := self._filtered(QueueFunction.TAPQ)) is not None:
             return answered
         with self._lock:
             return self._status(self._obstacle())
@@ -132,7 +132,7 @@ class Queue:
         Response code 00 means that the reset has begun. It is complete at once unless the adapter has a
         ``reset_duration``, in which case everything answers 02 until it is over.
         """
-        if (answered := self._filtered(Function.ZAPQ if zeroize else Function.RAPQ)) is not None:
+        if (answered := self._filtered(QueueFunction.ZAPQ if zeroize else QueueFunction.RAPQ)) is not None:
             return answered
         with self._lock:
             obstacle = self._obstacle(right)
@@ -153,7 +153,7 @@ class Queue:
         The checks come in the order of hardware.md 1.6: configuration and state, length (15), depth (10),
         special command (16), domain (42).
         """
-        if (answered := self._filtered(Function.NQAP)) is not None:
+        if (answered := self._filtered(QueueFunction.NQAP)) is not None:
             return answered
         adapter = self.adapter
         admission = self._admit(request)
@@ -176,7 +176,7 @@ class Queue:
 
     def dequeue(self, length: int, position: int = 0, right: Right = unrestricted) -> Delivery:
         """DQAP into a buffer of ``length`` bytes, from byte ``position`` of the reply on (hardware.md 1.6)."""
-        if (answered := self._filtered(Function.DQAP)) is not None:
+        if (answered := self._filtered(QueueFunction.DQAP)) is not None:
             return Delivery(answered)
         with self._lock:
             obstacle = self._obstacle(right)
@@ -200,7 +200,7 @@ class Queue:
         Response code 07 if it already is as asked. If a reply waits while interruptions are being switched
         on, one is posted at once.
         """
-        if (answered := self._filtered(Function.AQIC)) is not None:
+        if (answered := self._filtered(QueueFunction.AQIC)) is not None:
             return answered
         with self._lock:
             code = self._obstacle(right)
@@ -246,7 +246,7 @@ class Queue:
         with self._lock:
             self._drop_all()
 
-    def _filtered(self, function: Function) -> QueueStatus | None:
+    def _filtered(self, function: QueueFunction) -> QueueStatus | None:
         filters = self.adapter.filters
         if not filters:
             return None

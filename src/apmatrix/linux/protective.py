@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
 
 PATIENCE = 10.0
 """Seconds after which a reset is given up."""
@@ -123,14 +124,14 @@ class ProtectivePolicy(LinuxPolicy):
         module = mdev.module
         if mdev.vm is None:
             return
-        reasons = module.obstacles(new)
-        lost = mdev.guest.apm & new.apm & Mask.of(*reasons)
+        obstacles = module.obstacles(new)
+        lost = mdev.guest.apm & new.apm & Mask.of(*obstacles)
         if lost:
             adapter = next(iter(lost))
             raise self._refuse(
                 InUse(
                     f"the running guest {mdev.vm.name} of mdev {mdev.name} would lose adapter {adapter}: "
-                    f"{reasons[adapter]}",
+                    f"{obstacles[adapter]}",
                     holder=mdev.vm.name,
                     remedy="bind that queue to vfio_ap first, or choose another adapter or domain",
                 )
@@ -209,11 +210,11 @@ class ProtectivePolicy(LinuxPolicy):
                 f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: reserved for host drivers"
             )
 
-    def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
+    def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
         """Say why a guest does not get an adapter (limitation 5)."""
-        for adapter, reason in reasons.items():
-            if adapter in mdev.guest.apm or mdev.reasons.get(adapter) != reason:
-                self.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {reason}")
+        for adapter, obstacle in obstacles.items():
+            if adapter in mdev.guest.apm or mdev.obstacles.get(adapter) != obstacle:
+                self.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {obstacle}")
 
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
         """Say who else controls the same domain (limitation 12)."""
@@ -242,4 +243,4 @@ def _vfio_ap(bus: ApBus) -> VfioAp | None:
 def _holder(queue: ApQueue) -> MatrixMdev | None:
     """The mdev that a queue is assigned to."""
     module = _vfio_ap(queue.bus)
-    return module.owners.get(queue.apqn) if module else None
+    return module.claims.owner(queue.apqn) if module else None

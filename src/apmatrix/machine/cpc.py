@@ -25,7 +25,7 @@ from apmatrix.machine.port import Port
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apmatrix.arch import CardType, Functions
+    from apmatrix.arch import CardFunctions, CardType
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
 
@@ -90,7 +90,7 @@ class Cpc:
         number: int,
         card_type: CardType,
         *,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         **options: Any,
     ) -> Adapter:
         """Plug an adapter; raises AdapterRefused if its number is taken or beyond the machine's highest.

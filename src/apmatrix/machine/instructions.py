@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import (
     WITHOUT_APXA,
     Apqn,
+    CardFunctions,
     ConditionCode,
     Facility,
     FunctionCode,
-    Functions,
     Instruction,
     Interruption,
     Opcode,
@@ -168,7 +168,7 @@ def _qact(port: Port, _control: PqapControl, registers: Registers, _memory: Memo
     if "QACT" not in port.machine.features:
         raise specification("QACT is not installed")
     query = TypeQuery(registers.gr[1])
-    mode = Functions(coprocessor=query.coprocessor, accelerator=query.accelerator, ep11=query.ep11)
+    mode = CardFunctions(coprocessor=query.coprocessor, accelerator=query.accelerator, ep11=query.ep11)
     status, found = port.qact(mode, query.highest_type)
     registers.gr[2] = CompatibleType(hardware_type=found).value
     return _set_status(registers, status)

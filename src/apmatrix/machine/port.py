@@ -16,7 +16,7 @@ from apmatrix.arch.status import NOT_AVAILABLE, queue_status
 from apmatrix.cards import Delivery, Request
 
 if TYPE_CHECKING:
-    from apmatrix.arch import Apqn, Functions, QueueStatus
+    from apmatrix.arch import Apqn, CardFunctions, QueueStatus
     from apmatrix.cards import Indication, Queue
     from apmatrix.machine.cpc import Cpc
     from apmatrix.machine.level import Level
@@ -77,7 +77,7 @@ class Port:
         """Enable (with an indication) or disable (None) the interruptions of the queue."""
         return self._reach().set_interruption(indication, self.right)
 
-    def qact(self, mode: Functions, highest: int) -> tuple[QueueStatus, int]:
+    def qact(self, mode: CardFunctions, highest: int) -> tuple[QueueStatus, int]:
         """The type up to ``highest`` that the queue's adapter is compatible with in ``mode``; 0 if none."""
         status = self._reach().test()
         if not status.ok:

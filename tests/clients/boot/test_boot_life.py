@@ -193,7 +193,7 @@ def test_two_real_guests_of_one_running_host_one_started_for_it(server, session,
     assert [rights(output) for output in outputs.values()] == [[(30, 0, 0, 0)]] * 2
     linux = made.emulation.lpars[0].linux
     with linux.kernel:  # the machine notices that the connection ended, and stops the VM that it had started
-        assert linux.kernel.wait_until(lambda: [vm.name for vm in linux.kvm.vms] == ["guest1"], 60)
+        assert linux.kernel.wait_until(lambda: [vm.name for vm in linux.vmm.vms] == ["guest1"], 60)
 
 
 def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from apmatrix.linux.core import Driver
 
 if TYPE_CHECKING:
-    from apmatrix.arch import Configuration, Mask
+    from apmatrix.arch import Configuration, Matrix
 
 
 class ApBusDriver(Driver[Any]):
@@ -17,8 +17,8 @@ class ApBusDriver(Driver[Any]):
 
     DEFAULT: ClassVar[bool] = True
 
-    def in_use(self, adapters: Mask, domains: Mask) -> None:
-        """Refuse (InUse) to give these adapters and domains to the host; the default drivers never do (BUS-34)."""
+    def in_use(self, wanted: Matrix) -> None:
+        """Refuse (InUse) to give the queues of ``wanted`` to the host; the default drivers never do (BUS-34)."""
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
         """At the start of a scan that found another configuration; the default drivers do nothing (CFG-1)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Apqn, Functions, QueueInfo, QueueStatus, ResponseCode
+from apmatrix.arch import Apqn, CardFunctions, QueueInfo, QueueStatus, ResponseCode
 from apmatrix.linux.ap.card import ApCard
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.states import DeviceState
@@ -260,5 +260,5 @@ class Scanner:
 
 def _facilities(info: QueueInfo) -> int:
     """The facility bits without those that may differ between the queues of a card (hardware.md 2.1)."""
-    functions: Functions = info.functions
+    functions: CardFunctions = info.functions
     return functions.value & 0xFFFF0000

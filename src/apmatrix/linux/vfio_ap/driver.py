@@ -48,7 +48,7 @@ class VfioApDriver(ApBusDriver):
         with module.guests_lock, module.mdevs_lock:
             queue = VfioQueue(device.port)
             module.queues[device.apqn] = queue
-            mdev = module.owners.get(device.apqn)
+            mdev = module.claims.owner(device.apqn)
             if mdev is None:
                 return
             module.link(mdev, queue)
@@ -74,9 +74,9 @@ class VfioApDriver(ApBusDriver):
                 mdev.queues.pop(device.apqn, None)
                 queue.mdev = None
 
-    def in_use(self, adapters: Mask, domains: Mask) -> None:
-        """BUS-34."""
-        self.module.check_not_in_use(adapters, domains)
+    def in_use(self, wanted: Matrix) -> None:
+        """Refuse that the host gets a queue of an mdev (BUS-34)."""
+        self.module.check_not_in_use(wanted)
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
         """CFG-1."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
 
 
 class VfioPolicy:
@@ -53,8 +54,8 @@ class VfioPolicy:
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
         """After control domains were assigned."""
 
-    def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
-        """After a filter left adapters out, each with its reason."""
+    def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
+        """After a filter left adapters out, each with the first obstacle."""
 
     # guests
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ResponseCode
+from apmatrix.rules.handover import PASSABLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.machine import Port
-
-PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
-"""Codes of the last reset with which a queue may be given to a guest (MTX-51)."""
 
 
 @dataclass(slots=True, eq=False)

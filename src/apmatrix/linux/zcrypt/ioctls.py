@@ -42,7 +42,7 @@ _WORD: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class IoctlCall:
     """An ioctl: what the node allows, the storage of the program that calls, and the address that is its argument."""
 
     zcrypt: Zcrypt
@@ -52,7 +52,7 @@ class Call:
     task: Task | None = None
 
 
-def rsa_mod_expo(call: Call) -> None:
+def rsa_mod_expo(call: IoctlCall) -> None:
     """ICARSAMODEXPO."""
     block = call.user.fetch(RsaModExpo, call.argument)
     fetch, length = call.user.bytes_at, block.input_length
@@ -67,7 +67,7 @@ def rsa_mod_expo(call: Call) -> None:
     _rsa(call, block, load, crt=False)
 
 
-def rsa_crt(call: Call) -> None:
+def rsa_crt(call: IoctlCall) -> None:
     """ICARSACRT."""
     block = call.user.fetch(RsaModExpoCrt, call.argument)
     fetch = call.user.bytes_at
@@ -88,7 +88,7 @@ def rsa_crt(call: Call) -> None:
 
 
 def _rsa(
-    call: Call, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
+    call: IoctlCall, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
 ) -> None:
     """The operands are looked at only when a queue has been chosen."""
     length = block.input_length
@@ -102,7 +102,7 @@ def _rsa(
 class _CprbCall:
     """ZSECSENDCPRB: whatever happens, the program gets its structure back as it is then."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: IoctlCall) -> None:
         self.call = call
         self.block = call.user.fetch(Xcrb, call.argument).replace(status=0)
 
@@ -144,12 +144,12 @@ class _CprbCall:
         self.block = self.block.replace(reply_data_length=len(reply.data))
 
 
-def send_cprb(call: Call) -> None:
+def send_cprb(call: IoctlCall) -> None:
     """ZSECSENDCPRB."""
     _CprbCall(call).run()
 
 
-def send_ep11_cprb(call: Call) -> None:
+def send_ep11_cprb(call: IoctlCall) -> None:
     """ZSENDEP11CPRB: here too the structure goes back in any case."""
     block = call.user.fetch(Ep11Urb, call.argument)
     try:
@@ -164,7 +164,7 @@ def send_ep11_cprb(call: Call) -> None:
         call.user.store_block(call.argument, block)
 
 
-def _targets(call: Call, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
+def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
     listed = call.user.bytes_at(block.targets, block.targets_count * _WORD)
     entries = [
         call.user.order.parse(Ep11Target, listed[start : start + _WORD]) for start in range(0, len(listed), _WORD)
@@ -172,10 +172,10 @@ def _targets(call: Call, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
     return tuple((entry.card, entry.domain) for entry in entries)
 
 
-def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[Call], None]:
+def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:
     """An ioctl that stores what ``make`` tells about the bus."""
 
-    def answer(call: Call) -> None:
+    def answer(call: IoctlCall) -> None:
         bus = call.zcrypt.bus
         with bus.kernel:
             call.user.store(call.argument, make(bus, call.user.order))
@@ -183,7 +183,7 @@ def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[Call], No
     return answer
 
 
-def total_opens(call: Call) -> None:
+def total_opens(call: IoctlCall) -> None:
     """Z90STAT_TOTALOPEN_COUNT."""
     call.user.store_number(call.argument, call.zcrypt.opens)
 
@@ -196,7 +196,7 @@ def _read(number: int, size: int) -> IoctlNumber:
     return IoctlNumber(direction=_READ, size=size, magic=MAGIC, number=number)
 
 
-HANDLERS: Final[dict[IoctlNumber, Callable[[Call], None]]] = {
+HANDLERS: Final[dict[IoctlNumber, Callable[[IoctlCall], None]]] = {
     _read_write(0x05): rsa_mod_expo,
     _read_write(0x06): rsa_crt,
     _read_write(0x81): send_cprb,
@@ -217,7 +217,7 @@ HANDLERS: Final[dict[IoctlNumber, Callable[[Call], None]]] = {
 }
 
 
-def handle(number: int, call: Call) -> None:
+def handle(number: int, call: IoctlCall) -> None:
     """Do an ioctl. Refused: EPERM if the node does not allow it, ENOTTY for one that zcrypt does not know."""
     ioctl = IoctlNumber(number & 0xFFFF_FFFF)
     if ioctl.number == 0 or ioctl.number not in call.permissions.ioctls:

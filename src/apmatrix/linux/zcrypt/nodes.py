@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.linux.ap import ApBus
-    from apmatrix.linux.core import Task
+    from apmatrix.linux.core import Host, Task
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.core.sysfs import Node
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
@@ -83,14 +83,14 @@ class DeviceNode(KObject):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DEVICE_NODE,)
 
-    def __init__(self, bus: ApBus, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
-        super().__init__(bus.sysfs, f"devices/virtual/{kind}", name)
+    def __init__(self, host: Host, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
+        super().__init__(host.sysfs, f"devices/virtual/{kind}", name)
         self.kind = kind
         self.major, self.minor = number
         self.mode = mode
         self.device_name = name
         self.opens = 0
-        self._uevents = bus.uevents
+        self._uevents = host.uevents
 
     def names(self) -> Iterator[str]:
         """Attributes and the class."""
@@ -118,8 +118,8 @@ class DeviceNode(KObject):
 class MiscNode(DeviceNode):
     """A device of the class misc."""
 
-    def __init__(self, bus: ApBus, name: str, minor: int, mode: int, *, device_name: str | None = None) -> None:
-        super().__init__(bus, "misc", name, (MISC_MAJOR, minor), mode)
+    def __init__(self, host: Host, name: str, minor: int, mode: int, *, device_name: str | None = None) -> None:
+        super().__init__(host, "misc", name, (MISC_MAJOR, minor), mode)
         self.device_name = device_name or name
 
     def register(self) -> None:
@@ -132,8 +132,8 @@ class MiscNode(DeviceNode):
 class DefaultNode(MiscNode):
     """``/dev/z90crypt``: its masks are the bus's."""
 
-    def __init__(self, bus: ApBus) -> None:
-        super().__init__(bus, "z90crypt", DEFAULT_MINOR, 0o666)
+    def __init__(self, host: Host, bus: ApBus) -> None:
+        super().__init__(host, "z90crypt", DEFAULT_MINOR, 0o666)
         self._bus = bus
         self.register()
 
@@ -148,8 +148,8 @@ class ZcryptNode(DeviceNode):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*DeviceNode.GROUPS, NODE)
 
-    def __init__(self, bus: ApBus, name: str, minor: int) -> None:
-        super().__init__(bus, "zcrypt", name, (MAJOR, minor), 0o600)
+    def __init__(self, host: Host, name: str, minor: int) -> None:
+        super().__init__(host, "zcrypt", name, (MAJOR, minor), 0o600)
         self.permissions = Permissions()
 
 
@@ -180,12 +180,12 @@ class ZcryptNodes(KObject):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CLASS,)
 
-    def __init__(self, zcrypt: Zcrypt) -> None:
-        bus = zcrypt.bus
-        super().__init__(bus.sysfs, "class", "zcrypt")
+    def __init__(self, host: Host, zcrypt: Zcrypt) -> None:
+        super().__init__(host.sysfs, "class", "zcrypt")
+        self._host = host
         self._zcrypt = zcrypt
-        bus.sysfs.place("class", "zcrypt", self)
-        default = DefaultNode(bus)
+        host.sysfs.place("class", "zcrypt", self)
+        default = DefaultNode(host, zcrypt.bus)
         self.nodes: dict[str, AnyNode] = {default.name: default}
 
     def _extra(self) -> list[ZcryptNode]:
@@ -193,7 +193,7 @@ class ZcryptNodes(KObject):
 
     def open(self, name: str, order: ByteOrder = ByteOrder.LITTLE) -> ZcryptFile:
         """Open a node for a program of that byte order; Refused ENOENT."""
-        with self._zcrypt.bus.kernel:
+        with self._host.kernel:
             node = self.nodes.get(name)
             if node is None:
                 raise Failed(f"there is no node {name!r}", number=errno.ENOENT)
@@ -209,7 +209,7 @@ class ZcryptNodes(KObject):
         if minor is None:
             raise Failed(f"there are {MOST_NODES} zcrypt nodes already", number=errno.ENOSPC)
         name = name or f"zcrypt_{minor}"
-        node = ZcryptNode(self._zcrypt.bus, name, minor)
+        node = ZcryptNode(self._host, name, minor)
         self.nodes[name] = node
         self.sysfs.place(node.parent_path, name, node)
         self.add_child(name, Link(node.path))
@@ -248,7 +248,7 @@ class ZcryptFile:
         A signal for ``task`` ends the wait with EINTR.
         """
         user = UserSpace(memory, self._order)
-        ioctls.handle(number, ioctls.Call(self._zcrypt, self._node.permissions, user, argument, task))
+        ioctls.handle(number, ioctls.IoctlCall(self._zcrypt, self._node.permissions, user, argument, task))
         return 0
 
     def read(self, _length: int) -> bytes:

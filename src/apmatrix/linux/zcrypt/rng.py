@@ -17,7 +17,7 @@ from apmatrix.linux.zcrypt.nodes import MiscNode
 from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused
 
 if TYPE_CHECKING:
-    from apmatrix.linux.core import Task
+    from apmatrix.linux.core import Host, Task
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
@@ -110,12 +110,13 @@ class Hwrng(MiscNode):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*MiscNode.GROUPS, HWRNG)
 
-    def __init__(self, zcrypt: Zcrypt) -> None:
-        super().__init__(zcrypt.bus, "hw_random", MINOR, 0o600, device_name="hwrng")
+    def __init__(self, host: Host, zcrypt: Zcrypt) -> None:
+        super().__init__(host, "hw_random", MINOR, 0o600, device_name="hwrng")
         self.quality = _QUALITY
         self.chosen = False
+        self._kernel = host.kernel
         self._zcrypt = zcrypt
-        self._reading = Mutex(zcrypt.bus.kernel, "the hwrng reading mutex")
+        self._reading = Mutex(host.kernel, "the hwrng reading mutex")
         self._pool = b""
         self.register()
 
@@ -130,7 +131,7 @@ class Hwrng(MiscNode):
 
         Refused: ENODEV without a generator, EIO if no card gives any, EINTR for a signal.
         """
-        with self._zcrypt.bus.kernel:
+        with self._kernel:
             self._reading.acquire(task)
             try:
                 return self._collect(length, task)

@@ -1,6 +1,8 @@
 """The rooms stand where docs/architecture.md says: imports point down only, and nothing grows without bound."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ STANDS_ON = {
     "machine": {"arch", "rules", "cards"},
     "linux": {"arch", "rules", "cards", "machine"},
     "config": {"arch", "rules"},
-    "emulation": {"arch", "cards", "config", "linux", "machine"},
+    "hosts": {"arch", "rules"},
+    "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
-    "cli": {"arch", "config", "emulation", "faces", "machine", "service"},
+    "cli": {"hosts", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
 
@@ -55,6 +58,36 @@ def test_imports_point_down(room):
         if module.startswith("apmatrix.") and module.split(".")[1] not in STANDS_ON[room] | {room}
     ]
     assert not wrong
+
+
+LIGHT = ("rules", "hosts", "config")
+"""What a real host's administrator stands on: these load no part of the emulator."""
+EMULATOR = ("cards", "machine", "linux", "emulation", "faces", "service")
+COMPILED = ("gmpy2", "cryptography")
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_nothing_of_the_emulator_is_loaded_by(room):
+    names = [f"apmatrix.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}" for path in FILES]
+    own = sorted(name.removesuffix(".__init__") for name in names if name.startswith(f"apmatrix.{room}."))
+    code = f"import sys, {', '.join(own)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    unwanted = (*(f"apmatrix.{name}" for name in EMULATOR), *COMPILED)
+    assert f"apmatrix.{room}" in loaded
+    assert [name for name in loaded if name.startswith(unwanted)] == []
+
+
+@pytest.mark.parametrize("room", STANDS_ON)
+def test_every_allowance_is_used(room):
+    used = {
+        module.split(".")[1]
+        for path in FILES
+        if path.relative_to(SOURCE).parts[0] == room
+        for module in imports(ast.parse(path.read_text()))
+        if module.startswith("apmatrix.")
+    }
+    assert STANDS_ON[room] - used == set()
 
 
 def test_the_document_knows_every_room():

@@ -16,6 +16,7 @@ STANDS_ON = {
     "emulation": {"arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
+    "api": {"arch", "cards", "config", "emulation", "linux", "machine", "rules"},
     "cli": {"arch", "config", "emulation", "faces", "machine", "service"},
 }
 """Each room and those that it may import."""

@@ -14,7 +14,7 @@ from apmatrix.config.checks import check
 from apmatrix.config.findings import ConfigError, Finding, Severity
 from apmatrix.config.places import Places
 from apmatrix.config.reader import Reader
-from apmatrix.config.schema import FileTables, GuestFile, MachineFile
+from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, MachineFile
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +56,15 @@ def read_tables(content: dict[str, Any], name: str, *, allow_refused: bool = Fal
     """
     file = _read(content, name, Places(""))
     return file if allow_refused else _accepted(file)
+
+
+def read_adapter(content: dict[str, Any], name: str) -> AdapterFile:
+    """The adapter that one such table describes; errors as for :func:`read_tables`."""
+    reader = Reader(name, Places(""))
+    adapter = reader.table(AdapterFile, content, ("adapter",))
+    if adapter is None or reader.findings:
+        raise ConfigError(reader.findings)
+    return adapter
 
 
 def _read(content: dict[str, Any], path: str, places: Places) -> MachineFile:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
+from apmatrix.config import GuestFile
 from apmatrix.emulation.administrator import (
     MATRIX,
     MDEV_TYPE,
@@ -21,9 +22,10 @@ from apmatrix.machine import ActivationProfile, Cpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from uuid import UUID
 
     from apmatrix.cards import Clock, Store, Workers
-    from apmatrix.config import AdapterFile, GuestFile, LparFile, MachineFile
+    from apmatrix.config import AdapterFile, HostSettings, LparFile, MachineFile
     from apmatrix.linux import Vm
     from apmatrix.machine import Level
 
@@ -261,8 +263,27 @@ class Emulation:
         with self.changing:
             guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
             guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+            guest.defined, guest.refusal = True, None
             system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
             self._set_up(system)
+
+    def start_mdev(self, host: System, uuid: UUID, name: str, settings: HostSettings) -> Guest:
+        """Start a VM with an mdev that was made through sysfs.
+
+        Until ``host`` reboots it is a guest like those of the file. Refused as by the kernel; ApmatrixError
+        if another guest has the name.
+        """
+        with self.changing:
+            guest = next((each for each in host.guests if each.file.uuid == uuid), None)
+            if guest is None:
+                if any(each.file.name == name for each in host.guests):
+                    raise ApmatrixError(f"{host.name} has another guest {name}: choose another name")
+                file = GuestFile(name=name, uuid=uuid, host=settings)
+                guest = Guest((*host.names, name), file, host)
+            self.start_guest(guest)
+            if guest not in host.guests:
+                host.guests.append(guest)
+            return guest
 
 
 def define(guest: Guest) -> Refusal | None:

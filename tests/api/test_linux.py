@@ -205,7 +205,7 @@ def test_the_log_has_the_reason(nested):
         host.sysfs.write("bus/ap/apmask", "+5")
     entry = host.log[-1]
     assert "Can not reserve queue 05.000" in entry.text
-    assert entry.severity.name == "WARNING"
+    assert entry.level.name == "WARNING"
 
 
 def test_modules_come_and_go(nested):

@@ -1,9 +1,9 @@
 import pytest
 
 from apmatrix.arch import ResponseCode
-from apmatrix.cards import AdapterState, Function, Loss, ManualClock, Request
+from apmatrix.arch.messages import ReplyCode
+from apmatrix.cards import AdapterState, Loss, ManualClock, QueueFunction, Request
 from apmatrix.cards.faults import Fault, FaultError, Switchboard
-from apmatrix.cards.messages import ReplyCode
 from support import cca
 from support.messages import vectors
 from support.queues import Echo, Stepper, exchange, make_adapter
@@ -27,7 +27,7 @@ def switched(*texts, **options):
             Fault(
                 adapter=5,
                 domain=0x33,
-                on=Function.ZAPQ,
+                on=QueueFunction.ZAPQ,
                 response=ResponseCode.RESET_IN_PROGRESS,
                 times=2,
             ),
@@ -42,7 +42,7 @@ def switched(*texts, **options):
         ("state=checkstopped", Fault(state=AdapterState.CHECKSTOPPED)),
         (
             "on=tapq response=0x10 async=yes",
-            Fault(on=Function.TAPQ, response=ResponseCode.QUEUE_FULL, asynchronous=True),
+            Fault(on=QueueFunction.TAPQ, response=ResponseCode.QUEUE_FULL, asynchronous=True),
         ),
     ],
 )

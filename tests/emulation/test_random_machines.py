@@ -10,9 +10,10 @@ from rich.console import Console
 from apmatrix.arch import Apqn
 from apmatrix.cli.drawing import draw
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, MatrixView, explain, look
+from apmatrix.emulation import Emulation, explain, look
 from apmatrix.emulation.demo import Report, tour
 from apmatrix.emulation.rsa import RsaKey
+from apmatrix.hosts import MatrixView
 
 KEY = RsaKey(
     0xFFFFFFFFFFFFFF720000000000001321,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
-from apmatrix.cards import AdapterState, Firmware, Function, Indication, ManualClock, Request, ScriptedAnswers
-from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
+from apmatrix.cards import AdapterState, Firmware, Indication, ManualClock, QueueFunction, Request, ScriptedAnswers
+from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,7 +116,7 @@ class Bench:
         self.adapter.reset_duration = 3600.0
         assert self.queue.reset(zeroize=False).ok
 
-    def answer(self, function: Function, code: ResponseCode) -> None:
+    def answer(self, function: QueueFunction, code: ResponseCode) -> None:
         """Have the next execution of a function answered with ``code``."""
         self.adapter.filters.add(ScriptedAnswers(function, [code]))
 
@@ -142,4 +142,4 @@ class Bench:
         """Execute an instruction with the registers that were set."""
         pqap = opcode is Opcode.PQAP
         instruction = Instruction(opcode) if pqap else Instruction(opcode, r1, r2)
-        return self.machine.execute(level or self.level, instruction, self.registers, self.memory)
+        return execute(self.machine, level or self.level, instruction, self.registers, self.memory)

@@ -3,7 +3,7 @@
 from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
 from apmatrix.api.cpu import Cpu
 from apmatrix.api.crypto import Crypto
-from apmatrix.api.errors import CannotRun, NotRunning, UnknownName
+from apmatrix.api.errors import NotRunning, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.api.machine import Machine
@@ -26,8 +26,8 @@ from apmatrix.arch import (
 from apmatrix.cards import Delivery
 from apmatrix.cards.faults import FaultError
 from apmatrix.config import ConfigError, Finding
-from apmatrix.emulation import Explanation, Holding, MatrixView, Refusal, Step
 from apmatrix.emulation.rsa import RsaKey
+from apmatrix.hosts import Explanation, Holding, MatrixView, Refusal, Step
 from apmatrix.linux.core import LogEntry, Uevent
 from apmatrix.linux.zcrypt import CcaReply
 from apmatrix.machine import FlatMemory, Memory, ProfileError
@@ -38,7 +38,6 @@ __all__ = [
     "AdapterConfig",
     "ApmatrixError",
     "Apqn",
-    "CannotRun",
     "CcaReply",
     "ConditionCode",
     "ConfigError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.api.values import AnyApqn, as_apqn
+from apmatrix.machine import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from apmatrix.arch import ConditionCode, Configuration, Instruction, QueueInfo, QueueStatus, Registers
     from apmatrix.cards import Delivery
     from apmatrix.linux import LinuxSystem
-    from apmatrix.machine import Memory
+    from apmatrix.machine import Memory, Port
 
 LONGEST_REPLY = 0x10000
 """Bytes of a reply that :meth:`Cpu.dqap` takes by default; no card's is longer."""
@@ -30,18 +31,15 @@ class Cpu:
 
     def tapq(self, apqn: AnyApqn) -> tuple[QueueStatus, QueueInfo]:
         """PQAP(TAPQ): test a queue. Its status, and what its card can do, all zero where there is no queue."""
-        linux = self._linux()
-        return linux.machine.tapq(linux.level, as_apqn(apqn))
+        return self._port(apqn).tapq()
 
     def rapq(self, apqn: AnyApqn) -> QueueStatus:
         """PQAP(RAPQ): reset a queue."""
-        linux = self._linux()
-        return linux.machine.rapq(linux.level, as_apqn(apqn))
+        return self._port(apqn).rapq()
 
     def zapq(self, apqn: AnyApqn) -> QueueStatus:
         """PQAP(ZAPQ): reset a queue and zeroize what it holds for its owner."""
-        linux = self._linux()
-        return linux.machine.zapq(linux.level, as_apqn(apqn))
+        return self._port(apqn).zapq()
 
     def qci(self) -> Configuration:
         """PQAP(QCI): the level's features, limits and masks."""
@@ -50,16 +48,14 @@ class Cpu:
 
     def nqap(self, apqn: AnyApqn, message_id: int, message: bytes, *, special: bool = False) -> QueueStatus:
         """NQAP: put a request on a queue. ``message_id``, 64 bits, comes back with the reply."""
-        linux = self._linux()
-        return linux.machine.nqap(linux.level, as_apqn(apqn), message_id, message, special=special)
+        return self._port(apqn).nqap(message_id, message, special=special)
 
     def dqap(self, apqn: AnyApqn, length: int = LONGEST_REPLY) -> Delivery:
         """DQAP: take a reply off a queue, ``length`` bytes of it at most.
 
         ``status`` of the result has response code 10 while no reply waits.
         """
-        linux = self._linux()
-        return linux.machine.dqap(linux.level, as_apqn(apqn), length)
+        return self._port(apqn).dqap(length)
 
     def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute an instruction at register level; registers and memory change as on the hardware.
@@ -67,4 +63,8 @@ class Cpu:
         Raises ProgramCheck where the instruction ends with a program interruption.
         """
         linux = self._linux()
-        return linux.machine.execute(linux.level, instruction, registers, memory)
+        return execute(linux.machine, linux.level, instruction, registers, memory)
+
+    def _port(self, apqn: AnyApqn) -> Port:
+        linux = self._linux()
+        return linux.machine.port(linux.level, as_apqn(apqn))

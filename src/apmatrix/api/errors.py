@@ -2,8 +2,7 @@
 
     ApmatrixError
     ├── UnknownName             no system of that name, or several; also a LookupError
-    ├── NotRunning              the system of that name is known, but does not run
-    └── CannotRun               no program can be run here: what the computer lacks or forbids
+    └── NotRunning              the system of that name is known, but does not run
 
 What a kernel of the machine refuses is an OSError with the kernel's errno, whose ``__cause__`` is the Refused that
 knows the reason. All else comes from the rooms below: ConfigError, ProfileError, FaultError, ProgramCheck.
@@ -27,10 +26,6 @@ class UnknownName(ApmatrixError, LookupError):
 
 class NotRunning(ApmatrixError):
     """The Linux system is not running; the text says why, if something was refused."""
-
-
-class CannotRun(ApmatrixError):
-    """No program can be run on an emulated machine here; the text says what the computer lacks or forbids."""
 
 
 @contextmanager

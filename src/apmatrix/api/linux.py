@@ -14,12 +14,13 @@ from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
 from apmatrix.config import HostSettings
 from apmatrix.emulation import explain
-from apmatrix.emulation.look import assigned_matrix, queue_drivers
+from apmatrix.hosts.facts import assigned_matrix, queue_drivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apmatrix.emulation import Emulation, Explanation, Guest, Refusal, System
+    from apmatrix.emulation import Emulation, Guest, System
+    from apmatrix.hosts import Explanation, Refusal
     from apmatrix.linux import LinuxSystem
     from apmatrix.linux.core import LogEntry, Uevent
 
@@ -55,7 +56,7 @@ class Linux:
     @property
     def queues(self) -> dict[Apqn, str | None]:
         """The queues that its AP bus has found, each with the driver that it is bound to."""
-        return queue_drivers(self._linux())
+        return queue_drivers(self._system().shell.tree)
 
     @property
     def guests(self) -> tuple[GuestLinux, ...]:
@@ -192,13 +193,13 @@ class GuestLinux(Linux):
     @property
     def mdev(self) -> str:
         """The path of its mdev in the host: ``/sys/devices/vfio_ap/matrix/UUID``."""
-        return f"/sys/{self._guest().mdev}"
+        return self._guest().mdev
 
     @property
     def assigned(self) -> Matrix:
         """What is assigned to its mdev; nothing if there is no mdev."""
         guest = self._guest()
-        return assigned_matrix(guest.host.linux, guest.uuid)
+        return assigned_matrix(guest.host.shell.tree, guest.uuid)
 
     @property
     def refusal(self) -> Refusal | None:

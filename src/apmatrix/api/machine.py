@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from apmatrix.api.values import State
     from apmatrix.config import MachineFile
-    from apmatrix.emulation import MatrixView, Refusal
+    from apmatrix.hosts import MatrixView, Refusal
 
 L = TypeVar("L", bound=Linux)
 

@@ -1,13 +1,23 @@
-"""Information words: what TAPQ, QCI and QACT tell (hardware.md section 2)."""
+"""Information words: what TAPQ, QCI and QACT report (hardware.md section 2)."""
 
 from __future__ import annotations
+
+from enum import Enum
 
 from apmatrix.arch.layout import Layout, bits, flag, octets
 from apmatrix.arch.mask import Mask
 from apmatrix.arch.matrix import Matrix
 
 
-class Functions(Layout, width=32):
+class Mode(Enum):
+    """What an adapter's firmware is: the last letter of a card type."""
+
+    ACCELERATOR = "A"
+    CCA = "C"
+    EP11 = "P"
+
+
+class CardFunctions(Layout, width=32):
     """The facility bits of an adapter: the left word of TAPQ's GR2 (hardware.md 2.1).
 
     The letters are lszcrypt's.
@@ -24,21 +34,37 @@ class Functions(Layout, width=32):
     full_function = flag(8)  # F
     restricted = flag(9)  # R
     bind_state = bits(16, 17)
+    leading = bits(0, 5)  # S to X, all that zcrypt's device status has room for
+    of_the_queue = bits(16, 31)  # may differ between the queues of an adapter
 
     @property
-    def modes(self) -> Functions:
+    def modes(self) -> CardFunctions:
         """The mode bits alone."""
-        return Functions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+        return CardFunctions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+
+    @property
+    def mode(self) -> Mode | None:
+        """The adapter's mode as Linux sees it: the first of accelerator, CCA, EP11 (DEV-2); None if it is none."""
+        if self.accelerator:
+            return Mode.ACCELERATOR
+        if self.coprocessor:
+            return Mode.CCA
+        return Mode.EP11 if self.ep11 else None
 
     def letters(self) -> str:
         """The FUNCTIONS column of ``lszcrypt -V``, for example ``S--D--NHF-``."""
         return "".join(letter if self.value & (1 << (31 - bit)) else "-" for bit, letter in enumerate("SMCDAXNHFR"))
 
 
+def longest_message(limit: int) -> int:
+    """Bytes of the longest message that an adapter takes; ``limit`` counts units of 4 KiB, 0 means 12 KiB."""
+    return limit * 4096 or 12288
+
+
 class QueueInfo(Layout, width=64):
     """TAPQ's GR2: facilities, type, highest domain, message size and depth (hardware.md 2.1)."""
 
-    functions = bits(0, 31, Functions)
+    functions = bits(0, 31, CardFunctions)
     bind_state = bits(16, 17)
     hardware_type = bits(32, 39)
     highest_domain = bits(40, 47)
@@ -53,11 +79,11 @@ class QueueInfo(Layout, width=64):
     @property
     def max_message_size(self) -> int:
         """Longest message in bytes."""
-        return self.message_limit * 4096 or 12288
+        return longest_message(self.message_limit)
 
     @property
     def without_facilities(self) -> QueueInfo:
-        """What TAPQ tells who does not ask for the facilities: type and depth."""
+        """What TAPQ reports to a caller that does not ask for the facilities: type and depth."""
         return QueueInfo(hardware_type=self.hardware_type, depth_code=self.depth_code)
 
 

@@ -8,8 +8,9 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import CardType, Functions, QueueInfo, ResponseCode
+from apmatrix.arch import CardFunctions, CardType, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
+from apmatrix.arch.info import longest_message
 from apmatrix.cards.context import CardContext
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import FilterChain
@@ -57,7 +58,7 @@ class Adapter:
         self,
         number: int,
         card_type: CardType,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         depth: int = DEFAULT_DEPTH,
         message_limit: int = DEFAULT_MESSAGE_LIMIT,
         *,
@@ -113,7 +114,7 @@ class Adapter:
     @property
     def max_message_size(self) -> int:
         """Longest message in bytes."""
-        return self.message_limit * 4096 or 12288
+        return longest_message(self.message_limit)
 
     def queue(self, domain: int) -> Queue:
         """The queue of usage domain ``domain`` (0-255), made when first asked for."""
@@ -141,7 +142,9 @@ class Adapter:
 
 
 @functools.lru_cache(maxsize=1024)
-def _info(functions: Functions, hardware_type: int, highest_domain: int, message_limit: int, depth: int) -> QueueInfo:
+def _info(
+    functions: CardFunctions, hardware_type: int, highest_domain: int, message_limit: int, depth: int
+) -> QueueInfo:
     return QueueInfo(
         functions=functions,
         hardware_type=hardware_type,

@@ -16,7 +16,7 @@ from apmatrix.config import counted
 from apmatrix.emulation import explain as explain_queue
 
 if TYPE_CHECKING:
-    from apmatrix.emulation import Explanation
+    from apmatrix.hosts import Explanation
 
 
 def _apqn(ctx: click.Context, param: click.Parameter, value: str | None) -> Apqn | None:

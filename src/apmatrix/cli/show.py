@@ -8,7 +8,8 @@ from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import FINE, REFUSED, console, json_option, print_json, read_file
 from apmatrix.cli.remote import ask, machine_option
-from apmatrix.emulation import MatrixView, look
+from apmatrix.emulation import look
+from apmatrix.hosts import MatrixView
 
 
 @click.command()

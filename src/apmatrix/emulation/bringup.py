@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Self
 from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
 from apmatrix.config import GuestFile
-from apmatrix.emulation.administrator import (
-    MATRIX,
-    MDEV_TYPE,
-    Administrator,
-    Refusal,
-    machine_refusal,
-)
+from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
+from apmatrix.emulation.tree import SysfsTree
+from apmatrix.hosts import Refusal, Shell
+from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
@@ -42,7 +39,7 @@ class System:
     file: LparFile | GuestFile | None = None
     guests: list[Guest] = field(default_factory=list)
     linux: LinuxSystem = field(init=False)
-    admin: Administrator = field(init=False)
+    shell: Shell = field(init=False)
 
     def __post_init__(self) -> None:
         """Nobody meets a system that has no Linux."""
@@ -56,7 +53,7 @@ class System:
     def boot(self) -> None:
         """Start its Linux, again if it had one."""
         self.linux = self.start()
-        self.admin = Administrator(self.name, self.linux)
+        self.shell = Shell(self.name, SysfsTree(self.linux.sysfs))
 
     @property
     def name(self) -> str:
@@ -91,7 +88,7 @@ class Guest:
 
     @property
     def mdev(self) -> str:
-        """The path of its mdev, below /sys."""
+        """The path of its mdev."""
         return f"{MATRIX}/{self.uuid}"
 
 
@@ -238,8 +235,8 @@ class Emulation:
         host = system.file.host
         for attribute, writes in (("apmask", host.apmask), ("aqmask", host.aqmask)):
             for text in writes:
-                system.admin.write(f"bus/ap/{attribute}", text)
-        self.refusals += system.admin.refusals
+                system.shell.write(f"bus/ap/{attribute}", text)
+        self.refusals += system.shell.refusals
         for file in system.file.guests:
             guest = Guest((*system.names, file.name), file, system)
             system.guests.append(guest)
@@ -261,7 +258,7 @@ class Emulation:
         """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""
         host = guest.file.host
         with self.changing:
-            guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
+            guest.vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
             guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
             guest.defined, guest.refusal = True, None
             system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
@@ -291,9 +288,9 @@ def define(guest: Guest) -> Refusal | None:
 
     At the first refusal the mdev is removed again, as mdevctl does, so that it holds nothing back; returns it.
     """
-    admin = guest.host.admin
-    admin.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"
-    if refusal := admin.write(f"{MDEV_TYPE}/create", guest.uuid):
+    shell = guest.host.shell
+    shell.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"
+    if refusal := shell.write(f"{MDEV_TYPE}/create", guest.uuid):
         return refusal
     file = guest.file
     for attribute, numbers in (
@@ -302,8 +299,8 @@ def define(guest: Guest) -> Refusal | None:
         ("assign_control_domain", file.control_domains),
     ):
         for number in numbers:
-            if refusal := admin.write(f"{guest.mdev}/{attribute}", str(number)):
-                admin.write(f"{guest.mdev}/remove", "1")
+            if refusal := shell.write(f"{guest.mdev}/{attribute}", str(number)):
+                shell.write(f"{guest.mdev}/remove", "1")
                 return refusal
     return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Interruption
 from apmatrix.faces.boot import LevelProcessor, Service
-from apmatrix.faces.boot.service import DONE, Interrupted, Outcome
+from apmatrix.faces.boot.service import DONE, Outcome, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.lines import ControlError
 
@@ -61,7 +61,7 @@ class Occupation(LevelProcessor):
         if running is not None:
             return cls(emulation, running, lambda: None)
         host = guest.host.linux if guest else _host_of(emulation, name)
-        vm = host.kvm.start(guest.uuid, guest.names[-1]) if guest else host.kvm.start(name.lower())
+        vm = host.vmm.start(guest.uuid, guest.names[-1]) if guest else host.vmm.start(name.lower())
         return cls(emulation, vm, vm.stop)
 
     @classmethod
@@ -104,7 +104,7 @@ def _names(guest: Guest) -> tuple[str, ...]:
 def _running(emulation: Emulation, name: str) -> Vm | None:
     """A VM that was started by the UUID of its mdev."""
     for system in emulation.systems():
-        for vm in system.linux.kvm.vms:
+        for vm in system.linux.vmm.vms:
             if name.lower() in (vm.name, *(file.mdev.name for file in vm.files)):
                 return vm
     return None
@@ -154,7 +154,7 @@ class Tenant:
         if self._occupation is not None:
             raise ControlError("this connection has a level already", code=2)
         lpar, guest = request.get("lpar"), request.get("guest")
-        if guest is None and any(system.linux.kvm.vms for system in self._emulation.lpars):
+        if guest is None and any(system.linux.vmm.vms for system in self._emulation.lpars):
             raise ControlError("this LPAR's Linux runs guests that would end with it: stop them, or take a guest")
         self._occupation = occupy(self._emulation, lpar, guest)
         return {"parameters": self._occupation.kernel_parameters}
@@ -174,7 +174,7 @@ class Tenant:
         if self._service is None:
             raise ControlError("there is no storage yet", code=2)
         outcome = self._service.serve(request["frame"], request["kernel"], request["user"])
-        code = outcome.code if isinstance(outcome, Interrupted) else None
+        code = outcome.code if isinstance(outcome, ProgramInterruption) else None
         return {"executed": self._service.executed, "code": code}
 
     def _reset(self, _request: dict[str, Any]) -> None:
@@ -221,4 +221,4 @@ class RemoteService:
         """Handle an operation exception; ControlError if the machine is gone."""
         reply = self._lines.request({"op": "execute", "frame": address, "kernel": kernel_asce, "user": user_asce})
         self.executed = reply["executed"]
-        return DONE if reply["code"] is None else Interrupted(Interruption(reply["code"]))
+        return DONE if reply["code"] is None else ProgramInterruption(Interruption(reply["code"]))

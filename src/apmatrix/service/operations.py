@@ -65,7 +65,7 @@ def _guests(emulation: Emulation) -> list[dict[str, Any]]:
 
 def _vms(emulation: Emulation) -> Iterator[tuple[System, Vm]]:
     for system in emulation.systems():
-        for vm in system.linux.kvm.vms:
+        for vm in system.linux.vmm.vms:
             yield system, vm
 
 
@@ -99,7 +99,7 @@ def _start(emulation: Emulation, here: System, guest: Guest | None, name: str) -
     except ValueError:
         reason = f": it was refused: {guest.refusal}" if guest else "; give the UUID of an mdev"
         raise ControlError(f"{here.name} has no guest {name}{reason}", code=1 if guest else 2) from None
-    here.linux.kvm.start(mdev)
+    here.linux.vmm.start(mdev)
     return {"name": f"{here.name}/{mdev}", "uuid": mdev}
 
 
@@ -110,7 +110,7 @@ def _stop(emulation: Emulation, here: System, guest: Guest | None, name: str) ->
     if guest is not None and guest.host is not here:
         raise ControlError(f"guest {guest.name} does not run")
     try:
-        vm = here.linux.kvm.find(name)
+        vm = here.linux.vmm.find(name)
     except Refused as refused:
         reason = f"guest {guest.name} does not run" if guest else f"{refused}; apmatrix guest list shows what does"
         raise ControlError(reason) from refused
@@ -148,7 +148,7 @@ def _set_adapter(server: MachineServer, _system: System | None, request: dict[st
 
 def _log(server: MachineServer, system: System | None, request: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"time": entry.time, "severity": entry.severity.name.lower(), "text": entry.text}
+        {"time": entry.time, "severity": entry.level.name.lower(), "text": entry.text}
         for entry in _chosen(server, system, request).linux.log.entries
     ]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch import Layout, constant, octets, text
 from apmatrix.cards.cca.blocks import Part
 from apmatrix.cards.cca.curves import Curve, read_private_value
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import is_internal
 from apmatrix.cards.cca.tokens import open_cipher, open_data
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
@@ -18,43 +18,37 @@ if TYPE_CHECKING:
 
     from apmatrix.cards.cca.verb import Verbs
 
-_ALGORITHM_AES: Final = 2
-_VERSION: Final = 1
-_PATTERN_TYPE: Final = 1
 _COMPLETE: Final = 3
-_ALGORITHM_ECC: Final = 0x81
-_VERSION_ECC: Final = 2
-_EXPORTABLE: Final = 0x01  # of the usage of an elliptic-curve key
 _PROTECTED_SIZES: Final[Mapping[Curve, int]] = {Curve(0, 256): 32, Curve(0, 384): 48, Curve(0, 521): 80}
 
 
 class ProtectedKeyHeader(Layout, size=10):
     """What Linux takes a protected elliptic-curve key from; the key follows."""
 
-    version = octets(0, 1)
-    algorithm = octets(3, 1)
+    version = constant(octets(0, 1), 2)
+    algorithm = constant(octets(3, 1), 0x81)
     length = octets(8, 2)
 
 
 class ProtectedKeyBlock(Layout, size=142):
     """What Linux takes a protected AES key from."""
 
-    version = octets(0, 1)
-    algorithm = octets(3, 1)
+    version = constant(octets(0, 1), 1)
+    algorithm = constant(octets(3, 1), 2)
     length = octets(8, 2)
     key = text(10, 64)
     attributes_length = octets(74, 2)
-    pattern_type = octets(109, 1)
+    pattern_type = constant(octets(109, 1), 1)
     pattern = text(110, 32)
 
 
-def unwrap_data(call: Call) -> Result:
+def unwrap_data(call: VerbCall) -> Result:
     """US: a DATA key as protected key."""
     call.require()
     return _protected(call, open_data(call.key_parts(1)[0].content, call.registers(KeySet.AES)))
 
 
-def unwrap_cipher(call: Call) -> Result:
+def unwrap_cipher(call: VerbCall) -> Result:
     """AU: a CIPHER or elliptic-curve key as protected key; refused if it is not marked exportable or not complete."""
     call.require(b"EXPT-SK")
     token = call.key_parts(1)[0].content
@@ -66,24 +60,21 @@ def unwrap_cipher(call: Call) -> Result:
     return _protected(call, key)
 
 
-def _protected_curve(call: Call, token: bytes) -> Result:
-    curve, key, usage = read_private_value(token, call.registers(KeySet.APKA))
-    if not usage & _EXPORTABLE or curve not in _PROTECTED_SIZES:
+def _protected_curve(call: VerbCall, token: bytes) -> Result:
+    curve, key, exportable = read_private_value(token, call.registers(KeySet.APKA))
+    if not exportable or curve not in _PROTECTED_SIZES:
         raise CcaError(Reason.KEY_NOT_EXPORTABLE)
     protected = call.card.wrapping_key.wrap(key.rjust(_PROTECTED_SIZES[curve], b"\0"))
-    header = ProtectedKeyHeader(version=_VERSION_ECC, algorithm=_ALGORITHM_ECC, length=len(protected))
+    header = ProtectedKeyHeader(length=len(protected))
     return Result(vud=Part(0, bytes(header) + protected).build())
 
 
-def _protected(call: Call, key: bytes) -> Result:
+def _protected(call: VerbCall, key: bytes) -> Result:
     wrapping_key = call.card.wrapping_key
     protected = wrapping_key.wrap(key)
     block = ProtectedKeyBlock(
-        version=_VERSION,
-        algorithm=_ALGORITHM_AES,
         length=len(protected),
         key=protected,
-        pattern_type=_PATTERN_TYPE,
         pattern=wrapping_key.pattern,
     )
     return Result(vud=Part(0, bytes(block)).build())

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from apmatrix.arch import Layout, bits, flag, octets, text
+from apmatrix.arch import Layout, bits, constant, flag, octets, text
 from apmatrix.cards.cca.errors import CcaError, Reason
 
 if TYPE_CHECKING:
-    from apmatrix.cards.masterkeys import MasterKey, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
 AES_KEY_SIZES: Final = (16, 24, 32)
 """Bytes of an AES key."""
@@ -37,8 +37,8 @@ _FIXED_PART: Final = 8
 class DataToken(Layout, size=64):
     """An AES DATA key."""
 
-    token_type = octets(0, 1)
-    version = octets(4, 1)
+    token_type = constant(octets(0, 1), INTERNAL)
+    version = constant(octets(4, 1), DATA_VERSION)
     flags = octets(6, 1)
     pattern = text(8, 8)
     wrapped = text(16, 32)
@@ -50,9 +50,9 @@ class DataToken(Layout, size=64):
 class CipherToken(Layout, size=56):
     """The header of an AES CIPHER key; the wrapped payload follows."""
 
-    token_type = octets(0, 1)
+    token_type = constant(octets(0, 1), INTERNAL)
     length = octets(2, 2)
-    version = octets(4, 1)
+    version = constant(octets(4, 1), CIPHER_VERSION)
     key_state = octets(8, 1)
     pattern_type = octets(9, 1)
     pattern = text(10, 8)
@@ -66,7 +66,6 @@ class CipherToken(Layout, size=56):
     completeness = bits(416, 417)  # management field 2
 
 
-_HEADER_SIZE: Final = 56
 _DATA_FLAGS: Final = 0xC0
 _WRAPPED_STATE: Final = 3
 _AES_KEY_WRAP: Final = 2
@@ -81,14 +80,14 @@ def token_check(token: bytes) -> int:
     return sum(int.from_bytes(token[start : start + 4], "big") for start in range(0, 60, 4)) & 0xFFFFFFFF
 
 
-def current_key(registers: Registers) -> MasterKey:
+def current_key(registers: KeyRegisters) -> MasterKey:
     """The master key that new tokens get; CcaError if none is set."""
     if registers.current is None:
         raise CcaError(Reason.NO_MASTER_KEY)
     return registers.current
 
 
-def opening_key(registers: Registers, pattern: bytes) -> MasterKey:
+def opening_key(registers: KeyRegisters, pattern: bytes) -> MasterKey:
     """The master key, current or old, that ``pattern`` names; CcaError if it is none of this domain's."""
     current_key(registers)
     master = registers.opener(pattern)
@@ -97,15 +96,13 @@ def opening_key(registers: Registers, pattern: bytes) -> MasterKey:
     return master
 
 
-def seal_data(key: bytes, registers: Registers) -> bytes:
+def seal_data(key: bytes, registers: KeyRegisters) -> bytes:
     """A DATA token for ``key``; CcaError if no master key is set or the key's length is none of AES's."""
     if len(key) not in AES_KEY_SIZES:
         raise CcaError(Reason.BAD_LENGTH)
     master = current_key(registers)
     encryptor = _data_cipher(master).encryptor()
     token = DataToken(
-        token_type=INTERNAL,
-        version=DATA_VERSION,
         flags=_DATA_FLAGS,
         pattern=master.pattern,
         wrapped=encryptor.update(key.ljust(_LARGEST_KEY, b"\0")),
@@ -115,17 +112,14 @@ def seal_data(key: bytes, registers: Registers) -> bytes:
     return bytes(token.replace(check=token_check(bytes(token))))
 
 
-def open_data(token: bytes, registers: Registers) -> bytes:
+def open_data(token: bytes, registers: KeyRegisters) -> bytes:
     """The key in a DATA token; CcaError if the token is malformed or under another master key."""
-    if len(token) != DataToken.WIDTH // 8:
-        raise CcaError(Reason.BAD_TOKEN)
-    fields = DataToken.parse(token)
+    try:
+        fields = DataToken.parse(token)
+    except ValueError:
+        raise CcaError(Reason.BAD_TOKEN) from None
     size = fields.bits // 8
-    if (
-        (fields.token_type, fields.version) != (INTERNAL, DATA_VERSION)
-        or size not in AES_KEY_SIZES
-        or fields.check != token_check(token)
-    ):
+    if len(token) != DataToken.SIZE or size not in AES_KEY_SIZES or fields.check != token_check(token):
         raise CcaError(Reason.BAD_TOKEN)
     master = opening_key(registers, fields.pattern)
     padded = _data_cipher(master).decryptor().update(fields.wrapped)
@@ -140,17 +134,18 @@ def _data_cipher(master: MasterKey) -> Cipher[modes.CBC]:
 
 def parse_cipher_header(token: bytes) -> CipherToken:
     """The header of a CIPHER token or skeleton; CcaError if it is none."""
-    if len(token) < _HEADER_SIZE:
-        raise CcaError(Reason.BAD_TOKEN)
-    header = CipherToken.parse(token)
-    if (header.token_type, header.version) != (INTERNAL, CIPHER_VERSION) or header.length != len(token):
+    try:
+        header = CipherToken.parse(token)
+    except ValueError:
+        raise CcaError(Reason.BAD_TOKEN) from None
+    if header.length != len(token):
         raise CcaError(Reason.BAD_TOKEN)
     if (header.algorithm, header.key_type) != (_AES, _CIPHER):
         raise CcaError(Reason.KEY_TYPE)
     return header
 
 
-def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers: Registers) -> bytes:
+def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers: KeyRegisters) -> bytes:
     """A CIPHER token for ``key`` with the attributes of ``skeleton``."""
     if len(key) not in AES_KEY_SIZES:
         raise CcaError(Reason.BAD_LENGTH)
@@ -158,7 +153,7 @@ def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers:
     padded = key.ljust(_LARGEST_KEY, b"\0") if skeleton.payload_format == _FORMAT_FIXED else key
     payload_size = _DIGEST_SIZE + _FIXED_PART + len(padded) + _FIXED_PART
     header = skeleton.replace(
-        length=_HEADER_SIZE + payload_size,
+        length=CipherToken.SIZE + payload_size,
         key_state=_WRAPPED_STATE,
         pattern_type=1,
         pattern=master.pattern,
@@ -172,12 +167,12 @@ def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers:
     return bytes(header) + payload
 
 
-def open_cipher(token: bytes, registers: Registers) -> tuple[CipherToken, bytes]:
+def open_cipher(token: bytes, registers: KeyRegisters) -> tuple[CipherToken, bytes]:
     """Header and key of a CIPHER token; CcaError if it is malformed, altered, or under another master key."""
     header = parse_cipher_header(token)
     master = opening_key(registers, header.pattern)
     try:
-        plain = aes_key_unwrap(master.key, token[_HEADER_SIZE:])
+        plain = aes_key_unwrap(master.key, token[CipherToken.SIZE :])
     except (InvalidUnwrap, ValueError):
         raise CcaError(Reason.BAD_TOKEN) from None
     digest, rest = plain[:_DIGEST_SIZE], plain[_DIGEST_SIZE:]

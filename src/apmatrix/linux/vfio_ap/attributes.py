@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.linux.core import AttributeGroup, Written
+from apmatrix.linux.vfio_ap import assignment
 from apmatrix.rules.text import ap_config_text, control_domains_text, matrix_text
 
 if TYPE_CHECKING:
@@ -16,52 +17,52 @@ ASSIGNMENT: AttributeGroup[MatrixMdev] = AttributeGroup()
 
 @ASSIGNMENT.store()
 def assign_adapter(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-20."""
-    mdev.module.assignment.assign(mdev, "apm", value.text)
+    """Give the guest an adapter, by its number (MTX-20)."""
+    assignment.assign(mdev, assignment.adapter, value.text)
 
 
 @ASSIGNMENT.store()
 def assign_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-25."""
-    mdev.module.assignment.assign(mdev, "aqm", value.text)
+    """Give the guest a usage domain, by its number (MTX-25)."""
+    assignment.assign(mdev, assignment.usage_domain, value.text)
 
 
 @ASSIGNMENT.store()
 def assign_control_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-35."""
-    mdev.module.assignment.assign_control_domain(mdev, value.text)
+    """Give the guest a control domain, by its number (MTX-35)."""
+    assignment.assign_control_domain(mdev, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_adapter(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-30."""
-    mdev.module.assignment.unassign(mdev, "apm", value.text)
+    """Take an adapter back, by its number (MTX-30)."""
+    assignment.unassign(mdev, assignment.adapter, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-30."""
-    mdev.module.assignment.unassign(mdev, "aqm", value.text)
+    """Take a usage domain back, by its number (MTX-30)."""
+    assignment.unassign(mdev, assignment.usage_domain, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-36."""
-    mdev.module.assignment.unassign_control_domain(mdev, value.text)
+    """Take a control domain back, by its number (MTX-36)."""
+    assignment.unassign_control_domain(mdev, value.text)
 
 
 @ASSIGNMENT.show()
 def matrix(mdev: MatrixMdev) -> str:
     """What is assigned."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.matrix, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
     """What the guest has or would get."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.guest, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
@@ -72,7 +73,7 @@ def control_domains(mdev: MatrixMdev) -> str:
 
 
 def _explains(mdev: MatrixMdev) -> bool:
-    return mdev.module.system.policy.explains
+    return mdev.module.policy.explains
 
 
 @ASSIGNMENT.show(when=_explains)
@@ -86,7 +87,7 @@ def guest_control_domains(mdev: MatrixMdev) -> str:
 def filtered(mdev: MatrixMdev) -> str:
     """The adapters that the guest does not get, and why. Only with the policy ``protective``."""
     with mdev.module.mdevs_lock:
-        return "".join(f"{adapter:02x} {reason}\n" for adapter, reason in mdev.reasons.items())
+        return "".join(f"{adapter:02x} {obstacle}\n" for adapter, obstacle in mdev.obstacles.items())
 
 
 @ASSIGNMENT.show()
@@ -97,8 +98,8 @@ def ap_config(mdev: MatrixMdev) -> str:
 
 @ASSIGNMENT.store("ap_config")
 def set_ap_config(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-46 to MTX-49."""
-    mdev.module.assignment.configure(mdev, value.text)
+    """Replace all three masks: ``APM,AQM,ADM`` (MTX-46 to MTX-49)."""
+    assignment.configure(mdev, value.text)
 
 
 MDEV_TYPE: AttributeGroup[MdevType] = AttributeGroup()
@@ -124,7 +125,7 @@ def available_instances(kind: MdevType) -> str:
 
 @MDEV_TYPE.store()
 def create(kind: MdevType, value: Written) -> None:
-    """MTX-11."""
+    """Create an mdev with the written UUID (MTX-11)."""
     kind.module.lifecycle.create(value.raw)
 
 
@@ -133,5 +134,5 @@ MATRIX_DEVICE: AttributeGroup[MatrixDevice] = AttributeGroup()
 
 @MATRIX_DEVICE.show()
 def features(_device: MatrixDevice) -> str:
-    """MTX-2."""
+    """What the driver can do beyond its first version (MTX-2)."""
     return "guest_matrix hotplug ap_config\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
-from apmatrix.linux.zcrypt.cex4 import mode_of
-from apmatrix.linux.zcrypt.dispatch import host_queues
 from apmatrix.linux.zcrypt.structures import DeviceStatus, OldDeviceStatus
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ OLD_CARDS: Final = 64
 DOMAINS: Final = 256
 _WORD: Final = 4
 _LARGEST: Final = 0xFFFF_FFFF
-_SPARE_FUNCTION_BITS: Final = 26
 _DISABLED: Final = 0x0D
 _COPROCESSOR: Final = 0x07  # that of a CEX3C, which CCA's library expects
 _OLD_TYPES: Final = {10: 0x0A, 11: 0x0B}
@@ -31,7 +28,7 @@ _NEWEST: Final = 0x0C  # CEX6, and all since
 
 def _user_space_type(card: ApCard) -> int:
     """The card's type by the numbering of the status mask."""
-    if mode_of(card) is Mode.CCA:
+    if card.mode is Mode.CCA:
         return _COPROCESSOR
     return _OLD_TYPES.get(card.hardware_type, _NEWEST)
 
@@ -39,7 +36,7 @@ def _user_space_type(card: ApCard) -> int:
 def _all_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:
     for number, card in bus.cards.items():
         if number < cards:
-            yield from host_queues(card)
+            yield from card.host_queues()
 
 
 def _default_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:
@@ -56,9 +53,9 @@ def device_status(bus: ApBus, order: ByteOrder, *, old: bool = False) -> bytes:
         adapter, domain = queue.apqn
         word = kind(
             hardware_type=queue.card.hardware_type,
-            queue=adapter << 8 | domain,
+            queue=queue.apqn.code,
             online=queue.online,
-            functions=queue.card.info.functions.value >> _SPARE_FUNCTION_BITS,
+            functions=queue.card.info.functions.leading,
         )
         start = (adapter * DOMAINS + domain) * _WORD
         words[start : start + _WORD] = order.dump(word)

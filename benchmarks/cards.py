@@ -15,7 +15,7 @@ from apmatrix.arch import Apqn, CardType, Mask, Matrix
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.arithmetic import CrtKey, crt
 from apmatrix.cards.cca.blocks import Parameters, Part, parse_parts
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.requests import (
     cca_control,
     cca_message,
@@ -138,25 +138,27 @@ class Site:
 
     def ask(self, apqn: Apqn, message: bytes, *, special: bool = False) -> bytes:
         """The reply to one message."""
-        status = self.machine.nqap(self.level, apqn, 1, message, special=special)
+        port = self.machine.port(self.level, apqn)
+        status = port.nqap(1, message, special=special)
         assert status.ok, status
         self.machine.adapters[apqn.adapter].queue(apqn.domain).wait()
-        return self.machine.dqap(self.level, apqn, 12288).data
+        return port.dqap(12288).data
 
     def rate(self, apqn: Apqn, message: bytes, *, special: bool = False) -> float:
         """Replies per second of a queue that is kept full: the best of three stretches."""
         return max(self._stretch(apqn, message, special=special) for _ in range(3))
 
     def _stretch(self, apqn: Apqn, message: bytes, *, special: bool) -> float:
+        port = self.machine.port(self.level, apqn)
         target = self.machine.adapters[apqn.adapter].queue(apqn.domain)
         numbers, outstanding, done = count(1), 0, 0
         started = time.perf_counter()
         while (now := time.perf_counter()) < started + SECONDS / 3 or outstanding:
             while now < started + SECONDS / 3 and outstanding < DEPTH:
-                assert self.machine.nqap(self.level, apqn, next(numbers), message, special=special).ok
+                assert port.nqap(next(numbers), message, special=special).ok
                 outstanding += 1
             target.wait()
-            while (delivery := self.machine.dqap(self.level, apqn, 12288)).status is not None and delivery.status.ok:
+            while (delivery := port.dqap(12288)).status is not None and delivery.status.ok:
                 outstanding -= 1
                 done += 1
         return done / (time.perf_counter() - started)
@@ -170,4 +172,4 @@ def _cca(parameters: Parameters) -> bytes:
 
 
 def _ep11(api: int, function: int, strings: tuple[bytes, ...]) -> bytes:
-    return ep11_message(ep11_control(Command(api << 16 | function, EP11.domain, strings)))
+    return ep11_message(ep11_control(Payload(api << 16 | function, EP11.domain, strings)))

@@ -143,17 +143,18 @@ def _straight(threads: int, value: int, key: CrtKey) -> float:
 def _through_queues(workers: int, message: bytes) -> float:
     """Requests per second through one queue that is kept full."""
     machine, level, _ = _machine(workers)
+    port = machine.port(level, QUEUE)
     target = machine.adapters[QUEUE.adapter].queue(QUEUE.domain)
     numbers = count(1)
     outstanding, done = 0, 0
     started = time.perf_counter()
     end = started + RSA_SECONDS
     while time.perf_counter() < end:
-        while outstanding < 8 and machine.nqap(level, QUEUE, next(numbers), message).ok:
+        while outstanding < 8 and port.nqap(next(numbers), message).ok:
             outstanding += 1
         # Two stay in process, so that two workers are busy: who wakes for each reply costs the arithmetic's time.
         target.wait(replies=6)
-        while (delivery := machine.dqap(level, QUEUE, 12288)).status is not None and delivery.status.ok:
+        while (delivery := port.dqap(12288)).status is not None and delivery.status.ok:
             outstanding -= 1
             done += 1
     elapsed = time.perf_counter() - started

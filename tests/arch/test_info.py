@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from apmatrix.arch import CardType, Configuration, Functions, Mask, Matrix, Mode, QueueInfo
+from apmatrix.arch import CardFunctions, CardType, Configuration, Mask, Matrix, Mode, QueueInfo
 from apmatrix.arch.info import CompatibleType
 from support.strategies import matrices
 
@@ -55,7 +55,21 @@ def test_features_are_named_in_the_order_of_linux(flags, names):
     ],
 )
 def test_facility_letters_are_those_of_lszcrypt(word, letters):
-    assert Functions(word).letters() == letters
+    assert CardFunctions(word).letters() == letters
+
+
+@pytest.mark.parametrize(
+    ("bits", "mode"),
+    [
+        ("accelerator coprocessor ep11", Mode.ACCELERATOR),
+        ("coprocessor ep11", Mode.CCA),
+        ("ep11", Mode.EP11),
+        ("apxa full_function", None),
+    ],
+)
+def test_the_first_mode_bit_in_linux_order_decides_the_mode(bits, mode):
+    """DEV-2: accelerator, CCA, EP11."""
+    assert CardFunctions(**dict.fromkeys(bits.split(), True)).mode is mode
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from apmatrix.arch import Functions
+from apmatrix.arch import CardFunctions
 from support.messages import vectors
 from support.queues import exchange, make_adapter
 
@@ -83,7 +83,7 @@ def test_malformed_request_is_refused(message, code):
 
 @pytest.mark.parametrize(("functions", "form"), [(0x2A800000, 3), (0x4A800000, 0x13)], ids=["no M", "no C"])
 def test_4k_needs_the_facility_bit(functions, form):
-    adapter = make_adapter("CEX7A", functions=Functions(functions))
+    adapter = make_adapter("CEX7A", functions=CardFunctions(functions))
     message = modexpo(512, 3, 17, 3233, 65) if form == 3 else crt(512, 0x13, (61, 53, 53, 49, 38), 2790)
     assert exchange(adapter, message) == refusal(0x29)
     assert len(exchange(make_adapter("CEX7A"), message)) == 528

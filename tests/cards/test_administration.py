@@ -5,7 +5,7 @@ from apmatrix.cards.administration import Action, AdministrationError, KeyComman
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.requests import (
-    ReplyError,
+    RequestError,
     cca_control,
     cca_message,
     read_cca_control,
@@ -65,13 +65,13 @@ def test_refusals_are_sentences(card, key_set):
         match=rf"{action.value} of the {key_set.label} master key in domain 0x40 was refused: the register is not",
     ):
         run(adapter, action, key_set)
-    with pytest.raises(ReplyError, match="reply code 8a") as caught:
+    with pytest.raises(RequestError, match="reply code 8a") as caught:
         run(adapter, action, key_set, allowed=(), rc8a=True)
     assert caught.value.code == 0x8A
 
 
 def test_command_to_a_card_of_another_kind():
-    with pytest.raises(ReplyError, match="reply code 80"):
+    with pytest.raises(RequestError, match="reply code 80"):
         KeyCommand(Action.QUERY, KeySet.WK, 6).result(
             exchange(make_adapter(), KeyCommand(Action.QUERY, KeySet.WK, 6).message(6))
         )
@@ -93,14 +93,14 @@ def test_requests_are_those_of_linux():
     "reply", [b"", b"\0\x82\0\0\x24\0\0\0", b"\0\x86" + bytes(40), b"\0\x86\2\0\x90" + bytes(43)]
 )
 def test_messages_that_are_no_replies(reply):
-    with pytest.raises(ReplyError, match="refused"):
+    with pytest.raises(RequestError, match="refused"):
         reply_parts(reply)
 
 
 @pytest.mark.parametrize("control", [b"", bytes(32), bytes(220), bytes(300)])
 @pytest.mark.parametrize("read", [read_cca_control, read_ep11_control])
 def test_control_blocks_that_make_no_sense(read, control):
-    with pytest.raises(ReplyError, match="the card's reply has no complete"):
+    with pytest.raises(RequestError, match="the card's reply has no complete"):
         read(control)
 
 
@@ -114,5 +114,5 @@ def test_answers_to_something_else_make_no_sense(key_set):
         ep11.set_wrapping_key(adapter, bytes(32))
         blob = ep11.generate(adapter).data
         reply = ep11.encrypt(adapter, blob, b"short").message
-    with pytest.raises(ReplyError, match="the card's reply"):
+    with pytest.raises(RequestError, match="the card's reply"):
         command.result(reply)

@@ -1,7 +1,7 @@
 import pytest
 
 from apmatrix.arch import ResponseCode
-from apmatrix.cards import AdapterState, Function, Loss, ManualClock, Request
+from apmatrix.cards import AdapterState, Loss, ManualClock, QueueFunction, Request
 from apmatrix.cards.faults import Fault, FaultError, Switchboard
 from apmatrix.cards.messages import ReplyCode
 from support import cca
@@ -27,7 +27,7 @@ def switched(*texts, **options):
             Fault(
                 adapter=5,
                 domain=0x33,
-                on=Function.ZAPQ,
+                on=QueueFunction.ZAPQ,
                 response=ResponseCode.RESET_IN_PROGRESS,
                 times=2,
             ),
@@ -42,7 +42,7 @@ def switched(*texts, **options):
         ("state=checkstopped", Fault(state=AdapterState.CHECKSTOPPED)),
         (
             "on=tapq response=0x10 async=yes",
-            Fault(on=Function.TAPQ, response=ResponseCode.QUEUE_FULL, asynchronous=True),
+            Fault(on=QueueFunction.TAPQ, response=ResponseCode.QUEUE_FULL, asynchronous=True),
         ),
     ],
 )

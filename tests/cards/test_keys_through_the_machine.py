@@ -4,7 +4,7 @@ import pytest
 
 from apmatrix.arch import Apqn, CardType, CrycbFormat, Mask, Matrix, ResponseCode
 from apmatrix.cards import Action, CardContext, KeyCommand, KeySet, ManualClock, WrappingKey
-from apmatrix.cards.requests import ReplyError
+from apmatrix.cards.requests import RequestError
 from apmatrix.machine import ActivationProfile, Cpc
 
 
@@ -29,12 +29,12 @@ class Site:
         return level
 
     def send(self, level, command, adapter=5):
-        apqn = Apqn(adapter, 6)
-        status = self.machine.nqap(level, apqn, 1, command.message(6))
+        port = self.machine.port(level, Apqn(adapter, 6))
+        status = port.nqap(1, command.message(6))
         if not status.ok:
             return status.response_code
         assert self.machine.adapters[adapter].queue(6).wait()
-        return command.result(self.machine.dqap(level, apqn, 12288).data)
+        return command.result(port.dqap(12288).data)
 
     def loaded(self):
         keyring = self.machine.adapters[5].context.keyring
@@ -65,7 +65,7 @@ def test_effective_control_domains_decide(site, level, allowed):
 
 def test_reply_8a_where_the_machine_offers_it():
     site = Site(features=("APSC", "APXA", "RC8A"))
-    with pytest.raises(ReplyError, match="reply code 8a"):
+    with pytest.raises(RequestError, match="reply code 8a"):
         site.send(site.guest, load(7))
     assert site.loaded() == []
     site.machine.close()

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apmatrix.arch import Mask, ResponseCode
 from apmatrix.cards import Request
-from apmatrix.cards.masterkeys import KeySet, MasterKeyError, NewState, Registers
+from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKeyError, NewState
 from support import cca, ep11
 from support.queues import exchange, make_adapter
 
@@ -243,11 +243,11 @@ def test_life_of_a_wrapping_key():
 
 
 class MasterKeyModel(RuleBasedStateMachine):
-    """Registers against a model that keeps plain values."""
+    """KeyRegisters against a model that keeps plain values."""
 
     def __init__(self):
         super().__init__()
-        self.registers = Registers(KeySet.AES)
+        self.registers = KeyRegisters(KeySet.AES)
         self.state, self.new, self.current, self.old = NewState.EMPTY, None, None, None
 
     def attempt(self, allowed, transition):

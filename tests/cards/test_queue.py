@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from apmatrix.arch import Functions, Mask, ResponseCode
+from apmatrix.arch import CardFunctions, Mask, ResponseCode
 from apmatrix.cards import (
     AdapterState,
     Answer,
     CardError,
     Filter,
     Firmware,
-    Function,
     Handling,
     Loss,
     ManualClock,
+    QueueFunction,
     RealClock,
     Request,
     ScriptedAnswers,
@@ -126,7 +126,7 @@ def test_state_of_the_adapter_goes_before_a_running_reset():
 
 
 def test_checks_of_enqueue_in_their_order():
-    bench = Bench(functions=Functions(0x13800000))  # without APSC
+    bench = Bench(functions=CardFunctions(0x13800000))  # without APSC
     too_long = Request(0, bytes(12289), special=True)
     assert words(bench.queue.enqueue(too_long)) == "80150000"  # 50
     assert words(bench.queue.enqueue(Request(0, b"", special=True))) == "80160000"  # 51
@@ -273,7 +273,7 @@ class TestFilters:
             ResponseCode.NORMAL,
             ResponseCode.RESET_IN_PROGRESS,
         )
-        script = ScriptedAnswers(Function.ZAPQ, codes, apqns=[bench.queue.apqn])
+        script = ScriptedAnswers(QueueFunction.ZAPQ, codes, apqns=[bench.queue.apqn])
         bench.adapter.filters.add(script)
         bench.fill(1)
         assert words(bench.queue.reset()) == "80000000"
@@ -286,7 +286,7 @@ class TestFilters:
         assert script.remaining == 0
 
     def test_asynchronous_error_for_ever_until_removed(self, bench):
-        script = ScriptedAnswers(Function.TAPQ, [Answer(ResponseCode(0x10), async_error=True)], forever=True)
+        script = ScriptedAnswers(QueueFunction.TAPQ, [Answer(ResponseCode(0x10), async_error=True)], forever=True)
         bench.adapter.filters.add(script)
         assert [words(bench.queue.test()) for _ in range(3)] == ["82100000"] * 3
         bench.adapter.filters.remove(script)
@@ -362,7 +362,7 @@ class TestFilters:
         assert bench.adapter.failures[-1].error == "KeyError"
 
     def test_code_without_a_name(self, bench):
-        bench.adapter.filters.add(ScriptedAnswers(Function.TAPQ, [ResponseCode(0x99)]))
+        bench.adapter.filters.add(ScriptedAnswers(QueueFunction.TAPQ, [ResponseCode(0x99)]))
         status = bench.queue.test()
         assert words(status) == "80990000"
         assert status.response_code == 0x99

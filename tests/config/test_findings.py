@@ -274,3 +274,21 @@ def test_a_file_that_cannot_be_read(tmp_path):
         assert reason in str(caught.value)
     with pytest.raises(ConfigError, match="binary:2: "):
         load(tmp_path / "binary")
+
+
+def test_a_third_sharer_is_found_though_the_second_is_refused_itself():
+    """Every pair is named: that with a guest that is refused itself is a warning, nobody refuses it yet."""
+    guest = '  [[lpar.guest]]\n  name = "{}"\n  adapters = "{}"\n  domains = "4"\n'
+    text = (
+        '[[adapter]]\nids = "1,2"\ntype = "CEX8C"\n[[lpar]]\nname = "a"\nadapters = "1,2"\nusage_domains = "4"\n'
+        + guest.format("one", "1")
+        + guest.format("two", "1,2")
+        + guest.format("three", "2")
+    )
+    found = [(finding.severity.value, finding.text) for finding in parse(text, "f.toml").findings]
+    assert [severity for severity, _ in found] == ["refused", "warning"]
+    assert "01.0004 is already assigned to guest one" in found[0][1]
+    assert found[1][1] == (
+        "02.0004 is also wanted for guest two, whose assignment fails itself: once it does not, the assignment to "
+        "guest three fails with EADDRINUSE"
+    )

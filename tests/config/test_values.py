@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from apmatrix.arch import CardType, Functions, Mask, Matrix
+from apmatrix.arch import CardFunctions, CardType, Mask, Matrix
 from apmatrix.config import NotInFile, parse
 
 LPAR = '[[lpar]]\nname = "a"\n'
@@ -65,7 +65,7 @@ def test_an_adapter_has_the_defaults_of_its_type_unless_the_file_says_otherwise(
         8,
         "online",
     )
-    assert first.functions == Functions(0x93800000)
+    assert first.functions == CardFunctions(0x93800000)
     assert (second.numbers, second.depth, second.functions.value, second.state) == (
         Mask.of(6, 7),
         3,

@@ -90,7 +90,7 @@ def test_mdevs_that_are_not_in_the_file_are_seen_too(start):
         (f"{uuid}/assign_domain", "5"),
     ):
         assert admin.write(f"devices/vfio_ap/matrix/{path}", text) is None
-    emulation.lpars[0].linux.kvm.start(uuid)
+    emulation.lpars[0].linux.vmm.start(uuid)
     assert holding(emulation, "05.0005") == (Holding.GUEST, uuid)
     assert look(emulation).lpars[0].guests[1].name == f"kvm1/{uuid}"
 

@@ -95,7 +95,7 @@ def test_another_errno_is_noticed(emulation, monkeypatch):
 @pytest.mark.usefixtures("_impatient")
 def test_what_is_not_refused_is_noticed(emulation, monkeypatch):
     driver = emulation.lpars[0].linux.vfio_ap.driver
-    monkeypatch.setattr(type(driver), "in_use", lambda _driver, _adapters, _domains: None)
+    monkeypatch.setattr(type(driver), "in_use", lambda _driver, _wanted: None)
     report = Report()
     tour(emulation, report, KEY)
     texts = [check.text for check in report.failed]
@@ -105,7 +105,8 @@ def test_what_is_not_refused_is_noticed(emulation, monkeypatch):
 
 @pytest.mark.usefixtures("_impatient")
 def test_masks_of_an_mdev_that_come_back_too_late_are_noticed(emulation, monkeypatch):
-    monkeypatch.setattr(type(next(emulation.guests()).vm), "set_masks", lambda _vm, _matrix: None)
+    for guest in emulation.guests():
+        monkeypatch.setattr(guest.vm.level, "set_matrix", lambda _matrix: None)
     assert Mask.of(6) <= next(emulation.guests()).vm.level.matrix.apm
     assert "Hot" in failed(emulation)
 

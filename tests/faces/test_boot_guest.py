@@ -18,7 +18,7 @@ from apmatrix.arch import (
     ProgramCheck,
     Registers,
 )
-from apmatrix.faces.boot import Guest, GuestError, Hardware, LevelProcessor, QemuError, Service
+from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, QemuError, Service
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
 
@@ -46,7 +46,7 @@ def test_qemu_that_complains(tmp_path):
     hardware = fake(tmp_path, "import sys; print('qemu: no such thing'); sys.exit('really')")
     with (
         pytest.raises(QemuError, match=r"QEMU says: (really qemu: no such thing|qemu: no such thing really)"),
-        Guest(hardware, level) as guest,
+        BootedGuest(hardware, level) as guest,
     ):
         guest.wait_until_ready(20)
     assert level.resets == 1
@@ -55,7 +55,7 @@ def test_qemu_that_complains(tmp_path):
 def test_qemu_that_says_nothing(tmp_path):
     with (
         pytest.raises(GuestError, match="the guest ended before it said 'ready'; it said: nothing"),
-        Guest(fake(tmp_path, ""), Nothing()) as guest,
+        BootedGuest(fake(tmp_path, ""), Nothing()) as guest,
     ):
         guest.wait_until_ready(20)
 
@@ -73,7 +73,7 @@ def test_a_guest_without_ap_instructions_is_an_error(tmp_path):
     text = []
     with (
         pytest.raises(GuestError, match=r"Linux 7\.2 is up but executed no AP instruction"),
-        Guest(fake(tmp_path, CONSOLE), Nothing(), text=text.append) as guest,
+        BootedGuest(fake(tmp_path, CONSOLE), Nothing(), text=text.append) as guest,
     ):
         guest.wait_until_ready(20)
     assert text == [b"Linux\n"]
@@ -83,7 +83,7 @@ def test_a_guest_that_never_gets_ready(tmp_path):
     hardware = fake(tmp_path, CONSOLE.replace("apmatrix:ready", "apmatrix:other"))
     with (
         pytest.raises(GuestError, match=r"no 'ready' from the guest within 0 s"),
-        Guest(hardware, Nothing()) as guest,
+        BootedGuest(hardware, Nothing()) as guest,
     ):
         guest.wait_until_ready(0)
 
@@ -93,7 +93,7 @@ def test_qemu_that_is_killed(tmp_path):
     hardware = fake(tmp_path, "import os; os.kill(os.getpid(), 9)")
     with (
         pytest.raises(QemuError, match=r"QEMU was killed \(signal 9\)"),
-        Guest(hardware, level) as guest,
+        BootedGuest(hardware, level) as guest,
     ):
         guest.wait_until_ready(20)
     assert level.resets == 1
@@ -118,7 +118,7 @@ def test_a_guest_with_a_file_system_of_ones_own_must_have_used_its_cards_too(tmp
     source, keys = os.pipe()
     with (
         pytest.raises(GuestError, match="the guest has ended but executed no AP instruction"),
-        Guest(fake(tmp_path, ""), Nothing()) as guest,
+        BootedGuest(fake(tmp_path, ""), Nothing()) as guest,
     ):
         guest.converse(source, keys)
     os.close(source)
@@ -153,10 +153,10 @@ def test_an_intruder_gets_not_available(machine):
 def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
     levels = [machine.lpars[name].level for name in ("one", "two")]
     for level, domain in zip(levels, (4, 6), strict=True):
-        assert machine.nqap(level, Apqn(5, domain), 1, b"\0\x06" + bytes(300)).ok
+        assert machine.port(level, Apqn(5, domain)).nqap(1, b"\0\x06" + bytes(300)).ok
     LevelProcessor(machine, levels[0]).reset()
-    assert machine.tapq(levels[0], Apqn(5, 4))[0].empty
-    assert not machine.tapq(levels[1], Apqn(5, 6))[0].empty
+    assert machine.port(levels[0], Apqn(5, 4)).tapq()[0].empty
+    assert not machine.port(levels[1], Apqn(5, 6)).tapq()[0].empty
 
 
 def test_an_instruction_that_nobody_handles_is_not_installed(machine):

@@ -10,7 +10,7 @@ from apmatrix.faces.boot.errors import KernelError
 from apmatrix.faces.boot.frame import Frame, Psw
 from apmatrix.faces.boot.kernel import Handlers
 from apmatrix.faces.boot.mailbox import PROGRAM, RESERVED, Mailbox
-from apmatrix.faces.boot.service import DONE, NOT_OURS, Interrupted, Service
+from apmatrix.faces.boot.service import DONE, NOT_OURS, ProgramInterruption, Service
 from apmatrix.faces.boot.storage import AddressSpace, Storage
 
 SIZE = 8 << 20
@@ -166,7 +166,7 @@ def test_a_program_check_of_the_instruction_changes_nothing_but_the_code(space):
         registers.gr[1] = 99
         raise ProgramCheck(Interruption.SPECIFICATION, "no")
 
-    assert Service(execute, space.storage).serve(FRAME, ASCE, 0) == Interrupted(Interruption.SPECIFICATION)
+    assert Service(execute, space.storage).serve(FRAME, ASCE, 0) == ProgramInterruption(Interruption.SPECIFICATION)
     assert space.read(FRAME, 152) == before
     assert space.read(FRAME + 160, 4) == bytes.fromhex("00040006")
 
@@ -189,7 +189,7 @@ def test_a_program_in_the_problem_state_is_in_its_own_address_space(space):
         raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "no")
 
     outcome = Service(execute, space.storage).serve(FRAME, ASCE, user.asce.value)
-    assert outcome == Interrupted(Interruption.PRIVILEGED_OPERATION)
+    assert outcome == ProgramInterruption(Interruption.PRIVILEGED_OPERATION)
 
 
 def test_an_unmapped_instruction_is_left_to_the_kernel(space):
@@ -282,18 +282,18 @@ def test_no_execution_is_not_asked_for_where_the_kernel_does_not_know_it(space):
     assert not space.page(mailbox.entry + 4096).no_execution
 
 
-def test_questions_and_answers_per_processor(space, storage):
+def test_exceptions_and_answers_per_processor(space, storage):
     mailbox = Mailbox.install(space, FRAME, 2)
     slot = SIZE - RESERVED + 4096 + 128
-    assert mailbox.questions() == []
+    assert mailbox.pending() == []
     storage.write(slot + 8, struct.pack(">14Q", FRAME, *range(101, 114)))
     storage.write(slot, bytes.fromhex("00000001"))
-    (question,) = mailbox.questions()
-    assert (question.frame, question.control) == (FRAME, tuple(range(101, 114)))
-    mailbox.answer(question, 0x1230)
+    (pending,) = mailbox.pending()
+    assert (pending.frame, pending.control) == (FRAME, tuple(range(101, 114)))
+    mailbox.answer(pending, 0x1230)
     assert storage.read(slot, 4) == bytes.fromhex("00000002")
     assert storage.word(slot + 120) == 0x1230
-    assert mailbox.questions() == []
+    assert mailbox.pending() == []
 
 
 def test_a_kernel_that_uses_the_reserved_storage_gets_no_mailbox(space, storage):

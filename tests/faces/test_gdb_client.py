@@ -11,9 +11,9 @@ from apmatrix.faces.gdb import (
     Garbled,
     GdbClient,
     NoAnswer,
-    Refused,
-    State,
     Stop,
+    StubError,
+    TargetState,
     Unsupported,
     WrongState,
 )
@@ -106,7 +106,7 @@ def test_memory_goes_in_pieces():
 
 
 def test_short_memory_is_no_memory():
-    with Peer(*acked(b"m0,4", b"0102")) as client, pytest.raises(Refused, match="reading 4 bytes"):
+    with Peer(*acked(b"m0,4", b"0102")) as client, pytest.raises(StubError, match="reading 4 bytes"):
         client.read_memory(0, 4)
 
 
@@ -135,14 +135,14 @@ def test_retransmission_has_an_end():
     with Peer(*[(encode(b"?"), b"-")] * 4) as client, pytest.raises(Garbled, match="in 4 tries"):
         client.exchange(b"?")
     script = [(encode(b"?"), b"+", b"$S05#00"), *[(b"-", b"$S05#00")] * 3, (b"-",)]
-    with Peer(*script) as client, pytest.raises(Garbled, match="4 damaged frames"):
+    with Peer(*script) as client, pytest.raises(Garbled, match="4 damaged packets"):
         client.exchange(b"?")
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        (b"E0e", Refused, "refused Z0 with error 0e"),
+        (b"E0e", StubError, "refused Z0 with error 0e"),
         (b"", Unsupported, "does not know Z0"),
         (b"what", Garbled, "instead of OK"),
     ],
@@ -174,7 +174,7 @@ def test_interrupt_and_the_guard_of_the_state():
         assert client.wait(0.01) is None
         client.interrupt()
         assert client.wait(5) == Stop(2, "p01.02", watched=0x1D8)
-        assert client.state is State.STOPPED
+        assert client.state is TargetState.STOPPED
 
 
 def test_step_names_its_thread_and_console_text_is_no_stop():
@@ -197,7 +197,7 @@ def test_target_ends(last):
     with Peer(told(b"vCont;c"), (b"", encode(last)), (b"+",)) as client:
         client.resume()
         assert client.wait(5) == Stop(int(last[1:], 16), ended=True)
-        assert client.state is State.ENDED
+        assert client.state is TargetState.ENDED
 
 
 def test_peer_dies_while_the_target_runs():

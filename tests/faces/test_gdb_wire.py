@@ -1,10 +1,10 @@
-"""Frames of the GDB remote protocol."""
+"""Packets of the GDB remote protocol."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.faces.gdb.wire import MAX_FRAME, Acknowledgement, Decoder, Frame, encode, expand
+from apmatrix.faces.gdb.wire import MAX_PACKET, Acknowledgement, Decoder, Packet, encode, expand
 
 PLUS, MINUS = Acknowledgement.RECEIVED, Acknowledgement.AGAIN
 
@@ -18,7 +18,7 @@ def test_known_frames():
     assert encode(b"OK") == b"$OK#9a"
     assert encode(b"") == b"$#00"
     assert encode(b"a#b") == b"$a}\x03b#43"
-    assert decode(b"+$OK#9a-") == [PLUS, Frame(b"OK"), MINUS]
+    assert decode(b"+$OK#9a-") == [PLUS, Packet(b"OK"), MINUS]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=4), st.data())
@@ -29,8 +29,8 @@ def test_any_payload_survives_any_split(payloads, data):
         size = data.draw(st.integers(1, len(stream)))
         parts.append(stream[:size])
         stream = stream[size:]
-    frames = [found for found in decode(*parts) if isinstance(found, Frame)]
-    assert frames == [Frame(payload) for payload in payloads]
+    packets = [found for found in decode(*parts) if isinstance(found, Packet)]
+    assert packets == [Packet(payload) for payload in payloads]
 
 
 @given(st.binary(max_size=200))
@@ -38,7 +38,7 @@ def test_no_input_confuses_the_decoder_for_good(noise):
     decoder = Decoder()
     list(decoder.feed(noise))
     list(decoder.feed(b"#00"))
-    assert list(decoder.feed(b"$OK#9a"))[-1] == Frame(b"OK")
+    assert list(decoder.feed(b"$OK#9a"))[-1] == Packet(b"OK")
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_escapes_and_run_lengths(body, expected):
     assert expand(body) == expected
 
 
-@pytest.mark.parametrize("frame", [b"$OK#9b", b"$OK#zz", b"$*~#a8", b"$x}#f5"])
-def test_damage_is_seen(frame):
-    assert decode(frame) == [Frame(b"OK" if frame == b"$OK#9b" else b"", intact=False)]
+@pytest.mark.parametrize("packet", [b"$OK#9b", b"$OK#zz", b"$*~#a8", b"$x}#f5"])
+def test_damage_is_seen(packet):
+    assert decode(packet) == [Packet(b"OK" if packet == b"$OK#9b" else b"", intact=False)]
 
 
 def test_notifications_and_noise_are_passed_over():
-    assert decode(b"hello%Stop:T05#00\n$OK#9a") == [Frame(b"OK")]
+    assert decode(b"hello%Stop:T05#00\n$OK#9a") == [Packet(b"OK")]
 
 
 def test_a_frame_without_an_end_is_refused():
     decoder = Decoder()
     with pytest.raises(ValueError, match="without an end"):
-        list(decoder.feed(b"$" + b"x" * (MAX_FRAME + 1)))
+        list(decoder.feed(b"$" + b"x" * (MAX_PACKET + 1)))

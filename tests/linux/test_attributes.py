@@ -292,13 +292,13 @@ def test_DEV_1_config_configures_the_adapter(fresh):
     assert fresh.write("devices/ap/card05/config", "1") == "ok"
     assert [event.env["CONFIG"] for event in fresh.news()] == ["1"]  # also when nothing changes
     assert fresh.write("devices/ap/card05/config", "0") == "ok"
-    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].response_code is ResponseCode.DECONFIGURED
+    assert fresh.machine.port(fresh.lpar.level, Apqn(5, 4)).tapq()[0].response_code is ResponseCode.DECONFIGURED
     assert fresh.attribute("card05", "config") == "0\n"
     assert [event.env.get("CONFIG") for event in fresh.news() if event.devpath.endswith("card05")] == ["0"]
     fresh.scan()
     assert fresh.attribute("05.0004", "config") == "0\n"
     assert fresh.write("devices/ap/card05/config", "1") == "ok"
-    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].ok
+    assert fresh.machine.port(fresh.lpar.level, Apqn(5, 4)).tapq()[0].ok
 
 
 def test_DEV_1_a_guest_cannot_configure_adapters(fresh):
@@ -307,7 +307,7 @@ def test_DEV_1_a_guest_cannot_configure_adapters(fresh):
     with pytest.raises(OSError) as caught:
         linux.sysfs.write("devices/ap/card05/config", b"0")
     assert caught.value.errno == errno.EOPNOTSUPP
-    assert fresh.machine.tapq(fresh.lpar.level, Apqn(5, 4))[0].ok
+    assert fresh.machine.port(fresh.lpar.level, Apqn(5, 4)).tapq()[0].ok
 
 
 @pytest.mark.parametrize("state", [AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED])

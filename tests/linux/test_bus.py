@@ -6,10 +6,11 @@ import errno
 
 import pytest
 
-from apmatrix.arch import Apqn, Facility, Functions, Mask, Matrix, ResponseCode
-from apmatrix.cards import Function
+from apmatrix.arch import Apqn, CardFunctions, Facility, Mask, Matrix, ResponseCode
+from apmatrix.cards import QueueFunction
 from apmatrix.linux.ap.message import ApMessage
 from apmatrix.linux.core import Task
+from apmatrix.machine import Port
 from support.bench import Steps
 from support.host import H0_MATRIX, U1, USAGE, Background, Host
 
@@ -91,7 +92,7 @@ def test_BUS_73_it_is_chosen_once(host):
 
 def test_BUS_74_other_function_bits_make_new_devices(host):
     host.news()
-    host.machine.adapters[5].functions = Functions(0x93000000)
+    host.machine.adapters[5].functions = CardFunctions(0x93000000)
     host.scan()
     seen = [(event.action, event.devpath.rpartition("/")[2]) for event in host.news()]
     for action in ("remove", "add"):
@@ -111,14 +112,14 @@ def test_BUS_76_a_new_domain_brings_queues(host):
 
 
 def test_BUS_75_an_all_zero_information_word_is_passed_over(host, monkeypatch):
-    machine, tapq = host.machine, host.machine.tapq
+    machine, tapq = host.machine, Port.tapq
     unknown = machine.qci(host.lpar.level) and type(machine.adapters[5].info(255))(0)
 
-    def blind(level, apqn):
-        status, info = tapq(level, apqn)
-        return (status, unknown) if apqn == Apqn(6, 0x10) else (status, info)
+    def blind(port):
+        status, info = tapq(port)
+        return (status, unknown) if port.apqn == Apqn(6, 0x10) else (status, info)
 
-    monkeypatch.setattr(machine, "tapq", blind)
+    monkeypatch.setattr(Port, "tapq", blind)
     host.set_profile(usage=USAGE | Mask.of(0x10))
     assert "05.0010" in host.queues()
     assert "06.0010" not in host.queues()
@@ -200,8 +201,8 @@ def test_BUS_44_what_is_on_its_way_fails_when_the_queue_goes(host):
     host.witness.seen.clear()
     assert host.apmask("-5") == "ok"
     assert ended == [-errno.EAGAIN]
-    assert host.witness.count(Function.ZAPQ, "05.0004") >= 1
-    assert host.machine.tapq(host.lpar.level, Apqn(5, 4))[0].empty
+    assert host.witness.count(QueueFunction.ZAPQ, "05.0004") >= 1
+    assert host.machine.port(host.lpar.level, Apqn(5, 4)).tapq()[0].empty
 
 
 def test_BUS_45_autoprobe_off_leaves_new_devices_alone(host):
@@ -248,7 +249,7 @@ def guest(host):
     """A VM with a Linux, on 05.0004 and 05.0047."""
     assert host.apmask("-5,-6") == "ok"
     host.create(U1).assigned((5,), (4, "0x47"))
-    vm = host.system.kvm.start(U1)
+    vm = host.system.vmm.start(U1)
     assert vm.linux.sysfs.list("bus/ap/devices") == ["05.0004", "05.0047", "card05"]
     return host, vm.linux
 
@@ -323,7 +324,7 @@ def test_CFG_7_an_error_of_one_queue_unplugs_its_adapter(host):
     assert host.apmask("-5,-6") == "ok"
     mdev = host.create().assigned((5, 6), (4, "0x47"))
     mdev.start()
-    stop = host.answer(Function.TAPQ, [ResponseCode.NOT_AVAILABLE], "06.0047", forever=True)
+    stop = host.answer(QueueFunction.TAPQ, [ResponseCode.NOT_AVAILABLE], "06.0047", forever=True)
     host.scan()
     assert mdev.guest_matrix == "05.0004|05.0047"
     stop()
@@ -373,7 +374,7 @@ def test_nobody_sees_the_end_of_the_first_reset_of_a_queue_without_driver():
 def test_a_queue_that_fails_is_no_news_for_the_kernel_log():
     host = Host()
     host.log()
-    host.answer(Function.RAPQ, [ResponseCode.DECONFIGURED], "05.0004")
+    host.answer(QueueFunction.RAPQ, [ResponseCode.DECONFIGURED], "05.0004")
     assert host.write("devices/ap/card05/05.0004/reset", "1") == "ok"
     assert host.attribute("05.0004", "reset") == "Reset in progress.\n"
     assert host.log() == []

@@ -37,7 +37,7 @@ def test_the_host_is_interrupted(host):
 
 def test_a_guests_aqic_goes_through_kvm(host):
     mdev = host.create().assigned((5, 6), (4,))
-    vm = host.system.kvm.start(mdev.uuid)
+    vm = host.system.vmm.start(mdev.uuid)
     guest = vm.linux
     settle(host, guest)
     assert guest.sysfs.read("bus/ap/ap_interrupts") == b"1\n"
@@ -50,7 +50,7 @@ def test_a_guests_aqic_goes_through_kvm(host):
 
 
 def test_nested_guests_poll(host):
-    outer = host.system.kvm.start(host.create(U1).assigned((6,), (4,)).uuid)
+    outer = host.system.vmm.start(host.create(U1).assigned((6,), (4,)).uuid)
     middle = outer.linux
     for path, text in (("bus/ap/apmask", "-6"), ("bus/ap/aqmask", "-4")):
         middle.sysfs.write(path, text.encode())
@@ -58,7 +58,7 @@ def test_nested_guests_poll(host):
     middle.sysfs.write(create, U1.encode())
     for attribute, number in (("assign_adapter", b"6"), ("assign_domain", b"4")):
         middle.sysfs.write(f"devices/vfio_ap/matrix/{U1}/{attribute}", number)
-    inner = middle.kvm.start(U1).linux
+    inner = middle.vmm.start(U1).linux
     settle(host, inner)
     assert inner.sysfs.read("bus/ap/ap_interrupts") == b"0\n"
     assert inner.sysfs.read("bus/ap/devices/06.0004/interrupt") == b"Interrupts disabled.\n"

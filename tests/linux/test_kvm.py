@@ -16,7 +16,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory
 from support.host import FACILITIES, TYPE, U1, U2, U3, Documented
@@ -54,10 +54,10 @@ def test_KVM_35_disabling_is_tried_six_times(guest, code, refusals, tries, answe
     host, vm = guest
     assert aqic(host, vm, *ENABLE) == 0
     host.witness.seen.clear()
-    host.answer(Function.AQIC, [code] * refusals, "05.0004")
+    host.answer(QueueFunction.AQIC, [code] * refusals, "05.0004")
     start = host.clock.now()
     assert aqic(host, vm, *DISABLE) == (code if answer is None else answer)
-    assert host.witness.count(Function.AQIC, "05.0004") == tries
+    assert host.witness.count(QueueFunction.AQIC, "05.0004") == tries
     assert host.clock.now() - start == pytest.approx(0.02 * (tries - 1))
 
 
@@ -65,10 +65,10 @@ def test_KVM_34_another_code_is_reported_and_ends_the_interruptions(guest):
     host, vm = guest
     memory = FlatMemory(0x4000)
     assert aqic(host, vm, *ENABLE, memory) == 0
-    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    host.answer(QueueFunction.AQIC, [Code.INVALID_GISA], "05.0004")
     assert aqic(host, vm, 0x0000800000000003, 0x3000, memory) == Code.INVALID_GISA
     assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
-    assert not host.machine.tapq(vm.level, QUEUE)[0].interrupts_enabled
+    assert not host.machine.port(vm.level, QUEUE).tapq()[0].interrupts_enabled
 
 
 def test_KVM_34_a_second_registration_leaves_the_first(guest):
@@ -78,7 +78,7 @@ def test_KVM_34_a_second_registration_leaves_the_first(guest):
     vm.level.interrupt = seen.append
     assert aqic(host, vm, *ENABLE, memory) == 0
     assert aqic(host, vm, *ENABLE, memory) == Code.OTHERWISE_CHANGED
-    assert host.machine.nqap(vm.level, QUEUE, 1, b"request").ok
+    assert host.machine.port(vm.level, QUEUE).nqap(1, b"request").ok
     assert (memory.read(0x2345, 1), seen) == (b"\x01", [5])
 
 
@@ -88,7 +88,7 @@ def test_KVM_45_nested_guests_have_no_interrupts(guest):
     linux.sysfs.write("bus/ap/apmask", b"\n")
     linux.sysfs.write(f"{TYPE}/create", U2.encode())
     linux.sysfs.write(f"devices/vfio_ap/matrix/{U2}/ap_config", f"{Mask.of(5)},{Mask.of(4)},\n".encode())
-    inner = linux.kvm.start(U2)
+    inner = linux.vmm.start(U2)
     assert linux.sysfs.read("bus/ap/ap_interrupts") == b"1\n"
     assert inner.linux.sysfs.read("bus/ap/ap_interrupts") == b"0\n"
     with pytest.raises(ProgramCheck) as check:
@@ -99,7 +99,7 @@ def test_KVM_45_nested_guests_have_no_interrupts(guest):
 def test_KVM_35_an_unexpected_code_is_reported(guest):
     host, vm = guest
     assert aqic(host, vm, *ENABLE) == 0
-    host.answer(Function.AQIC, [Code.INVALID_GISA], "05.0004")
+    host.answer(QueueFunction.AQIC, [Code.INVALID_GISA], "05.0004")
     assert aqic(host, vm, *DISABLE) == Code.INVALID_GISA
     assert any("PQAP(AQIC) for 05.0004" in line for line in host.log())
 
@@ -121,19 +121,19 @@ def test_the_lowest_free_group_is_taken(guest):
 def test_names_of_vms_are_unique(guest):
     host, vm = guest
     with pytest.raises(Refused, match=vm.vm.name):
-        host.system.kvm.create_vm(vm.vm.name)
-    assert host.system.kvm.find(U1) is vm.vm
-    assert host.system.kvm.find(vm.vm.name) is vm.vm
+        host.system.vmm.create_vm(vm.vm.name)
+    assert host.system.vmm.find(U1) is vm.vm
+    assert host.system.vmm.find(vm.vm.name) is vm.vm
     with pytest.raises(Refused, match="nobody"):
-        host.system.kvm.find("nobody")
+        host.system.vmm.find("nobody")
 
 
 def test_a_vm_that_could_not_open_its_device_is_gone(guest):
     host, vm = guest
-    before = list(host.system.kvm.vms)
+    before = list(host.system.vmm.vms)
     with pytest.raises(Refused):
-        host.system.kvm.start(U1, "second")
-    assert host.system.kvm.vms == before
+        host.system.vmm.start(U1, "second")
+    assert host.system.vmm.vms == before
     assert [level.name for level in host.lpar.level.children] == [vm.level.name]
 
 
@@ -142,21 +142,21 @@ def test_a_vm_that_ends_leaves_its_level(guest):
     vm.stop()
     assert vm.level.effective == Matrix()
     assert host.lpar.level.children == []
-    assert host.system.kvm.vms == []
+    assert host.system.vmm.vms == []
 
 
 def test_a_vmm_that_is_asked_gives_its_device_back():
     documented = Documented()
     host, mdev = documented.host, documented.mdevs[0]
-    vm = host.system.kvm.start(U1)
+    vm = host.system.vmm.start(U1)
     linux = vm.linux
     assert len(linux.sysfs.list("bus/ap/devices")) == 6
     writer = host.background(lambda: mdev.write("remove", "1"))
     assert linux.sysfs.list("bus/ap/devices") == []
     host.clock.advance(0)
     assert writer.finish() == "ok"
-    assert not vm.has_device
-    assert vm in host.system.kvm.vms
+    assert not vm.files
+    assert vm in host.system.vmm.vms
     assert host.status("05.0004") == "unassigned\n"
     host.close()
 

@@ -15,7 +15,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory
 from support.host import FEATURES, ONES, TYPE, U1, U2, ZEROS, Documented, Guest, Host, h1
@@ -105,7 +105,7 @@ def test_3_an_adapter_returns_by_itself(policy, protective):
 
 def test_3_an_adapter_returns_when_a_domain_leaves_the_host(policy, protective):
     host = h1(policy=policy)
-    host.answer(Function.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0010", forever=True)
+    host.answer(QueueFunction.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0010", forever=True)
     mdev = host.create().assigned((5,), (4, 0x10))
     usage = host.lpar.profile.matrix.aqm
     host.set_profile(usage=usage | Mask.of(0x10))
@@ -118,7 +118,7 @@ def test_3_a_queue_whose_reset_failed_is_tried_again(policy, protective):
     host = h1(policy=policy)
     mdev = host.create().assigned((5,), (4, 0x47))
     guest = mdev.start()
-    host.answer(Function.ZAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004")
+    host.answer(QueueFunction.ZAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004")
     with pytest.raises(Refused):
         guest.file.reset()
     if not protective:
@@ -226,7 +226,7 @@ def test_9_a_stuck_reset_is_given_up():
     host = h1(policy="protective")
     mdev = host.create().assigned((5,), (4, 0x47))
     mdev.start()
-    host.answer(Function.TAPQ, [ResponseCode.RESET_IN_PROGRESS], "05.0004", forever=True)
+    host.answer(QueueFunction.TAPQ, [ResponseCode.RESET_IN_PROGRESS], "05.0004", forever=True)
     host.clock.automatic = True
     assert mdev.write("unassign_domain", "4\n") == "ok"
     assert any("05.0004" in line and "given up" in line for line in host.log())
@@ -236,7 +236,7 @@ def test_9_a_failed_reset_is_logged(policy, protective):
     host = h1(policy=policy)
     mdev = host.create().assigned((5,), (4,))
     guest = mdev.start()
-    host.answer(Function.ZAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004")
+    host.answer(QueueFunction.ZAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004")
     host.log()
     with pytest.raises(Refused):
         guest.file.reset()
@@ -273,7 +273,7 @@ def test_11_event_fds_go_with_the_device(policy, protective):
     first = mdev.start()
     count = first.changes
     first.stop()
-    host.system.kvm.create_vm("second").open(U1)
+    host.system.vmm.create_vm("second").open(U1)
     assert (first.changes == count) == protective
 
 
@@ -284,7 +284,7 @@ def test_11_the_hosts_reset_stays_away_from_guests_queues(policy, protective):
     host.witness.seen.clear()
     host.set_profile(adapters=adapters)
     assert host.driver("05.0004") == "vfio_ap"
-    assert (host.witness.count(Function.RAPQ, "05.0004") == 0) == protective
+    assert (host.witness.count(QueueFunction.RAPQ, "05.0004") == 0) == protective
 
 
 def aqic(host: Host, guest: Guest, apqn: int, gr1: int) -> Registers:
@@ -303,7 +303,7 @@ def test_11_aqic_sees_what_the_guest_sees(policy, protective):
 
 def test_11_aqic_without_device_tells_the_truth(policy, protective):
     host = h1(policy=policy, facilities=(*Facility,))
-    vm = host.system.kvm.create_vm("bare")
+    vm = host.system.vmm.create_vm("bare")
     registers = Registers([FunctionCode.AQIC << 24 | 0x0504, 6, 0x100, *[0] * 13])
     host.machine.execute(vm.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
     assert registers.gr[1] == (0x0001_0000 if protective else 0x0001_0000_0000_0006)
@@ -314,11 +314,11 @@ def test_11_a_small_control_block_is_not_filled_in_part(policy, protective):
     host = Host(policy=policy, cards={5: "CEX5C", 70: "CEX5A"}, matrix=matrix, max_adapter=255)
     assert host.apmask("-5,-70") == "ok"
     host.create().assigned((5, 70), (4, 20))
-    vm = host.system.kvm.create_vm("old", form=CrycbFormat.FORMAT_0)
+    vm = host.system.vmm.create_vm("old", form=CrycbFormat.FORMAT_0)
     if protective:
         with pytest.raises(Refused, match="adapters 70"):
             vm.open(U1)
-        assert not vm.has_device
+        assert not vm.files
     else:
         vm.open(U1)
         assert vm.level.effective.apm == Mask.of(5)

@@ -110,7 +110,7 @@ def test_interruptions_that_a_card_forgot_while_nothing_was_under_way(host):
     host.settle()
     assert [message.rc for message in messages] == [0, 0]
     aqic = Facility.AQIC in host.machine.facilities
-    assert host.machine.tapq(host.level, queue)[0].interrupts_enabled == aqic
+    assert host.machine.port(host.level, queue).tapq()[0].interrupts_enabled == aqic
 
 
 EVENTS = st.one_of(

@@ -46,11 +46,11 @@ def configure(host, chance):
 
 def run_guests(host, chance):
     uuid = chance.choice(UUIDS)
-    vm = refusable(host.system.kvm.start, uuid)
+    vm = refusable(host.system.vmm.start, uuid)
     if vm is not None:
         assert len(vm.linux.sysfs.read("bus/ap/bindings")) > 3
         for apqn in vm.level.effective.apqns():
-            host.machine.nqap(vm.level, apqn, 1, b"request")
+            host.machine.port(vm.level, apqn).nqap(1, b"request")
         vm.stop()
 
 
@@ -96,7 +96,7 @@ def test_everybody_at_once(policy, seed):
 
     workers = [Background(lambda action=action: work(action)) for action in ACTIONS]
     assert [worker.finish() for worker in workers] == ["done"] * len(ACTIONS)
-    assert host.system.kvm.vms == []
+    assert host.system.vmm.vms == []
     host.scan()
     mdevs = [uuid for uuid in UUIDS if uuid in host.sysfs.list("devices/vfio_ap/matrix")]
     held = {}

@@ -172,13 +172,14 @@ def test_tries_are_counted_over_the_forced_scan(machine):
     m = machine({2: "CEX8A"})
     m.zcrypt.rsa(key(128))
     m.wire.answer(*[AGAIN] * 8, bytes((0, 0x99, 0, 0, 0, 0, 0, 0)))
-    scan = m.system.scan
+    scanner = m.system.ap.scanner
+    scan = scanner.scan
 
     def scan_and_repair():
         scan()
         m.write("bus/ap/devices/02.0006/online", "1")
 
-    m.system.scan = scan_and_repair
+    scanner.scan = scan_and_repair
     m.wire.always = AGAIN
     assert outcome(lambda: m.zcrypt.rsa(key(128))) == "EIO"
     assert len(m.wire.sent) == 1 + 10

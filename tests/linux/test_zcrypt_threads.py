@@ -101,7 +101,7 @@ def test_every_answer_is_right_and_nobody_elses(machine):
     assert machine.hiccups.count == THREADS * ROUNDS + machine.hiccups.failed
     assert not any(queue.pending or queue.requests or queue.outstanding for queue in queues)
     assert not any(queue.load or queue.card.load for queue in queues)
-    assert machine.system.zcrypt_nodes.opens == 0
+    assert machine.system.zcrypt.opens == 0
 
 
 def test_programs_while_queues_come_and_go(machine):

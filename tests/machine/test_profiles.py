@@ -14,9 +14,9 @@ def matrix(adapters, domains, control=()):
 
 def test_each_lpar_has_its_own_queues(cpc):
     one, two = (cpc.lpars[name].level for name in ("one", "two"))
-    assert cpc.tapq(one, Q54)[0].ok
-    assert cpc.tapq(two, Q54)[0].response_code is ResponseCode.NOT_AVAILABLE
-    assert cpc.tapq(two, Q58)[0].ok
+    assert cpc.port(one, Q54).tapq()[0].ok
+    assert cpc.port(two, Q54).tapq()[0].response_code is ResponseCode.NOT_AVAILABLE
+    assert cpc.port(two, Q58).tapq()[0].ok
     assert cpc.qci(two).matrix == matrix((5, 6), (8,), (8,))
 
 
@@ -44,40 +44,40 @@ def test_numbers_beyond_the_machine_are_refused(cpc, asked):
 
 
 def test_an_edit_that_is_refused_changes_nothing(cpc):
-    cpc.nqap(cpc.lpars["two"].level, Q58, 1, b"request")
+    cpc.port(cpc.lpars["two"].level, Q58).nqap(1, b"request")
     with pytest.raises(ProfileError):
         cpc.set_profile("two", matrix((5,), (4,)))
     level = cpc.lpars["two"].level
     assert cpc.lpars["two"].profile.matrix == level.effective == matrix((5, 6), (8,), (8,))
-    assert cpc.tapq(level, Q58)[0].replies_waiting
+    assert cpc.port(level, Q58).tapq()[0].replies_waiting
 
 
 def test_an_edit_is_seen_at_the_next_instruction(cpc):
     level = cpc.lpars["one"].level
     cpc.set_profile("one", matrix((5,), (4, 9), (9,)))
     assert cpc.qci(level).matrix == matrix((5,), (4, 9), (9,))
-    assert cpc.tapq(level, Apqn(5, 9))[0].ok
-    assert cpc.tapq(level, Apqn(6, 4))[0].response_code is ResponseCode.NOT_AVAILABLE
+    assert cpc.port(level, Apqn(5, 9)).tapq()[0].ok
+    assert cpc.port(level, Apqn(6, 4)).tapq()[0].response_code is ResponseCode.NOT_AVAILABLE
 
 
 def test_a_queue_that_leaves_is_zeroized_before_anybody_gets_it(cpc):
     one, two = (cpc.lpars[name].level for name in ("one", "two"))
     for queue in (Q54, Q57):
-        assert cpc.nqap(one, queue, 1, b"secret").ok
+        assert cpc.port(one, queue).nqap(1, b"secret").ok
     cpc.set_profile("one", matrix((5, 6), (4,), (4,)))
     cpc.set_profile("two", matrix((5, 6), (7, 8), (8,)))
-    assert cpc.tapq(two, Q57)[0].empty
-    assert cpc.dqap(two, Q57, 12288).status.response_code is ResponseCode.NO_PENDING_REPLY
-    assert cpc.tapq(one, Q54)[0].replies_waiting
+    assert cpc.port(two, Q57).tapq()[0].empty
+    assert cpc.port(two, Q57).dqap(12288).status.response_code is ResponseCode.NO_PENDING_REPLY
+    assert cpc.port(one, Q54).tapq()[0].replies_waiting
 
 
 def test_removing_an_lpar_zeroizes_its_queues(cpc):
     one = cpc.lpars["one"].level
-    cpc.nqap(one, Q54, 1, b"secret")
+    cpc.port(one, Q54).nqap(1, b"secret")
     cpc.remove_lpar("one")
     assert one.effective == EMPTY_MATRIX
     again = cpc.add_lpar(ActivationProfile("again", matrix((5,), (4,)))).level
-    assert cpc.tapq(again, Q54)[0].empty
+    assert cpc.port(again, Q54).tapq()[0].empty
 
 
 def test_names_are_unique(cpc):
@@ -98,10 +98,10 @@ def test_adapter_numbers_are_unique_and_in_range(cpc):
 
 def test_an_adapter_may_be_in_a_profile_before_it_is_plugged(cpc):
     level = cpc.add_lpar(ActivationProfile("three", matrix((9,), (4,)))).level
-    assert cpc.tapq(level, Apqn(9, 4))[0].response_code is ResponseCode.NOT_AVAILABLE
-    assert not cpc.tapq(level, Apqn(9, 4))[1].value
+    assert cpc.port(level, Apqn(9, 4)).tapq()[0].response_code is ResponseCode.NOT_AVAILABLE
+    assert not cpc.port(level, Apqn(9, 4)).tapq()[1].value
     cpc.add_adapter(9, CardType.parse("CEX8A"))
-    assert cpc.tapq(level, Apqn(9, 4))[0].ok
+    assert cpc.port(level, Apqn(9, 4)).tapq()[0].ok
 
 
 def test_unknown_features_are_refused(cpc):

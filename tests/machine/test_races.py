@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, CardType, Mask, Matrix, QueueStatus, ResponseCode
-from apmatrix.cards import Filter, Firmware, Function, Inline
+from apmatrix.cards import Filter, Firmware, Inline, QueueFunction
 from apmatrix.machine import ActivationProfile, Cpc
 
 QUEUE = Apqn(5, 6)
@@ -15,7 +15,7 @@ MATRIX = Matrix(Mask.of(5), Mask.of(6), Mask.of(6))
 class Thief(Filter):
     """Takes the queue from LPAR one and gives it to LPAR two while a chosen function is executed."""
 
-    def __init__(self, machine: Cpc, function: Function) -> None:
+    def __init__(self, machine: Cpc, function: QueueFunction) -> None:
         self.machine, self.chosen, self.struck = machine, function, False
 
     def function(self, queue, function):
@@ -24,7 +24,18 @@ class Thief(Filter):
             self.machine.set_profile("one", EMPTY_MATRIX)
             self.machine.set_profile("two", MATRIX)
             two = self.machine.lpars["two"].level
-            assert self.machine.nqap(two, QUEUE, 2, b"of two").ok
+            assert self.machine.port(two, QUEUE).nqap(2, b"of two").ok
+
+
+class Unplugger(Filter):
+    """Configures the adapter off for LPAR one while NQAP is executed."""
+
+    def __init__(self, machine: Cpc) -> None:
+        self.machine = machine
+
+    def function(self, queue, function):
+        if function is QueueFunction.NQAP:
+            assert self.machine.configure(self.machine.lpars["one"].level, QUEUE.adapter, on=False)
 
 
 class Echo(Firmware):
@@ -46,22 +57,32 @@ def machine():
 @pytest.mark.parametrize(
     ("function", "act"),
     [
-        (Function.NQAP, lambda machine, level: machine.nqap(level, QUEUE, 1, b"of one")),
-        (Function.DQAP, lambda machine, level: machine.dqap(level, QUEUE, 100)),
-        (Function.RAPQ, lambda machine, level: machine.rapq(level, QUEUE)),
-        (Function.ZAPQ, lambda machine, level: machine.zapq(level, QUEUE)),
-        (Function.AQIC, lambda machine, level: machine.aqic(level, QUEUE, None)),
+        (QueueFunction.NQAP, lambda port: port.nqap(1, b"of one")),
+        (QueueFunction.DQAP, lambda port: port.dqap(100)),
+        (QueueFunction.RAPQ, lambda port: port.rapq()),
+        (QueueFunction.ZAPQ, lambda port: port.zapq()),
+        (QueueFunction.AQIC, lambda port: port.aqic(None)),
     ],
 )
 def test_who_lost_a_queue_cannot_touch_it(machine, function, act):
     one, two = machine.lpars["one"].level, machine.lpars["two"].level
     machine.adapters[5].filters.add(Thief(machine, function))
-    answer = act(machine, one)
+    answer = act(machine.port(one, QUEUE))
     status = answer if isinstance(answer, QueueStatus) else answer.status
     assert status.response_code == ResponseCode.NOT_AVAILABLE
-    delivery = machine.dqap(two, QUEUE, 100)
+    port = machine.port(two, QUEUE)
+    delivery = port.dqap(100)
     assert (delivery.message_id, delivery.data) == (2, b"of two")
-    assert machine.dqap(two, QUEUE, 100).status.empty
+    assert port.dqap(100).status.empty
+
+
+def test_a_request_does_not_slip_into_an_adapter_that_is_being_configured_off(machine):
+    level = machine.lpars["one"].level
+    port = machine.port(level, QUEUE)
+    machine.adapters[5].filters.add(Unplugger(machine))
+    assert port.nqap(1, b"of one").response_code is ResponseCode.DECONFIGURED
+    machine.configure(level, QUEUE.adapter, on=True)
+    assert port.tapq()[0].empty
 
 
 def test_a_filter_cannot_keep_a_queue_from_being_cleared(machine):
@@ -69,12 +90,12 @@ def test_a_filter_cannot_keep_a_queue_from_being_cleared(machine):
         def function(self, queue, function):
             from apmatrix.cards import Answer
 
-            return Answer(ResponseCode.BUSY) if function is Function.ZAPQ else None
+            return Answer(ResponseCode.BUSY) if function is QueueFunction.ZAPQ else None
 
     machine.adapters[5].filters.add(Stubborn())
-    assert machine.nqap(machine.lpars["one"].level, QUEUE, 1, b"of one").ok
+    assert machine.port(machine.lpars["one"].level, QUEUE).nqap(1, b"of one").ok
     machine.set_profile("one", EMPTY_MATRIX)
     machine.set_profile("two", MATRIX)
-    status = machine.dqap(machine.lpars["two"].level, QUEUE, 100).status
+    status = machine.port(machine.lpars["two"].level, QUEUE).dqap(100).status
     assert status.response_code == ResponseCode.NO_PENDING_REPLY
     assert status.empty

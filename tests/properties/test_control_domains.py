@@ -60,7 +60,7 @@ def test_change_needs_the_effective_control_domain(masks, sender, target, stray,
         6: load_ep11(target, in_control_block, 0x80 if administrative else 0),
     }
     for number, message in messages.items():
-        machine.nqap(level, Apqn(number, QUEUE), 1, message)
+        machine.port(level, Apqn(number, QUEUE)).nqap(1, message)
         consistent = in_control_block == target or (number == 5 and in_control_block == QUEUE)
         expected = [target] if administrative and target in allowed and consistent else []
         keyring = cards[number].context.keyring

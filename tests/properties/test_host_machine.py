@@ -86,7 +86,7 @@ class HostMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.host is not None:
             for system in reversed(list(self.systems())):
-                for vm in tuple(system.kvm.vms):
+                for vm in tuple(system.vmm.vms):
                     vm.stop()
             self.host.close()
 
@@ -102,7 +102,7 @@ class HostMachine(RuleBasedStateMachine):
         while waiting:
             system = waiting.pop(0)
             yield system
-            waiting.extend(vm.linux for vm in system.kvm.vms)
+            waiting.extend(vm.linux for vm in system.vmm.vms)
 
     def pick(self, which: int) -> LinuxSystem:
         """One of the running systems, most often the host."""
@@ -115,7 +115,7 @@ class HostMachine(RuleBasedStateMachine):
         return found[which % len(found)] if found else (self.host.system, U1)
 
     def vms(self) -> Iterator[tuple[LinuxSystem, Vm]]:
-        return ((system, vm) for system in self.systems() for vm in system.kvm.vms)
+        return ((system, vm) for system in self.systems() for vm in system.vmm.vms)
 
     def state(self) -> Any:
         """Everything that a refused operation must leave as it was."""
@@ -183,7 +183,7 @@ class HostMachine(RuleBasedStateMachine):
     @rule(which=which)
     def remove(self, which: int) -> None:
         system, uuid = self.pick_mdev(which)
-        if self.POLICY == "protective" or uuid not in [vm.name for vm in system.kvm.vms]:  # Linux would wait
+        if self.POLICY == "protective" or uuid not in [vm.name for vm in system.vmm.vms]:  # Linux would wait
             self.write(system, f"{MATRIX}/{uuid}/remove", "1")
 
     @rule(which=which, kind=kinds, number=st.sampled_from((*ADAPTERS, *DOMAINS, 9)))
@@ -244,7 +244,7 @@ class HostMachine(RuleBasedStateMachine):
     def start_guest(self, system: LinuxSystem, uuid: str) -> Vm | None:
         before = self.state()
         try:
-            vm = system.kvm.start(uuid)
+            vm = system.vmm.start(uuid)
         except Refused as refused:
             assert self.state() == before
             self.explained(refused.as_oserror())
@@ -268,14 +268,14 @@ class HostMachine(RuleBasedStateMachine):
 
     def use(self, vm: Vm) -> None:
         for apqn in vm.level.effective.apqns():
-            self.machine.nqap(vm.level, apqn, 1, b"request")
+            self.machine.port(vm.level, apqn).nqap(1, b"request")
 
     # promises
 
     @invariant()
     def siblings_share_no_queue(self) -> None:
         for system in self.systems() if self.host else ():
-            for one, other in itertools.combinations(system.kvm.vms, 2):
+            for one, other in itertools.combinations(system.vmm.vms, 2):
                 assert not one.level.effective.shares_queues(other.level.effective)
 
     @invariant()

@@ -67,7 +67,7 @@ class LparMachine(RuleBasedStateMachine):
         """Every LPAR leaves replies in all its queues."""
         for lpar in self.cpc.lpars.values():
             for apqn in lpar.level.effective.apqns():
-                self.cpc.nqap(lpar.level, apqn, 1, b"request")
+                self.cpc.port(lpar.level, apqn).nqap(1, b"request")
 
     @invariant()
     def no_queue_belongs_to_two(self) -> None:

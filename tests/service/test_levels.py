@@ -9,7 +9,7 @@ import pytest
 from apmatrix.arch import Apqn, Interruption
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
-from apmatrix.faces.boot.service import DONE, Interrupted
+from apmatrix.faces.boot.service import DONE, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.service.client import connect
 from apmatrix.service.errors import ControlError
@@ -91,7 +91,7 @@ def gr1(storage):
 
 
 def vms(emulation):
-    return [vm.name for vm in emulation.lpars[0].linux.kvm.vms]
+    return [vm.name for vm in emulation.lpars[0].linux.vmm.vms]
 
 
 def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
@@ -131,7 +131,7 @@ def test_a_guest_that_was_stopped_meanwhile_stays_so(emulation):
 def test_a_guest_that_does_not_run_is_started_for_as_long_as_it_is_used(emulation, name):
     with take_level(emulation, None, name):
         assert vms(emulation) == ["guest1", "guest2"]
-        (vm,) = (vm for vm in emulation.lpars[0].linux.kvm.vms if vm.name == "guest2")
+        (vm,) = (vm for vm in emulation.lpars[0].linux.vmm.vms if vm.name == "guest2")
         assert list(vm.level.effective.apqns()) == [Apqn(5, 7)]
         assert not vm.booted
     assert vms(emulation) == ["guest1"]
@@ -174,10 +174,10 @@ def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
         assert service.serve(FRAME, REAL, REAL) is DONE
         assert gr1(storage) == 0x00010000
         interrupt(storage, "b2af0000", 0x00010506)
-        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.SPECIFICATION)
+        assert service.serve(FRAME, REAL, REAL) == ProgramInterruption(Interruption.SPECIFICATION)
         assert service.executed == 3
         interrupt(storage, "00020000")
-        assert service.serve(FRAME, REAL, REAL) == Interrupted(Interruption.OPERATION)
+        assert service.serve(FRAME, REAL, REAL) == ProgramInterruption(Interruption.OPERATION)
         assert service.executed == 3
 
 
@@ -186,13 +186,14 @@ def test_the_end_of_a_connection_resets_what_was_under_way(emulation, path, stor
     client = connect(path)
     remote = RemoteLevel(client, None, "guest1")
     remote.attach(storage)
-    assert machine.nqap(level, Apqn(5, 6), 1, b"\0\x50" + bytes(398)).ok
-    assert not machine.tapq(level, Apqn(5, 6))[0].empty
+    port = machine.port(level, Apqn(5, 6))
+    assert port.nqap(1, b"\0\x50" + bytes(398)).ok
+    assert not port.tapq()[0].empty
     client.close()
     for thread in threading.enumerate():
         if thread.name == "client":
             thread.join(10)
-    assert machine.tapq(level, Apqn(5, 6))[0].empty
+    assert port.tapq()[0].empty
 
 
 def test_one_level_and_one_storage_for_a_connection(path, storage):
@@ -226,7 +227,7 @@ def test_a_guest_that_is_stopped_meanwhile_loses_its_queues(emulation, path, sto
         interrupt(storage, "b2af0000", 0x0507)
         service.serve(FRAME, REAL, REAL)
         assert gr1(storage) == 0x80000000
-        emulation.lpars[0].linux.kvm.find("guest2").stop()
+        emulation.lpars[0].linux.vmm.find("guest2").stop()
         interrupt(storage, "b2af0000", 0x0507)
         service.serve(FRAME, REAL, REAL)
         assert gr1(storage) == 0x00010000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
-from apmatrix.cards import AdapterState, Firmware, Function, Indication, ManualClock, Request, ScriptedAnswers
+from apmatrix.cards import AdapterState, Firmware, Indication, ManualClock, QueueFunction, Request, ScriptedAnswers
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Bench:
         self.adapter.reset_duration = 3600.0
         assert self.queue.reset(zeroize=False).ok
 
-    def answer(self, function: Function, code: ResponseCode) -> None:
+    def answer(self, function: QueueFunction, code: ResponseCode) -> None:
         """Have the next execution of a function answered with ``code``."""
         self.adapter.filters.add(ScriptedAnswers(function, [code]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Apqn, Mask, Matrix, ResponseCode
-from apmatrix.cards import AdapterState, Function, ScriptedAnswers
+from apmatrix.cards import AdapterState, QueueFunction, ScriptedAnswers
 from support.sysops import SysOps, escape
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Changes:
             self._answer(Apqn.parse(words[0]), ResponseCode(int(words[1])))
 
     def _answer(self, apqn: Apqn, code: ResponseCode) -> None:
-        script = ScriptedAnswers(Function.TAPQ, [code], apqns=[apqn], forever=True)
+        script = ScriptedAnswers(QueueFunction.TAPQ, [code], apqns=[apqn], forever=True)
         self.machine.adapters[apqn.adapter].filters.add(script)
         self.scripts.append((apqn.adapter, script))
 

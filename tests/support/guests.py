@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from apmatrix.arch import CardType, Mask, Matrix
-from apmatrix.faces.boot import Guest, Hardware, LevelProcessor, PackageError, Software, Way
+from apmatrix.faces.boot import BootedGuest, Hardware, LevelProcessor, PackageError, Software, Way
 from apmatrix.machine import ActivationProfile, Cpc
 
 
@@ -70,7 +70,7 @@ class Session:
         except PackageError as error:
             pytest.skip(f"packages for s390x cannot be had: {error}")
         hardware = Hardware(kernel, initrd, processor.kernel_parameters, processors=processors)
-        return Guest(hardware, processor, way=way, **parts)
+        return BootedGuest(hardware, processor, way=way, **parts)
 
     def run(self, command, *, kernel=None, extra=(), **parts):
         """Exit code and output of a command in a guest."""

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, CardType, Facility, Mask, Matrix, ResponseCode
-from apmatrix.cards import Answer, Filter, Function, Inline, ManualClock, ScriptedAnswers
+from apmatrix.cards import Answer, Filter, Inline, ManualClock, QueueFunction, ScriptedAnswers
 from apmatrix.linux import EventFd, LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 from support.sysops import errno_name
@@ -38,17 +38,17 @@ class Witness(Filter):
     """Notes every function that is executed on an adapter's queues."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[Function, Apqn]] = []
+        self.seen: list[tuple[QueueFunction, Apqn]] = []
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         self.seen.append((function, queue.apqn))
         return None
 
     def zeroized(self) -> set[str]:
         """The queues that got a ZAPQ."""
-        return {str(apqn) for function, apqn in self.seen if function is Function.ZAPQ}
+        return {str(apqn) for function, apqn in self.seen if function is QueueFunction.ZAPQ}
 
-    def count(self, function: Function, apqn: str) -> int:
+    def count(self, function: QueueFunction, apqn: str) -> int:
         """How often a function was executed on a queue."""
         return self.seen.count((function, Apqn.parse(apqn)))
 
@@ -111,7 +111,7 @@ class Guest:
     """A VM whose VMM is the test: it opens the mdev, listens to its events and resets it."""
 
     def __init__(self, host: Host, uuid: str, *, request_fd: bool = True, **options: Any) -> None:
-        self.vm: Vm = host.system.kvm.create_vm(f"vm-{uuid}", **options)
+        self.vm: Vm = host.system.vmm.create_vm(f"vm-{uuid}", **options)
         self.level = self.vm.level
         self.file = self.vm.open(uuid)
         self.request, self.config = EventFd(), EventFd()
@@ -328,7 +328,7 @@ class Host:
         self.machine.set_adapter_state(adapter, state)
 
     def answer(
-        self, function: Function, codes: Iterable[ResponseCode | Answer], *apqns: str, forever: bool = False
+        self, function: QueueFunction, codes: Iterable[ResponseCode | Answer], *apqns: str, forever: bool = False
     ) -> Callable[[], None]:
         """Have a function on some queues answered with these codes; returns the way to stop."""
         chosen = [Apqn.parse(apqn) for apqn in apqns]
@@ -345,7 +345,7 @@ class Host:
 
     def rc(self, guest: Guest, apqn: str) -> int:
         """The response code of a TAPQ that a guest executes."""
-        return int(self.machine.tapq(guest.level, Apqn.parse(apqn))[0].response_code)
+        return int(self.machine.port(guest.level, Apqn.parse(apqn)).tapq()[0].response_code)
 
     # what the kernel told
 

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apmatrix.arch import CardType, Facility, Functions, Mask, Matrix
+from apmatrix.arch import CardFunctions, CardType, Facility, Mask, Matrix
 from apmatrix.cards import Inline, ManualClock
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
@@ -33,7 +33,7 @@ def recorded_machine(clock: Clock) -> tuple[Cpc, Level]:
             adapter = machine.add_adapter(
                 number,
                 CardType.parse(entry["type"]),
-                functions=Functions(entry["functions"]),
+                functions=CardFunctions(entry["functions"]),
                 depth=entry["depth"],
             )
             if isinstance(clock, ManualClock):

@@ -114,7 +114,7 @@ class SysOps:
     def start_guest(self, uuid: str) -> str:
         """A VM opens the mdev and resets it, as QEMU does when it realizes the device."""
         try:
-            self.system.kvm.start(uuid)
+            self.system.vmm.start(uuid)
         except (OSError, ApmatrixError):
             return "rc 1"
         return "rc 0"
@@ -122,7 +122,7 @@ class SysOps:
     def stop_guest(self, uuid: str) -> str:
         """The VM that holds the mdev ends."""
         try:
-            self.system.kvm.find(uuid).stop()
+            self.system.vmm.find(uuid).stop()
         except ApmatrixError:
             return "rc 1"
         return "rc 0"

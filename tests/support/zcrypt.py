@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apmatrix.arch import Apqn, CardType, Matrix
-from apmatrix.cards import Filter, Function, Handling, Inline, ManualClock
+from apmatrix.cards import Filter, Handling, Inline, ManualClock, QueueFunction
 from apmatrix.linux import LinuxSystem, Refused
 from apmatrix.linux.zcrypt import ByteOrder, CcaRequest, Ep11Request
 from apmatrix.machine import ActivationProfile, Cpc
@@ -70,11 +70,11 @@ class Wire(Filter):
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
-        self.functions: list[tuple[Function, Apqn]] = []
+        self.functions: list[tuple[QueueFunction, Apqn]] = []
         self.replies: deque[bytes | Handling | None] = deque()
         self.always: bytes | None = None
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         self.functions.append((function, queue.apqn))
         return None
 
@@ -95,7 +95,7 @@ class Wire(Filter):
         """Where the requests went."""
         return [sent.apqn for sent in self.sent]
 
-    def count(self, function: Function) -> int:
+    def count(self, function: QueueFunction) -> int:
         return sum(seen is function for seen, _ in self.functions)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from apmatrix.cards import CardContext
 from apmatrix.cards.keyring import Keyring
-from apmatrix.cards.masterkeys import KeySet, MasterKey, Registers
+from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKey
 from apmatrix.cards.vault import MemoryStore
 from support import cca, ep11
 from support.messages import vectors
@@ -27,7 +27,7 @@ PATTERNS = {
 def adapter(card, serial):
     keyring = Keyring("card", MemoryStore())
     for key_set, pattern in PATTERNS.items():
-        claimed = Registers(key_set, current=MasterKey(bytes(range(32)), pattern))
+        claimed = KeyRegisters(key_set, current=MasterKey(bytes(range(32)), pattern))
         keyring.change(6, key_set, lambda _, claimed=claimed: claimed)
     context = CardContext(serial, keyring, domains=0x55, calendar=lambda: datetime(2026, 11, 22, tzinfo=UTC))
     return make_adapter(card, context=context)

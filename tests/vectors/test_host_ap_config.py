@@ -3,7 +3,7 @@
 import pytest
 
 from apmatrix.arch import Mask, Matrix
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from support.host import ZEROS
 
 TWO = "05.0004|06.0004"
@@ -104,7 +104,7 @@ def test_V106_replacing_everything_under_a_guest(mdev):
     assert mdev.read("ap_config") == value
     assert (mdev.matrix, mdev.guest_matrix) == ("06.0047", "06.0047")
     assert guest.level.matrix == Matrix(Mask.of(6), Mask.of(0x47))
-    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "05.0004") == 1
     assert guest.changes > changes + 1
 
 

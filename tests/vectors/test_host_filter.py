@@ -3,7 +3,7 @@
 import pytest
 
 from apmatrix.arch import Mask, Matrix, ResponseCode
-from apmatrix.cards import AdapterState, Function
+from apmatrix.cards import AdapterState, QueueFunction
 from support.host import USAGE
 
 FOUR = "05.0004|05.00ab|06.0004|06.00ab"
@@ -152,7 +152,7 @@ def missing_queue(mdev):
     """V92: the host gained usage domain 0x10, but card 5 has no such queue."""
     mdev.assigned((5,), (4, "0x10"))
     assert mdev.guest_matrix == "05.0004"
-    mdev.host.answer(Function.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0010", forever=True)
+    mdev.host.answer(QueueFunction.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0010", forever=True)
     mdev.host.set_profile(usage=USAGE | Mask.of(0x10))
     return mdev
 
@@ -181,7 +181,7 @@ def test_V157_when_the_domain_leaves_the_adapter_does_not_return(missing_queue):
 def test_the_last_reset_decides_about_passing(mdev, code, guest_matrix):
     mdev.assigned((5, 6), (4,))
     guest = mdev.start()
-    mdev.host.answer(Function.ZAPQ, [code], "05.0004")
+    mdev.host.answer(QueueFunction.ZAPQ, [code], "05.0004")
     guest.stop()
     assert mdev.guest_matrix == "05.0004|06.0004"
     assert mdev.write("assign_domain", "0x47") == "ok"

@@ -21,7 +21,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import Function, ScriptedAnswers
+from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory, ValidityInterception, check_entry
 from support.bench import POISON
@@ -108,19 +108,19 @@ def test_aqic_of_a_queue_that_is_not_the_guests(program, apqn, gr1):
 
 def test_V123_I41_without_a_device_the_status_lands_in_the_high_word(with_interrupts):
     host = with_interrupts.host
-    program = Program(host, host.system.kvm.create_vm("no device").level)
+    program = Program(host, host.system.vmm.create_vm("no device").level)
     assert program.execute(AQIC | 0x0504, 0x0000800000000006, NIB) == (REFUSED, 0x0001000000000006, NIB)
 
 
 @pytest.mark.parametrize("address", [0, 0x10000, 1 << 40])
 def test_V124_the_indicator_is_in_the_guests_storage(program, address):
     assert program.execute(AQIC | 0x0504, ENABLE, address) == (REFUSED, 0x00060000, address)
-    assert not program.host.machine.tapq(program.level, Apqn(5, 4))[0].interrupts_enabled
+    assert not program.host.machine.port(program.level, Apqn(5, 4)).tapq()[0].interrupts_enabled
 
 
 def deliver(program, apqn):
     """A reply arrives on a queue of the guest."""
-    assert program.host.machine.nqap(program.level, Apqn.from_code(apqn), 1, b"request").ok
+    assert program.host.machine.port(program.level, Apqn.from_code(apqn)).nqap(1, b"request").ok
 
 
 def test_V125_enabling_twice(program):
@@ -156,7 +156,7 @@ def pinned(program, apqn):
 
 
 def vfio_reset(program):
-    (vm,) = program.host.system.kvm.vms
+    (vm,) = program.host.system.vmm.vms
     (file,) = vm.files
     with contextlib.suppress(Refused):  # EIO, where a queue has a response code
         file.reset()
@@ -173,7 +173,7 @@ def test_MTX_72_a_finished_reset_forgets_the_guests_page(program, answers):
     for apqn in (0x0504, 0x05AB):
         program.execute(AQIC | apqn, ENABLE, NIB)
     assert pinned(program, 0x0504)
-    program.host.machine.adapters[5].filters.add(ScriptedAnswers(Function.ZAPQ, answers))
+    program.host.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.ZAPQ, answers))
     vfio_reset(program)
     assert not pinned(program, 0x0504)
     assert not pinned(program, 0x05AB)
@@ -183,7 +183,7 @@ def test_MTX_72_what_stays_in_reset_keeps_the_page(program):
     """Linux unpins it when the reset is over, and not before: the card may still write there."""
     program.execute(AQIC | 0x0504, ENABLE, NIB)
     adapter = program.host.machine.adapters[5]
-    stuck = ScriptedAnswers(Function.TAPQ, [ResponseCode.BUSY], apqns=[Apqn(5, 4)], forever=True)
+    stuck = ScriptedAnswers(QueueFunction.TAPQ, [ResponseCode.BUSY], apqns=[Apqn(5, 4)], forever=True)
     adapter.filters.add(stuck)
     resetting = program.host.background(lambda: vfio_reset(program))
     program.host.clock.until_waits(1)
@@ -242,7 +242,7 @@ def test_V127_a_filtered_queue_that_is_linked(with_interrupts):
     program = Program(host, guest.level)
     host.witness.seen.clear()
     assert program.execute(AQIC | 0x0504, ENABLE, NIB)[0] is DONE
-    assert host.witness.count(Function.AQIC, "05.0004") == 1
+    assert host.witness.count(QueueFunction.AQIC, "05.0004") == 1
 
 
 @pytest.mark.parametrize("form", [FORMAT_0, FORMAT_1])
@@ -283,7 +283,7 @@ def give(linux, adapters, domains):
 def test_V129_a_nested_guest_has_what_both_allow(nested):
     host, _, linux = nested
     give(linux, (5, 7), (4, 5))
-    inner = linux.kvm.start(U2)
+    inner = linux.vmm.start(U2)
     assert host.machine.qci(inner.level).matrix == Matrix(Mask.of(5), Mask.of(4))
     assert [name for name in inner.linux.sysfs.list("bus/ap/devices") if "." in name] == ["05.0004"]
     program = Program(host, inner.level)
@@ -293,7 +293,7 @@ def test_V129_a_nested_guest_has_what_both_allow(nested):
 
 def test_V129_the_masks_are_anded_bit_by_bit(nested):
     _, _, linux = nested
-    inner = linux.kvm.create_vm("inner").level
+    inner = linux.vmm.create_vm("inner").level
     inner.set_matrix(Matrix(Mask.of(5, 7), Mask.of(4, 5), Mask.of(4)))
     assert inner.effective == Matrix(Mask.of(5), Mask.of(4))
 
@@ -301,7 +301,7 @@ def test_V129_the_masks_are_anded_bit_by_bit(nested):
 def test_V130_a_nested_guest_of_format_1(nested):
     host, _, linux = nested
     give(linux, (5,), (0xAB,))
-    inner = linux.kvm.start(U2, form=FORMAT_1)
+    inner = linux.vmm.start(U2, form=FORMAT_1)
     assert host.machine.qci(inner.level).matrix == Matrix(Mask.of(5))
     assert [name for name in inner.linux.sysfs.list("bus/ap/devices") if "." in name] == []
 
@@ -320,13 +320,13 @@ def test_control_blocks_that_cannot_be_entered(outer, origin, form, code):
 def test_V132_a_change_at_the_host_reaches_the_nested_guest_at_once(nested):
     host, _, linux = nested
     give(linux, (5,), (4,))
-    inner = linux.kvm.start(U2)
+    inner = linux.vmm.start(U2)
     deliver_to = Apqn(5, 4)
-    assert host.machine.nqap(inner.level, deliver_to, 1, b"request").ok
+    assert host.machine.port(inner.level, deliver_to).nqap(1, b"request").ok
     assert host.write(f"devices/vfio_ap/matrix/{U1}/unassign_adapter", "5") == "ok"
     assert Program(host, inner.level).execute(0x00800504) == (REFUSED, 0x00010000, 0)
     assert inner.level.matrix == Matrix(Mask.of(5), Mask.of(4))  # G2 has done nothing
-    assert host.machine.tapq(host.lpar.level, deliver_to)[0].empty
+    assert host.machine.port(host.lpar.level, deliver_to).tapq()[0].empty
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_V132_a_change_at_the_host_reaches_the_nested_guest_at_once(nested):
 def test_V133_without_apie_in_the_guest_its_guest_is_intercepted(nested, opcode, gr0):
     host, outer, linux = nested
     give(linux, (5,), (4,))
-    inner = linux.kvm.start(U2)
+    inner = linux.vmm.start(U2)
     assert inner.level.hypervisor is linux.kvm
     outer.level.interpret = False
     assert check_of(Program(host, inner.level), gr0, opcode=opcode) is Interruption.OPERATION
@@ -353,5 +353,5 @@ def test_KVM_2_the_format_follows_the_facilities(make_host):
         FORMAT_1: make_host(features=("APSC",), matrix=Matrix(Mask.of(5), Mask.of(4), Mask.of(4))),
         FORMAT_0: make_host(facilities=(Facility.QCI, Facility.APFT)),
     }
-    assert [host.system.kvm.create_vm("vm").level.form for host in forms.values()] == list(forms)
+    assert [host.system.vmm.create_vm("vm").level.form for host in forms.values()] == list(forms)
     assert forms[FORMAT_2].lpar.profile.matrix == H0_MATRIX

@@ -164,7 +164,7 @@ def test_MTX_13_an_mdev_that_is_unbound_gives_up_its_queues(hx):
     assert host.read(f"{TYPE}/available_instances") == "65533\n"
     assert hx.mdevs[1].write("assign_domain", "4") == "ok"
     with pytest.raises(Refused, match=U1):
-        host.system.kvm.start(U1)
+        host.system.vmm.start(U1)
     assert host.write(f"{driver}/bind", U1) == "ok"
     assert (mdev.matrix, mdev.guest_matrix) == ("", "")
     assert mdev.write("remove", "1") == "ok"

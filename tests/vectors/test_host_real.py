@@ -2,8 +2,8 @@
 
 import pytest
 
-from apmatrix.arch import ALL_BITS, Functions, Mask, Matrix, ResponseCode
-from apmatrix.cards import AdapterState, Answer, Function
+from apmatrix.arch import ALL_BITS, CardFunctions, Mask, Matrix, ResponseCode
+from apmatrix.cards import AdapterState, Answer, QueueFunction
 from support.host import FEATURES, U2, USAGE, h1
 
 
@@ -200,7 +200,7 @@ def test_V148_one_step_per_scan(h0_host):
     ids=["V149-01", "V149-10", "V149-async", "V149-05"],
 )
 def test_what_tapq_must_answer_for_a_queue(h0_host, answer, bindings):
-    stop = h0_host.answer(Function.TAPQ, [answer], "05.0004", forever=True)
+    stop = h0_host.answer(QueueFunction.TAPQ, [answer], "05.0004", forever=True)
     h0_host.scan()
     stop()
     assert h0_host.bus("bindings") == bindings
@@ -226,7 +226,7 @@ def test_V150_a_newer_type_that_is_compatible(make_host):
 
 
 def test_V150_no_mode_bit(make_host):
-    host = make_host(card_options={5: {"functions": Functions(0x82000000)}})
+    host = make_host(card_options={5: {"functions": CardFunctions(0x82000000)}})
     assert host.driver("card05") == "-"
     assert {host.driver(name) for name in host.queues() if name.startswith("05")} == {"-"}
     assert host.attribute("card05", "type") == "ENOENT"
@@ -325,7 +325,7 @@ def test_V158_a_queue_that_goes_and_comes(mdev):
     mdev.assigned((5,), (4,))
     guest = mdev.start()
     host = mdev.host
-    stop = host.answer(Function.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004", forever=True)
+    stop = host.answer(QueueFunction.TAPQ, [ResponseCode.NOT_AVAILABLE], "05.0004", forever=True)
     host.scan()
     assert guest.level.matrix == Matrix(aqm=Mask.of(4))
     stop()
@@ -333,4 +333,4 @@ def test_V158_a_queue_that_goes_and_comes(mdev):
     host.scan()
     assert guest.level.matrix == Matrix(Mask.of(5), Mask.of(4))
     assert host.driver("05.0004") == "vfio_ap"
-    assert host.witness.count(Function.RAPQ, "05.0004") >= 1
+    assert host.witness.count(QueueFunction.RAPQ, "05.0004") >= 1

@@ -5,11 +5,19 @@ import errno
 import pytest
 
 from apmatrix.arch import Apqn, Mask, Matrix, ResponseCode
-from apmatrix.cards import AdapterState, Function
+from apmatrix.cards import AdapterState, QueueFunction
 from apmatrix.linux import EventFd, Refused
 from apmatrix.linux.core import Task
-from apmatrix.linux.kvm import BAD_POINTER
-from apmatrix.linux.kvm.vfio import ACTION_MASK, ACTION_TRIGGER, DATA_BOOL, DATA_EVENTFD, DATA_NONE, DEVICE_FEATURE
+from apmatrix.linux.vfio_ap.file import (
+    ACTION_MASK,
+    ACTION_TRIGGER,
+    BAD_POINTER,
+    DATA_BOOL,
+    DATA_EVENTFD,
+    DATA_NONE,
+    DEVICE_FEATURE,
+    open_device,
+)
 from support.host import TYPE, U1, U2, Guest
 
 Code = ResponseCode
@@ -30,7 +38,7 @@ def file(hx):
 
 
 def test_V114_no_device_without_a_vm(hx):
-    refused(errno.EINVAL, hx.host.system.kvm.open, U1, None)
+    refused(errno.EINVAL, open_device, hx.host.system.vfio_ap, U1, None)
     assert hx.host.status("05.0004") == "assigned\n"
 
 
@@ -43,7 +51,7 @@ def test_V114_one_device_for_a_vm(hx):
 
 def test_V114_one_vm_for_a_device(hx):
     hx.mdevs[0].start()
-    refused(errno.EBUSY, hx.host.system.kvm.create_vm("other").open, U1)
+    refused(errno.EBUSY, hx.host.system.vmm.create_vm("other").open, U1)
 
 
 def test_V115_device_info(file):
@@ -89,15 +97,15 @@ def test_V117_there_are_two_irqs(file):
 
 def test_V118_a_reset_with_a_deconfigured_queue(hx):
     guest = hx.mdevs[0].start()
-    machine = hx.host.machine
-    for queue in ("05.0004", "05.00ab"):
-        assert machine.nqap(guest.level, Apqn.parse(queue), 1, b"request").ok
+    ports = [hx.host.machine.port(guest.level, Apqn.parse(queue)) for queue in ("05.0004", "05.00ab")]
+    for port in ports:
+        assert port.nqap(1, b"request").ok
     hx.host.set_state(6, AdapterState.DECONFIGURED)
     hx.host.witness.seen.clear()
     refused(errno.EIO, guest.file.reset)
     assert {"05.0004", "05.00ab"} <= hx.host.witness.zeroized()
-    for queue in ("05.0004", "05.00ab"):
-        assert machine.tapq(guest.level, Apqn.parse(queue))[0].empty
+    for port in ports:
+        assert port.tapq()[0].empty
     hx.host.set_state(6, AdapterState.ONLINE)
     guest.file.reset()
 
@@ -105,13 +113,13 @@ def test_V118_a_reset_with_a_deconfigured_queue(hx):
 def test_V119_closing_the_device(hx):
     mdev, guest = hx.mdevs[0], hx.mdevs[0].start()
     matrix = mdev.matrix
-    assert hx.host.machine.nqap(guest.level, Apqn(5, 4), 1, b"secret").ok
+    assert hx.host.machine.port(guest.level, Apqn(5, 4)).nqap(1, b"secret").ok
     hx.host.witness.seen.clear()
     guest.file.close()
     assert guest.level.matrix == Matrix()
     assert not any(bytes(guest.level.block))
     assert hx.host.witness.zeroized() == {"05.0004", "05.00ab", "06.0004", "06.00ab"}
-    assert hx.host.machine.tapq(hx.host.lpar.level, Apqn(5, 4))[0].empty
+    assert hx.host.machine.port(hx.host.lpar.level, Apqn(5, 4)).tapq()[0].empty
     assert (mdev.matrix, mdev.guest_matrix) == (matrix, matrix)
     assert hx.host.status("05.0004") == "assigned\n"
 
@@ -139,24 +147,24 @@ def resetting(mdev):
 def test_V159_the_reset_is_repeated_until_it_is_accepted(resetting):
     mdev, guest = resetting
     codes = [Code.STATE_CHANGE_IN_PROGRESS, Code.RESET_IN_PROGRESS, Code.BUSY]
-    mdev.host.answer(Function.ZAPQ, codes, "05.0004")
+    mdev.host.answer(QueueFunction.ZAPQ, codes, "05.0004")
     guest.file.reset()
-    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 4
-    assert mdev.host.witness.count(Function.ZAPQ, "06.0004") == 1
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "05.0004") == 4
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "06.0004") == 1
 
 
 def test_V159_an_unexpected_code_is_reported(resetting):
     mdev, guest = resetting
-    mdev.host.answer(Function.ZAPQ, [Code.INVALID_DOMAIN], "05.0004")
+    mdev.host.answer(QueueFunction.ZAPQ, [Code.INVALID_DOMAIN], "05.0004")
     refused(errno.EIO, guest.file.reset)
     [line] = mdev.host.log()
     assert "PQAP/ZAPQ for 05.0004 failed with invalid rc=" in line
-    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "05.0004") == 1
 
 
 def test_V159_a_queue_that_is_not_available_is_filtered(resetting):
     mdev, guest = resetting
-    mdev.host.answer(Function.ZAPQ, [Code.NOT_AVAILABLE], "05.0004")
+    mdev.host.answer(QueueFunction.ZAPQ, [Code.NOT_AVAILABLE], "05.0004")
     refused(errno.EIO, guest.file.reset)
     assert mdev.guest_matrix == "05.0004|06.0004"
     assert mdev.write("ap_config", mdev.read("ap_config")) == "ok"
@@ -168,16 +176,16 @@ def test_V159_a_queue_that_is_not_available_is_filtered(resetting):
 
 def test_MTX_70_a_running_reset_is_waited_for(resetting):
     mdev, guest = resetting
-    mdev.host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS, Code.BUSY, Code.RESET_IN_PROGRESS], "05.0004")
+    mdev.host.answer(QueueFunction.TAPQ, [Code.RESET_IN_PROGRESS, Code.BUSY, Code.RESET_IN_PROGRESS], "05.0004")
     start = mdev.host.clock.now()
     guest.file.reset()
     assert mdev.host.clock.now() - start >= 3 * 0.02
-    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == 1
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "05.0004") == 1
 
 
 def test_MTX_70_a_long_reset_is_told_but_not_endlessly(resetting):
     mdev, guest = resetting
-    mdev.host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS] * 300, "05.0004")
+    mdev.host.answer(QueueFunction.TAPQ, [Code.RESET_IN_PROGRESS] * 300, "05.0004")
     guest.file.reset()
     lines = mdev.host.log()
     assert lines[:2] == [f"Waited {milliseconds}ms for reset of queue 05.0004 (2, 1, 0)" for milliseconds in (20, 40)]
@@ -197,9 +205,9 @@ def test_MTX_70_a_long_reset_is_told_but_not_endlessly(resetting):
 )
 def test_MTX_70_how_the_wait_for_a_reset_ends(resetting, code, zeroized, warned):
     mdev, guest = resetting
-    mdev.host.answer(Function.TAPQ, [code], "05.0004")
+    mdev.host.answer(QueueFunction.TAPQ, [code], "05.0004")
     guest.file.reset()
-    assert mdev.host.witness.count(Function.ZAPQ, "05.0004") == zeroized
+    assert mdev.host.witness.count(QueueFunction.ZAPQ, "05.0004") == zeroized
     assert any("PQAP/TAPQ for 05.0004 failed with invalid rc=" in line for line in mdev.host.log()) == warned
 
 
@@ -209,7 +217,7 @@ def stuck(hx):
     host = hx.host
     assert host.apmask("-7") == "ok"
     hx.guest = hx.mdevs[0].start()
-    release = host.answer(Function.TAPQ, [Code.RESET_IN_PROGRESS], "05.0004", forever=True)
+    release = host.answer(QueueFunction.TAPQ, [Code.RESET_IN_PROGRESS], "05.0004", forever=True)
     blocked = [host.background(lambda: hx.mdevs[0].write("unassign_adapter", "5"))]
 
     def end():
@@ -338,6 +346,6 @@ def test_VFIO_4_the_event_fds_stay(hx):
 
 def test_V118_a_vm_starts_with_a_deconfigured_adapter_too(hx):
     hx.host.set_state(6, AdapterState.DECONFIGURED)
-    vm = hx.host.system.kvm.start(U1)
+    vm = hx.host.system.vmm.start(U1)
     assert len(vm.level.matrix) == 4
     assert hx.host.status("06.0004") == "in use\n"

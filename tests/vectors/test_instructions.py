@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apmatrix.arch import ConditionCode, Facility, Instruction, Interruption, Opcode, ProgramCheck, ResponseCode
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from apmatrix.machine import Cpc, FlatMemory, Level
 from support.bench import FACILITIES_OF_M, Bench
 
@@ -60,7 +60,7 @@ def aqic_done(bench: Bench) -> None:
 
 
 def busy(bench: Bench) -> None:
-    bench.answer(Function.TAPQ, ResponseCode.BUSY)
+    bench.answer(QueueFunction.TAPQ, ResponseCode.BUSY)
 
 
 CASES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import ConditionCode, Interruption, Opcode, ProgramCheck, ResponseCode
-from apmatrix.cards import Function
+from apmatrix.cards import QueueFunction
 from support.bench import MATRIX_OF_M, POISON, REPLY, Bench, Posted
 
 DONE, REFUSED, PART = ConditionCode.DONE, ConditionCode.REFUSED, ConditionCode.PART_STORED
@@ -377,6 +377,6 @@ def test_I33_after_disabling_there_is_none(bench):
 
 @pytest.mark.parametrize("code", [ResponseCode.BUSY, ResponseCode.INVALID_DOMAIN])
 def test_an_injected_code_takes_nothing(bench, code):
-    bench.answer(Function.NQAP, code)
+    bench.answer(QueueFunction.NQAP, code)
     assert nqap(bench) == (REFUSED, 0x80000000 | code << 16, {})
     assert nqap(bench) == (DONE, 0x00000000, TAKEN)

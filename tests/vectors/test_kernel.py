@@ -5,8 +5,8 @@ The devices are those that zcrypt's own interfaces show; where a vector leaves a
 
 import pytest
 
-from apmatrix.arch import Apqn, Facility, Functions, ResponseCode
-from apmatrix.cards import Function, Handling, Loss, Request, ScriptedAnswers
+from apmatrix.arch import Apqn, CardFunctions, Facility, ResponseCode
+from apmatrix.cards import Handling, Loss, QueueFunction, Request, ScriptedAnswers
 from apmatrix.linux.zcrypt import ModExpo
 from apmatrix.linux.zcrypt.cprb import StatusError
 from support import ep11
@@ -67,7 +67,7 @@ def test_K2_what_lszcrypt_reads(m, card, functions, hwtype):
     def attribute(name):
         return m.read(f"bus/ap/devices/{card}/{name}").rstrip("\n")
 
-    assert Functions(int(attribute("ap_functions"), 16)).letters() == functions
+    assert CardFunctions(int(attribute("ap_functions"), 16)).letters() == functions
     assert attribute("hwtype") == hwtype
     assert attribute("depth") == "8"
 
@@ -249,7 +249,7 @@ def test_K17_the_card_forgets_a_request():
     ids=lambda code: f"{code:02x}",
 )
 def test_K18_nqap_refuses_a_request(m, code):
-    m.machine.adapters[2].filters.add(ScriptedAnswers(Function.NQAP, [code]))
+    m.machine.adapters[2].filters.add(ScriptedAnswers(QueueFunction.NQAP, [code]))
     assert outcome(lambda: m.zcrypt.rsa(KEY_A)) == "EINVAL"
     assert not m.wire.sent
     assert m.online("02.0006") == "1"

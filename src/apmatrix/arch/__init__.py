@@ -1,10 +1,10 @@
 """Values and encodings of the AP architecture. Knows nobody."""
 
-from apmatrix.arch.cardtype import CardType, Mode
+from apmatrix.arch.cardtype import CardType
 from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
 from apmatrix.arch.controlblock import ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
-from apmatrix.arch.info import Configuration, Functions, QueueInfo
+from apmatrix.arch.info import CardFunctions, Configuration, Mode, QueueInfo
 from apmatrix.arch.layout import Layout, bits, flag, octets, text
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask
 from apmatrix.arch.matrix import EMPTY_MATRIX, FULL_MATRIX, Apqn, Matrix
@@ -19,6 +19,7 @@ __all__ = [
     "ApmatrixError",
     "Apqn",
     "ByteCode",
+    "CardFunctions",
     "CardType",
     "ConditionCode",
     "Configuration",
@@ -26,7 +27,6 @@ __all__ = [
     "CrycbFormat",
     "Facility",
     "FunctionCode",
-    "Functions",
     "Instruction",
     "Interruption",
     "Layout",

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 
-from apmatrix.arch.info import Functions
-
-
-class Mode(Enum):
-    """What an adapter's firmware is: the last letter of a card type."""
-
-    ACCELERATOR = "A"
-    CCA = "C"
-    EP11 = "P"
-
+from apmatrix.arch.info import CardFunctions, Mode
 
 DEFAULT_FUNCTIONS = {
-    Mode.ACCELERATOR: Functions(0x6A800000),
-    Mode.CCA: Functions(0x93800000),
-    Mode.EP11: Functions(0x86800000),
+    Mode.ACCELERATOR: CardFunctions(0x6A800000),
+    Mode.CCA: CardFunctions(0x93800000),
+    Mode.EP11: CardFunctions(0x86800000),
 }
 """Facility bits of a card whose file entry has no ``functions`` (hardware.md 2.2)."""
 
@@ -52,7 +42,7 @@ class CardType:
         return self.generation - _FIRST_GENERATION + _FIRST_HARDWARE_TYPE
 
     @property
-    def functions(self) -> Functions:
+    def functions(self) -> CardFunctions:
         """The facility bits that such a card has by default."""
         return DEFAULT_FUNCTIONS[self.mode]
 

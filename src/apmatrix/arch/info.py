@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from apmatrix.arch.layout import Layout, bits, flag, octets
 from apmatrix.arch.mask import Mask
 from apmatrix.arch.matrix import Matrix
 
 
-class Functions(Layout, width=32):
+class Mode(Enum):
+    """What an adapter's firmware is: the last letter of a card type."""
+
+    ACCELERATOR = "A"
+    CCA = "C"
+    EP11 = "P"
+
+
+class CardFunctions(Layout, width=32):
     """The facility bits of an adapter: the left word of TAPQ's GR2 (hardware.md 2.1).
 
     The letters are lszcrypt's.
@@ -26,9 +36,18 @@ class Functions(Layout, width=32):
     bind_state = bits(16, 17)
 
     @property
-    def modes(self) -> Functions:
+    def modes(self) -> CardFunctions:
         """The mode bits alone."""
-        return Functions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+        return CardFunctions(coprocessor=self.coprocessor, accelerator=self.accelerator, ep11=self.ep11)
+
+    @property
+    def mode(self) -> Mode | None:
+        """The adapter's mode as Linux sees it: the first of accelerator, CCA, EP11 (DEV-2); None if it is none."""
+        if self.accelerator:
+            return Mode.ACCELERATOR
+        if self.coprocessor:
+            return Mode.CCA
+        return Mode.EP11 if self.ep11 else None
 
     def letters(self) -> str:
         """The FUNCTIONS column of ``lszcrypt -V``, for example ``S--D--NHF-``."""
@@ -38,7 +57,7 @@ class Functions(Layout, width=32):
 class QueueInfo(Layout, width=64):
     """TAPQ's GR2: facilities, type, highest domain, message size and depth (hardware.md 2.1)."""
 
-    functions = bits(0, 31, Functions)
+    functions = bits(0, 31, CardFunctions)
     bind_state = bits(16, 17)
     hardware_type = bits(32, 39)
     highest_domain = bits(40, 47)

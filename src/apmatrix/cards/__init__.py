@@ -7,7 +7,7 @@ from apmatrix.cards.context import CardContext
 from apmatrix.cards.cpacf import WrappingKey
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.faults import Fault, Switchboard
-from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss, ScriptedAnswers
+from apmatrix.cards.filters import Answer, Filter, Handling, Loss, QueueFunction, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
@@ -29,7 +29,6 @@ __all__ = [
     "Fault",
     "Filter",
     "Firmware",
-    "Function",
     "Handling",
     "Indication",
     "Inline",
@@ -39,6 +38,7 @@ __all__ = [
     "ManualClock",
     "MemoryStore",
     "Queue",
+    "QueueFunction",
     "RealClock",
     "Recorder",
     "Replay",

@@ -20,7 +20,7 @@ from apmatrix.cards.messages import (
 )
 
 if TYPE_CHECKING:
-    from apmatrix.arch import Functions
+    from apmatrix.arch import CardFunctions
 
 _HEADER_SIZE: Final = 16
 
@@ -67,7 +67,7 @@ _FORMAT_CRT_4K: Final = 0x13
 class Accelerator(Firmware):
     """RSA in both forms, up to 2048 bits, or 4096 where the facility bits M and C allow it."""
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, functions: CardFunctions) -> None:
         self._modexpo = dict(_MODEXPO_FORMATS)
         self._crt = dict(_CRT_FORMATS)
         if not functions.modexpo_4k:

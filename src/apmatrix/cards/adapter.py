@@ -8,7 +8,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import CardType, Functions, QueueInfo, ResponseCode
+from apmatrix.arch import CardFunctions, CardType, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.cards.context import CardContext
 from apmatrix.cards.errors import CardError
@@ -57,7 +57,7 @@ class Adapter:
         self,
         number: int,
         card_type: CardType,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         depth: int = DEFAULT_DEPTH,
         message_limit: int = DEFAULT_MESSAGE_LIMIT,
         *,
@@ -141,7 +141,9 @@ class Adapter:
 
 
 @functools.lru_cache(maxsize=1024)
-def _info(functions: Functions, hardware_type: int, highest_domain: int, message_limit: int, depth: int) -> QueueInfo:
+def _info(
+    functions: CardFunctions, hardware_type: int, highest_domain: int, message_limit: int, depth: int
+) -> QueueInfo:
     return QueueInfo(
         functions=functions,
         hardware_type=hardware_type,

@@ -17,12 +17,12 @@ from apmatrix.cards.cca.errors import Reason
 from apmatrix.cards.ep11.admin import FUNCTION_NUMBER
 from apmatrix.cards.ep11.errors import ReturnValue
 from apmatrix.cards.ep11.info import DomainInfo
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.messages import EP11_ADMINISTRATIVE
 from apmatrix.cards.requests import (
-    ReplyError,
+    RequestError,
     cca_control,
     cca_message,
     ep11_control,
@@ -89,7 +89,7 @@ class KeyCommand:
         keyword = self.action.value.encode()
         if self.mode is Mode.EP11:
             strings = (keyword, self.part) if self.part else (keyword,)
-            command = Command(_API | FUNCTION_NUMBER, self.domain, strings)
+            command = Payload(_API | FUNCTION_NUMBER, self.domain, strings)
             return ep11_control(command, flags=EP11_ADMINISTRATIVE)
         rules = (keyword,) if self.action in _ZEROIZE else (keyword, self.key_set.label.encode())
         parameters = Parameters(FUNCTION, rules, self.domain.to_bytes(2, "big") + self.part)
@@ -103,7 +103,7 @@ class KeyCommand:
     def result(self, message: bytes) -> RegisterView | None:
         """What the card answered: the registers, or nothing after zeroizing.
 
-        AdministrationError if it refused the command, ReplyError if it refused the message.
+        AdministrationError if it refused the command, RequestError if it refused the message.
         """
         return self.control_result(reply_parts(message)[0])
 
@@ -118,7 +118,7 @@ class KeyCommand:
         return None if self.action in _ZEROIZE else _cca_view(found.parameters, self.key_set)
 
     def reenciphered(self, control: bytes) -> bytes:
-        """The blob in the answer to REENCIPH; AdministrationError and ReplyError as for :meth:`result`."""
+        """The blob in the answer to REENCIPH; AdministrationError and RequestError as for :meth:`result`."""
         return _ep11_data(control, self)
 
 
@@ -153,7 +153,7 @@ def _refused(command: KeyCommand, reason: str | None, codes: str) -> Administrat
 def _cca_view(parameters: Parameters, key_set: KeySet) -> RegisterView:
     size = key_set.pattern_size
     if len(parameters.rules) != 3 or len(parameters.vud) < 3 * size:
-        raise ReplyError("the card's reply does not show three registers")
+        raise RequestError("the card's reply does not show three registers")
     patterns = [parameters.vud[start : start + size] for start in range(0, 3 * size, size)]
     new, current, old = parameters.rules
     return RegisterView(
@@ -175,7 +175,7 @@ def _ep11_result(control: bytes, command: KeyCommand) -> RegisterView | None:
     if command.action in _ZEROIZE:
         return None
     if len(data) < DomainInfo.WIDTH // 8:
-        raise ReplyError("the card's reply has no domain information")
+        raise RequestError("the card's reply has no domain information")
     info = DomainInfo.parse(data)
     new = "empty"
     if info.flags & _NEW_PRESENT:

@@ -21,7 +21,7 @@ from apmatrix.arch.mask import parse_number
 from apmatrix.cards.adapter import AdapterState
 from apmatrix.cards.coprocessor import Coprocessor
 from apmatrix.cards.errors import CardError
-from apmatrix.cards.filters import Answer, Filter, Function, Handling, Loss
+from apmatrix.cards.filters import Answer, Filter, Handling, Loss, QueueFunction
 from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, ReplyCode, error_reply
 from apmatrix.cards.traffic import request_kind
 
@@ -53,7 +53,7 @@ class Fault:
 
     adapter: int | None = None
     domain: int | None = None
-    on: Function | None = None
+    on: QueueFunction | None = None
     verb: str | None = None
     contains: bytes | None = field(default=None, repr=False)
     response: ResponseCode | None = None
@@ -172,7 +172,7 @@ def _field_name(key: str) -> str:
 _WORDS: Final[Mapping[str, _Word]] = {
     "adapter": _Word(parse_number),
     "domain": _Word(parse_number, hex),
-    "on": _choice({function.value: function for function in Function} | {REQUEST: None}),
+    "on": _choice({function.value: function for function in QueueFunction} | {REQUEST: None}),
     "verb": _Word(_verb),
     "contains": _Word(_octets, bytes.hex),
     "response": _Word(lambda text: ResponseCode(parse_number(text)), hex),
@@ -237,7 +237,7 @@ class Switchboard(Filter):
         with self._lock:
             return {number: (switch.fault, switch.hits) for number, switch in self._switches.items()}
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         """The answer of the first fault of this function that happens."""
         fault = self._first(lambda fault: fault.on is function and fault.is_at(queue))
         if fault is None or fault.response is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from apmatrix.cards.queue import Queue
 
 
-class Function(Enum):
+class QueueFunction(Enum):
     """What a program can have executed on a queue."""
 
     TAPQ = "tapq"
@@ -70,7 +70,7 @@ class Handling:
 class Filter:
     """Base of all filters: lets everything pass. Called outside the queue's lock, from several threads."""
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         """Answer ``function`` in the queue's place, or None."""
         del queue, function
         return None
@@ -111,7 +111,7 @@ class FilterChain:
         with self._lock:
             self._filters = tuple(item for item in self._filters if item is not removed)
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         """The first answer that a filter gives, or None."""
         for item in self._filters:
             answer = item.function(queue, function)
@@ -138,14 +138,14 @@ class ScriptedAnswers(Filter):
 
     An entry 00 lets one execution pass. For example ZAPQ answering 0A, 02, 05 and then as usual::
 
-        ScriptedAnswers(Function.ZAPQ, [Code.STATE_CHANGE_IN_PROGRESS, Code.RESET_IN_PROGRESS, Code.BUSY])
+        ScriptedAnswers(QueueFunction.ZAPQ, [Code.STATE_CHANGE_IN_PROGRESS, Code.RESET_IN_PROGRESS, Code.BUSY])
 
     ``forever`` repeats the last entry. Without ``apqns`` all queues of the adapter share the script.
     """
 
     def __init__(
         self,
-        function: Function,
+        function: QueueFunction,
         answers: Iterable[Answer | ResponseCode],
         *,
         apqns: Collection[Apqn] | None = None,
@@ -157,7 +157,7 @@ class ScriptedAnswers(Filter):
         self._forever = forever
         self._lock = threading.Lock()
 
-    def function(self, queue: Queue, function: Function) -> Answer | None:
+    def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         """The next answer of the script."""
         if function is not self._function or not (self._apqns is None or queue.apqn in self._apqns):
             return None

@@ -6,7 +6,7 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from apmatrix.cards.masterkeys import KeySet, Registers, from_record, to_record
+from apmatrix.cards.masterkeys import KeyRegisters, KeySet, from_record, to_record
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class Keyring:
     def __repr__(self) -> str:
         return f"<Keyring {self._name}>"
 
-    def registers(self, domain: int, key_set: KeySet) -> Registers:
+    def registers(self, domain: int, key_set: KeySet) -> KeyRegisters:
         """The registers of ``key_set`` in ``domain``; empty if nothing was ever loaded."""
         found = self._domains.get(domain, {}).get(key_set)
-        return Registers(key_set) if found is None else found
+        return KeyRegisters(key_set) if found is None else found
 
-    def change(self, domain: int, key_set: KeySet, transition: Callable[[Registers], Registers]) -> Registers:
+    def change(
+        self, domain: int, key_set: KeySet, transition: Callable[[KeyRegisters], KeyRegisters]
+    ) -> KeyRegisters:
         """Apply ``transition`` and keep the result; MasterKeyError if it refuses, VaultError if it cannot be kept."""
         with self._lock:
             before = self.registers(domain, key_set)
@@ -69,6 +71,6 @@ class Keyring:
             for domain, sets in self._domains.items()
         )
 
-    def _keep(self, domains: dict[int, dict[KeySet, Registers]]) -> None:
+    def _keep(self, domains: dict[int, dict[KeySet, KeyRegisters]]) -> None:
         self._store.write(self._name, json.dumps(to_record(domains)).encode())
         self._domains = domains

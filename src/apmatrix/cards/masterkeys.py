@@ -67,7 +67,7 @@ class MasterKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Registers:
+class KeyRegisters:
     """The registers of one set in one domain: new, current and old.
 
     While the new one is partially full, its key is the XOR of the parts so far and has no pattern to show.
@@ -84,40 +84,40 @@ class Registers:
         """True if there is no key in any of them."""
         return self.new is self.current is self.old is None
 
-    def load_first(self, part: bytes) -> Registers:
+    def load_first(self, part: bytes) -> KeyRegisters:
         """EMPTY → PARTIAL; MasterKeyError in any other state or for a part of the wrong length."""
         return self._load(part, None, NewState.PARTIAL)
 
-    def load_middle(self, part: bytes) -> Registers:
+    def load_middle(self, part: bytes) -> KeyRegisters:
         """PARTIAL → PARTIAL: another part."""
         return self._load(part, self._partial(), NewState.PARTIAL)
 
-    def load_last(self, part: bytes) -> Registers:
+    def load_last(self, part: bytes) -> KeyRegisters:
         """PARTIAL → FULL: the last part; the pattern becomes visible."""
         return self._load(part, self._partial(), NewState.FULL)
 
-    def import_whole(self, key: bytes) -> Registers:
+    def import_whole(self, key: bytes) -> KeyRegisters:
         """EMPTY → FULL with one key: how EP11 imports its wrapping key (there called uncommitted)."""
         return self._load(key, None, NewState.FULL)
 
-    def commit(self) -> Registers:
+    def commit(self) -> KeyRegisters:
         """FULL → COMMITTED (EP11)."""
         self._require(NewState.FULL)
         return replace(self, new_state=NewState.COMMITTED)
 
-    def clear(self) -> Registers:
+    def clear(self) -> KeyRegisters:
         """Empty the new register."""
         return replace(self, new=None, new_state=NewState.EMPTY)
 
-    def set(self) -> Registers:
+    def set(self) -> KeyRegisters:
         """FULL: the current key becomes the old one, the new one current (CCA)."""
         self._require(NewState.FULL)
-        return Registers(self.key_set, current=self.new, old=self.current)
+        return KeyRegisters(self.key_set, current=self.new, old=self.current)
 
-    def finalize(self) -> Registers:
+    def finalize(self) -> KeyRegisters:
         """COMMITTED: the new key becomes the current one; what the previous one wrapped is lost (EP11)."""
         self._require(NewState.COMMITTED)
-        return Registers(self.key_set, current=self.new)
+        return KeyRegisters(self.key_set, current=self.new)
 
     def opener(self, pattern: bytes) -> MasterKey | None:
         """The current or the old key, whichever ``pattern`` names: what a secure key can be opened with."""
@@ -131,7 +131,7 @@ class Registers:
         assert self.new is not None
         return self.new
 
-    def _load(self, part: bytes, before: MasterKey | None, state: NewState) -> Registers:
+    def _load(self, part: bytes, before: MasterKey | None, state: NewState) -> KeyRegisters:
         if before is None:
             self._require(NewState.EMPTY)
         if len(part) != self.key_set.key_size:
@@ -149,7 +149,7 @@ class Registers:
             )
 
 
-def to_record(registers: Mapping[int, Mapping[KeySet, Registers]]) -> dict[str, object]:
+def to_record(registers: Mapping[int, Mapping[KeySet, KeyRegisters]]) -> dict[str, object]:
     """The registers of all domains for a store, as plain values."""
     return {
         str(domain): {
@@ -165,7 +165,9 @@ def to_record(registers: Mapping[int, Mapping[KeySet, Registers]]) -> dict[str, 
     }
 
 
-def from_record(record: Mapping[str, Mapping[str, Mapping[str, str | None]]]) -> dict[int, dict[KeySet, Registers]]:
+def from_record(
+    record: Mapping[str, Mapping[str, Mapping[str, str | None]]],
+) -> dict[int, dict[KeySet, KeyRegisters]]:
     """The reverse of :func:`to_record`; ValueError or KeyError for anything else."""
     labels = {key_set.label: key_set for key_set in KeySet}
     return {
@@ -174,12 +176,12 @@ def from_record(record: Mapping[str, Mapping[str, Mapping[str, str | None]]]) ->
     }
 
 
-def _registers(key_set: KeySet, content: Mapping[str, str | None]) -> Registers:
+def _registers(key_set: KeySet, content: Mapping[str, str | None]) -> KeyRegisters:
     def key(name: str) -> MasterKey | None:
         text = content[name]
         return None if text is None else MasterKey.of(key_set, bytes.fromhex(text))
 
-    return Registers(key_set, key("new"), NewState(content["new_state"]), key("current"), key("old"))
+    return KeyRegisters(key_set, key("new"), NewState(content["new_state"]), key("current"), key("old"))
 
 
 def _hex(key: MasterKey | None) -> str | None:

@@ -10,12 +10,12 @@ from apmatrix.cards.cca import CcaFirmware
 from apmatrix.cards.ep11 import Ep11Firmware
 
 if TYPE_CHECKING:
-    from apmatrix.arch import CardType, Functions
+    from apmatrix.arch import CardFunctions, CardType
     from apmatrix.cards.context import CardContext
     from apmatrix.cards.firmware import Firmware
 
 
-def firmware_for(card_type: CardType, functions: Functions, card: CardContext) -> Firmware:
+def firmware_for(card_type: CardType, functions: CardFunctions, card: CardContext) -> Firmware:
     """Fresh firmware for one adapter of this type with these facility bits; only coprocessors have a context."""
     match card_type.mode:
         case Mode.ACCELERATOR:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch import Apqn, QueueStatus, ResponseCode
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.cards.filters import Function, Handling, Loss
+from apmatrix.cards.filters import Handling, Loss, QueueFunction
 
 if TYPE_CHECKING:
     from apmatrix.cards.adapter import Adapter
@@ -78,14 +78,14 @@ class _Reply(NamedTuple):
         return f"<reply {self.message_id:016x} of {len(self.data)} bytes>"
 
 
-Allowed = Callable[[], bool]
-"""Whether a program may still use a queue. Asked under the queue's lock, so that a queue that is taken from its
-owner and reset gets nothing more from him and gives him nothing more: not even in the middle of an instruction."""
+Right = Callable[[], ResponseCode]
+"""A program's right to a queue: NORMAL, or the response code that refuses it. Asked under the queue's lock, so that a
+queue that is taken from its owner and then reset gets nothing more from that owner and gives it nothing."""
 
 
-def always() -> bool:
-    """Nobody can take the queue away."""
-    return True
+def unrestricted() -> ResponseCode:
+    """The right of a program that nobody can take the queue from."""
+    return ResponseCode.NORMAL
 
 
 class Queue:
@@ -121,21 +121,21 @@ class Queue:
 
     def test(self) -> QueueStatus:
         """TAPQ: the status, with 02, 03 or 04 where they apply; nothing changes."""
-        if (answered := self._filtered(Function.TAPQ)) is not None:
+        if (answered := self._filtered(QueueFunction.TAPQ)) is not None:
             return answered
         with self._lock:
             return self._status(self._obstacle())
 
-    def reset(self, *, zeroize: bool = False, allowed: Allowed = always) -> QueueStatus:
+    def reset(self, *, zeroize: bool = False, right: Right = unrestricted) -> QueueStatus:
         """RAPQ, or ZAPQ with ``zeroize``: drop all requests and replies, disable interruptions.
 
         Response code 00 means that the reset has begun. It is complete at once unless the adapter has a
         ``reset_duration``, in which case everything answers 02 until it is over.
         """
-        if (answered := self._filtered(Function.ZAPQ if zeroize else Function.RAPQ)) is not None:
+        if (answered := self._filtered(QueueFunction.ZAPQ if zeroize else QueueFunction.RAPQ)) is not None:
             return answered
         with self._lock:
-            obstacle = self._obstacle(allowed)
+            obstacle = self._obstacle(right)
             if obstacle is not ResponseCode.NORMAL:
                 return self._status(obstacle)
             self._drop_all()
@@ -147,18 +147,18 @@ class Queue:
             self.adapter.firmware.zeroize(self.apqn.domain)
         return status
 
-    def enqueue(self, request: Request, allowed: Allowed = always) -> QueueStatus:
+    def enqueue(self, request: Request, right: Right = unrestricted) -> QueueStatus:
         """NQAP of a whole message. Response code 00: in process; otherwise nothing was taken.
 
         The checks come in the order of hardware.md 1.6: configuration and state, length (15), depth (10),
         special command (16), domain (42).
         """
-        if (answered := self._filtered(Function.NQAP)) is not None:
+        if (answered := self._filtered(QueueFunction.NQAP)) is not None:
             return answered
         adapter = self.adapter
         admission = self._admit(request)
         with self._lock:
-            code = self._obstacle(allowed)
+            code = self._obstacle(right)
             if code is ResponseCode.NORMAL:
                 if len(request.message) > adapter.max_message_size:
                     code = ResponseCode.MESSAGE_TOO_BIG
@@ -174,12 +174,12 @@ class Queue:
         self._begin(epoch, request, None if isinstance(admission, ResponseCode) else admission)
         return status
 
-    def dequeue(self, length: int, position: int = 0, allowed: Allowed = always) -> Delivery:
+    def dequeue(self, length: int, position: int = 0, right: Right = unrestricted) -> Delivery:
         """DQAP into a buffer of ``length`` bytes, from byte ``position`` of the reply on (hardware.md 1.6)."""
-        if (answered := self._filtered(Function.DQAP)) is not None:
+        if (answered := self._filtered(QueueFunction.DQAP)) is not None:
             return Delivery(answered)
         with self._lock:
-            obstacle = self._obstacle(allowed)
+            obstacle = self._obstacle(right)
             if obstacle is not ResponseCode.NORMAL:
                 return Delivery(self._status(obstacle))
             replies = self._replies
@@ -194,16 +194,16 @@ class Queue:
             replies.popleft()
             return Delivery(self._status(), message_id, data[position:] if position else data)
 
-    def set_interruption(self, indication: Indication | None, allowed: Allowed = always) -> QueueStatus:
+    def set_interruption(self, indication: Indication | None, right: Right = unrestricted) -> QueueStatus:
         """AQIC: post ``indication`` whenever a reply begins to wait; None switches interruptions off.
 
         Response code 07 if it already is as asked. If a reply waits while interruptions are being switched
         on, one is posted at once.
         """
-        if (answered := self._filtered(Function.AQIC)) is not None:
+        if (answered := self._filtered(QueueFunction.AQIC)) is not None:
             return answered
         with self._lock:
-            code = self._obstacle(allowed)
+            code = self._obstacle(right)
             if code is ResponseCode.NORMAL and indication == self._indication:
                 code = ResponseCode.OTHERWISE_CHANGED
             if code is not ResponseCode.NORMAL:
@@ -246,7 +246,7 @@ class Queue:
         with self._lock:
             self._drop_all()
 
-    def _filtered(self, function: Function) -> QueueStatus | None:
+    def _filtered(self, function: QueueFunction) -> QueueStatus | None:
         filters = self.adapter.filters
         if not filters:
             return None
@@ -352,10 +352,11 @@ class Queue:
         if not self._in_process or len(self._replies or ()) >= min(self._awaited):
             self._arrival.notify_all()
 
-    def _obstacle(self, allowed: Allowed = always) -> ResponseCode:
+    def _obstacle(self, right: Right = unrestricted) -> ResponseCode:
         """01, 03, 04 or 02, in this order (hardware.md 1.4); NORMAL if nothing is in the way."""
-        if not allowed():
-            return ResponseCode.NOT_AVAILABLE
+        refusal = right()
+        if refusal is not ResponseCode.NORMAL:
+            return refusal
         obstacle = self.adapter.obstacle
         if obstacle is ResponseCode.NORMAL and self._reset is not None:
             return ResponseCode.RESET_IN_PROGRESS

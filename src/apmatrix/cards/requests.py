@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.messages import (
     CPRBX_VERSION,
@@ -29,7 +29,7 @@ _EP11_ROOM: Final = 0x2FD0
 _UNANSWERED: Final = 0xFFFFFFFF
 
 
-class ReplyError(CardError):
+class RequestError(CardError):
     """A card refused a request; ``code`` is its reply code, 0 if the reply made no sense."""
 
     def __init__(self, text: str, code: int = 0) -> None:
@@ -37,7 +37,7 @@ class ReplyError(CardError):
         self.code = code
 
 
-class CcaReply(NamedTuple):
+class VerbReply(NamedTuple):
     """A CCA reply: return code, reason code and the parameter block."""
 
     return_code: int
@@ -45,17 +45,17 @@ class CcaReply(NamedTuple):
     parameters: Parameters
 
     def __repr__(self) -> str:
-        return f"<CcaReply {self.return_code}/{self.reason_code}>"
+        return f"<VerbReply {self.return_code}/{self.reason_code}>"
 
 
-class Ep11Reply(NamedTuple):
+class FunctionReply(NamedTuple):
     """An EP11 reply: the return value and the data."""
 
     value: int
     data: bytes
 
     def __repr__(self) -> str:
-        return f"<Ep11Reply {self.value:08x}>"
+        return f"<FunctionReply {self.value:08x}>"
 
 
 def cca_control(
@@ -95,7 +95,7 @@ def cca_message(control: bytes) -> bytes:
     return bytes(header) + control
 
 
-def ep11_control(command: Command, *, flags: int = 0) -> bytes:
+def ep11_control(command: Payload, *, flags: int = 0) -> bytes:
     """A CPRB with ``command``: what a program gives to Linux; flags 80 and 20 as hardware.md 3.10 says."""
     payload = command.build()
     control = Ep11Cprb(
@@ -124,37 +124,37 @@ def ep11_message(control: bytes) -> bytes:
 
 
 def reply_parts(message: bytes) -> tuple[bytes, bytes]:
-    """Control block and data of a type 86 reply; ReplyError if the card refused the request as a whole."""
+    """Control block and data of a type 86 reply; RequestError if the card refused the request as a whole."""
     kind = message_type(message)
     if kind != MessageType.COPROCESSOR_REPLY or len(message) < _REPLY_HEADER_SIZE:
         code = message[4] if len(message) > 4 else 0
-        raise ReplyError(f"the card refused the message: type {kind & 0xFF:02x}, reply code {code:02x}", code)
+        raise RequestError(f"the card refused the message: type {kind & 0xFF:02x}, reply code {code:02x}", code)
     header = ReplyHeader.parse(message)
     if header.reply_code:
         code = header.reply_code
-        raise ReplyError(f"the card refused the request with reply code {code:02x}", code)
+        raise RequestError(f"the card refused the request with reply code {code:02x}", code)
     data = message[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
     return message[header.offset1 : header.offset1 + header.count1], data
 
 
-def read_cca_control(control: bytes) -> CcaReply:
-    """Take the CPRBX of a reply apart; ReplyError if it is not whole."""
+def read_cca_control(control: bytes) -> VerbReply:
+    """Take the CPRBX of a reply apart; RequestError if it is not whole."""
     if len(control) < _CPRBX_SIZE:
-        raise ReplyError("the card's reply has no complete CPRBX")
+        raise RequestError("the card's reply has no complete CPRBX")
     fields = Cprbx.parse(control)
     try:
         parameters = Parameters.parse(control[_CPRBX_SIZE : _CPRBX_SIZE + fields.replied_parameters])
     except CcaError:
-        raise ReplyError("the card's reply has no complete parameter block") from None
-    return CcaReply(fields.return_code, fields.reason_code, parameters)
+        raise RequestError("the card's reply has no complete parameter block") from None
+    return VerbReply(fields.return_code, fields.reason_code, parameters)
 
 
-def read_ep11_control(control: bytes) -> Ep11Reply:
-    """Take the CPRB of a reply apart; ReplyError if it is not whole."""
+def read_ep11_control(control: bytes) -> FunctionReply:
+    """Take the CPRB of a reply apart; RequestError if it is not whole."""
     try:
-        reply = Command.parse(control[_CPRB_SIZE:])
+        reply = Payload.parse(control[_CPRB_SIZE:])
     except RefusedMessage:
-        raise ReplyError("the card's reply has no complete payload") from None
+        raise RequestError("the card's reply has no complete payload") from None
     if not reply.strings:
-        raise ReplyError("the card's reply has no return value")
-    return Ep11Reply(int.from_bytes(reply.strings[0], "big"), b"".join(reply.strings[1:2]))
+        raise RequestError("the card's reply has no return value")
+    return FunctionReply(int.from_bytes(reply.strings[0], "big"), b"".join(reply.strings[1:2]))

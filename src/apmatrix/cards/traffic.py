@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.messages import (
     AcceleratorHeader,
     CoprocessorRequest,
@@ -56,7 +56,7 @@ def _coprocessor_kind(request: CoprocessorRequest) -> RequestKind:
         if len(request.control) < _CPRB_SIZE:
             return RequestKind()
         end = _CPRB_SIZE + Ep11Cprb.parse(request.control).payload_length
-        return RequestKind(str(Command.parse(request.control[_CPRB_SIZE:end]).number))
+        return RequestKind(str(Payload.parse(request.control[_CPRB_SIZE:end]).number))
     block = request.control[_CPRBX_SIZE:]
     verb = block[:2].decode("ascii", "replace")
     rules = int.from_bytes(block[2:4], "big")

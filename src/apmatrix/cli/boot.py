@@ -15,7 +15,7 @@ from rich.console import Console
 from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import read_file
 from apmatrix.cli.remote import machine_or_file_option
-from apmatrix.faces.boot import Guest, Hardware, Interactive, Software, Way, find_qemu
+from apmatrix.faces.boot import BootedGuest, Hardware, Interactive, Software, Way, find_qemu
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.levels import take_level
@@ -100,7 +100,7 @@ def boot(
         image, first = software.prepare(progress.step)
         hardware = Hardware(image, first, level.kernel_parameters, storage, processors)
         text = _show if verbose else _forget
-        running = Guest(hardware, level, way=Way(interception), progress=progress.step, text=text)
+        running = BootedGuest(hardware, level, way=Way(interception), progress=progress.step, text=text)
         ctx.exit(_use(stack.enter_context(running), progress, software))
 
 
@@ -114,7 +114,7 @@ def _level(
     return stack.enter_context(take_level(emulation, lpar, guest))
 
 
-def _use(guest: Guest, progress: _Progress, software: Software) -> int:
+def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
     """Wait for the guest and do with it what was asked for; the exit code."""
     if software.initrd is None:
         release = guest.wait_until_ready()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import Mask, Matrix
 from apmatrix.arch.matrix import listed
 from apmatrix.config.findings import Severity
+from apmatrix.rules.claims import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,11 +22,12 @@ def check(file: FileTables, reader: Reader) -> None:
     """Record with ``reader`` everything that is wrong in a file whose tables could be read."""
     installed = _adapters(file, reader)
     _doubled(reader, "LPAR", [(lpar.name, ("lpar", index, "name")) for index, lpar in enumerate(file.lpars)])
-    profiles = _Claims(
+    profiles = _Exclusive(
         reader,
-        Severity.REFUSED,
         "{apqns} {are} also in the activation profile of LPAR {holder}, so LPAR {name} is not activated: "
         "take the adapter or the usage domain out of one profile",
+        "{apqns} {are} also in the activation profile of LPAR {holder}, which is not activated itself: "
+        "once it can be, LPAR {name} cannot",
     )
     for index, lpar in enumerate(file.lpars):
         path: Path = ("lpar", index)
@@ -93,11 +95,12 @@ def _guests(
     places = [(guest, (*path, "guest", index)) for index, guest in enumerate(guests)]
     _doubled(reader, "guest", [(guest.name, (*place, "name")) for guest, place in places])
     _doubled(reader, "mdev", [(str(guest.uuid), (*place, "uuid")) for guest, place in places if guest.uuid])
-    claims = _Claims(
+    claims = _Exclusive(
         reader,
-        Severity.REFUSED,
         "{apqns} {are} already assigned to guest {holder}, so the assignment to guest {name} fails with "
         "EADDRINUSE: take the adapter or the domain out of one of the two",
+        "{apqns} {are} also wanted for guest {holder}, whose assignment fails itself: once it does not, the "
+        "assignment to guest {name} fails with EADDRINUSE",
     )
     for guest, place in places:
         _guest(guest, given, limits, place, reader)
@@ -130,29 +133,33 @@ def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> No
 
 
 @dataclass
-class _Claims:
-    """Who holds which queues of one owner; a second claim on a queue is a finding."""
+class _Exclusive:
+    """Claims that may share no queue: every pair that does is a finding.
+
+    ``refused`` says what happens to a claim that shares a queue with one that stands, ``pending`` what will happen if
+    the other one is refused itself.
+    """
 
     reader: Reader
-    severity: Severity
-    text: str
-    holders: list[tuple[str, Matrix]] = field(default_factory=list)
-    taken: dict[int, Mask] = field(default_factory=dict)  # adapter -> domains, to be quick where nothing is shared
+    refused: str
+    pending: str
+    claims: Claims[tuple[int, str]] = field(default_factory=Claims)  # a name may be there twice
+    fallen: set[tuple[int, str]] = field(default_factory=set)
+    count: int = 0
 
     def claim(self, name: str, wanted: Matrix, path: Path) -> None:
-        """Give ``wanted`` to ``name``, or record with whom it would share a queue."""
-        if any(wanted.aqm.overlaps(self.taken.get(adapter, Mask())) for adapter in wanted.apm):
-            for holder, held in self.holders:
-                if held.shares_queues(wanted):
-                    shared = held.shared(wanted)
-                    text = self.text.format(
-                        apqns=listed(shared.apqns()),
-                        are="is" if len(shared) == 1 else "are",
-                        holder=holder,
-                        name=name,
-                    )
-                    self.reader.note(self.severity, path, text)
-            return
-        self.holders.append((name, wanted))
-        for adapter in wanted.apm:
-            self.taken[adapter] = self.taken.get(adapter, Mask()) | wanted.aqm
+        """Add the claim of ``name``, and record with whom it shares queues."""
+        self.count += 1
+        holder = (self.count, name)
+        for conflict in self.claims.conflicts(wanted):
+            stands = conflict.holder not in self.fallen
+            text = (self.refused if stands else self.pending).format(
+                apqns=listed(conflict.apqns),
+                are="is" if len(conflict.shared) == 1 else "are",
+                holder=conflict.holder[1],
+                name=name,
+            )
+            self.reader.note(Severity.REFUSED if stands else Severity.WARNING, path, text)
+            if stands:
+                self.fallen.add(holder)
+        self.claims.set(holder, wanted)

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, field
 
-from apmatrix.arch import CardType, Functions, Mask, Matrix
+from apmatrix.arch import CardFunctions, CardType, Mask, Matrix
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
 from apmatrix.config.places import Path, Places
 from apmatrix.config.values import FaultWords, Number, Writes
+from apmatrix.rules import limits
 
 Name = Annotated[
     str,
@@ -56,9 +57,7 @@ class MachineSettings(Struct, frozen=True, kw_only=True):
     @property
     def limits(self) -> Matrix:
         """The adapters and domains that can exist: 64 and 16 of them without APXA (hardware.md 2.3)."""
-        adapter, domain = (255, 255) if "APXA" in self.features else (63, 15)
-        domains = Mask.up_to(min(self.max_domain, domain))
-        return Matrix(Mask.up_to(min(self.max_adapter, adapter)), domains, domains)
+        return limits.of_machine(self.max_adapter, self.max_domain, apxa="APXA" in self.features)
 
 
 class AdapterFile(Struct, frozen=True, kw_only=True):
@@ -69,7 +68,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
     type: Type
     state: State = "online"
     depth: Depth = DEFAULT_DEPTH
-    given_functions: Functions | None = field(default=None, name="functions")
+    given_functions: CardFunctions | None = field(default=None, name="functions")
     faults: FaultWords = FaultWords()
 
     @property
@@ -78,7 +77,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
         return (self.ids or Mask()) | (Mask() if self.id is None else Mask.of(self.id))
 
     @property
-    def functions(self) -> Functions:
+    def functions(self) -> CardFunctions:
         """The facility bits: those of the file, else those of the card type."""
         return self.type.functions if self.given_functions is None else self.given_functions
 

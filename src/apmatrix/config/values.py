@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import CardType, Functions, Mask
+from apmatrix.arch import CardFunctions, CardType, Mask
 from apmatrix.arch.mask import parse_number
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _card_type(value: object) -> CardType:
     return CardType.parse(value)
 
 
-def _functions(value: object) -> Functions:
+def _functions(value: object) -> CardFunctions:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 32:
         raise ValueError(f"{shown(value)} is not a word of TAPQ facility bits such as 0xf2000000")
-    return Functions(value)
+    return CardFunctions(value)
 
 
 READERS: dict[type, Callable[[object], object]] = {
@@ -96,6 +96,6 @@ READERS: dict[type, Callable[[object], object]] = {
     Writes: _writes,
     FaultWords: _fault_words,
     CardType: _card_type,
-    Functions: _functions,
+    CardFunctions: _functions,
 }
 """How to read the types that TOML does not know."""

@@ -240,7 +240,7 @@ class Emulation:
         """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""
         host = guest.file.host
         with self.changing:
-            guest.vm = guest.host.linux.kvm.start(guest.uuid, guest.file.name)
+            guest.vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
             guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
             system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
             self._set_up(system)

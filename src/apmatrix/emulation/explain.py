@@ -185,7 +185,7 @@ def _control_block(system: System, guest: Guest, apqn: Apqn) -> Step:
 
 def _answer(emulation: Emulation, system: System, apqn: Apqn) -> Step:
     level = system.linux.level
-    status, _ = emulation.machine.tapq(level, apqn)
+    status, _ = emulation.machine.port(level, apqn).tapq()
     effective = apqn in level.effective
     text = (
         f"the AND of all {level.depth} levels {'has' if effective else 'does not have'} the queue, "

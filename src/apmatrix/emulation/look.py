@@ -48,7 +48,7 @@ def mdevs(linux: LinuxSystem) -> Iterator[Mdev]:
     """The mdevs of a system; those whose removal waits for their guest have nothing assigned any more."""
     if linux.vfio_ap is None:
         return
-    users = {file.mdev.name: vm for vm in linux.kvm.vms for file in vm.files}
+    users = {file.mdev.name: vm for vm in linux.vmm.vms for file in vm.files}
     for name in linux.sysfs.list(MATRIX):
         if _is_uuid(name):
             yield Mdev(name, assigned_matrix(linux, name), users.get(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Functions
+from apmatrix.arch import CardFunctions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def _row(admin: Administrator, path: str, card: str, name: str) -> Row:
     entries = set(admin.linux.sysfs.list(path))
     kind = _read(admin, f"{card}/type")
     waiting = [_read(admin, f"{path}/{queue}") for queue in ("requestq_count", "pendingq_count")]
-    functions = Functions(int(_read(admin, f"{card}/ap_functions"), 16))
+    functions = CardFunctions(int(_read(admin, f"{card}/ap_functions"), 16))
     return Row(
         name=name,
         type=kind,

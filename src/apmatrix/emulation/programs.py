@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mode
 from apmatrix.emulation.look import HOST_DRIVER
-from apmatrix.linux.zcrypt.cex4 import mode_of
 
 if TYPE_CHECKING:
     from apmatrix.arch import Apqn
@@ -54,7 +53,7 @@ class Program:
                 if queue.usable
                 and queue.driver is not None
                 and queue.driver.name == HOST_DRIVER
-                and mode_of(queue.card) in modes
+                and queue.card.mode in modes
             )
 
     def rsa_queues(self) -> tuple[Apqn, ...]:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.faces.fuse import wire
 from apmatrix.faces.fuse.channel import Channel
-from apmatrix.faces.fuse.wire import Attributes, Entry, Opcode, OpenFlag
-from apmatrix.faces.process import Caller, ProcessMemory
+from apmatrix.faces.fuse.wire import Attributes, Entry, FuseOpcode, OpenFlag
+from apmatrix.faces.process import ClientTask, ProcessMemory
 from apmatrix.linux.zcrypt import ByteOrder
 from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apmatrix.faces.fuse import Request
+    from apmatrix.faces.fuse import FuseRequest
     from apmatrix.linux import LinuxSystem
     from apmatrix.linux.core import Task, Uevent
     from apmatrix.linux.zcrypt import UserMemory
@@ -98,22 +98,22 @@ class DevicesFace:
         return self._channel
 
     @property
-    def operations(self) -> Mapping[int, Callable[[Request], bytes | None]]:
+    def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
         """What is answered."""
         return {
-            Opcode.LOOKUP: self._lookup,
-            Opcode.FORGET: lambda _request: None,
-            Opcode.BATCH_FORGET: lambda _request: None,
-            Opcode.GETATTR: lambda request: bytes(self._attributes(request.node)),
-            Opcode.SETATTR: lambda request: bytes(self._attributes(request.node)),
-            Opcode.OPEN: self._open,
-            Opcode.READ: lambda request: self._later(request, self._read),
-            Opcode.WRITE: lambda request: self._later(request, self._write),
-            Opcode.IOCTL: lambda request: self._later(request, self._ioctl),
-            Opcode.RELEASE: self._release,
+            FuseOpcode.LOOKUP: self._lookup,
+            FuseOpcode.FORGET: lambda _request: None,
+            FuseOpcode.BATCH_FORGET: lambda _request: None,
+            FuseOpcode.GETATTR: lambda request: bytes(self._attributes(request.node)),
+            FuseOpcode.SETATTR: lambda request: bytes(self._attributes(request.node)),
+            FuseOpcode.OPEN: self._open,
+            FuseOpcode.READ: lambda request: self._later(request, self._read),
+            FuseOpcode.WRITE: lambda request: self._later(request, self._write),
+            FuseOpcode.IOCTL: lambda request: self._later(request, self._ioctl),
+            FuseOpcode.RELEASE: self._release,
         }
 
-    def interrupt(self, request: Request) -> None:
+    def interrupt(self, request: FuseRequest) -> None:
         """Pass a signal on to the emulated kernel."""
         task = self._tasks.get(request.unique)
         if task is not None:
@@ -156,7 +156,7 @@ class DevicesFace:
         mode = self._modes().get(self._names[number - 1], 0o600)
         return Attributes(number, stat.S_IFREG | mode)
 
-    def _lookup(self, request: Request) -> bytes:
+    def _lookup(self, request: FuseRequest) -> bytes:
         name = request.body[:-1].decode()
         if name not in self._modes():
             raise _error(errno.ENOENT)
@@ -164,7 +164,7 @@ class DevicesFace:
             self._names.append(name)
         return bytes(Entry(self._attributes(self._names.index(name) + 1), valid=0))
 
-    def _open(self, request: Request) -> bytes:
+    def _open(self, request: FuseRequest) -> bytes:
         name = self._names[request.node - 1]
         file: DeviceFile
         try:
@@ -179,24 +179,24 @@ class DevicesFace:
         flags = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
         return wire.OPEN_REPLY.pack(handle, flags, 0)
 
-    def _release(self, request: Request) -> bytes:
+    def _release(self, request: FuseRequest) -> bytes:
         (handle,) = wire.RELEASE.unpack_from(request.body)
         self._files.pop(handle).close()
         return b""
 
-    def _later(self, request: Request, work: Callable[[Request], bytes]) -> None:
+    def _later(self, request: FuseRequest, work: Callable[[FuseRequest], bytes]) -> None:
         """Requests to cards take their time: others go on meanwhile."""
         assert self._channel
         self._channel.defer(request, work)
 
-    def _read(self, request: Request) -> bytes:
+    def _read(self, request: FuseRequest) -> bytes:
         handle, _, size = wire.TRANSFER.unpack_from(request.body)
         try:
             return self._files[handle].read(size)
         except Refused as refused:
             raise refused.as_oserror() from refused
 
-    def _write(self, request: Request) -> bytes:
+    def _write(self, request: FuseRequest) -> bytes:
         handle, _, size = wire.TRANSFER.unpack_from(request.body)
         try:
             taken = self._files[handle].write(request.body[_HEADER : _HEADER + size])
@@ -204,9 +204,9 @@ class DevicesFace:
             raise refused.as_oserror() from refused
         return wire.WRITE_REPLY.pack(taken, 0)
 
-    def _ioctl(self, request: Request) -> bytes:
+    def _ioctl(self, request: FuseRequest) -> bytes:
         handle, _, number, argument, _, _ = wire.IOCTL_REQUEST.unpack_from(request.body)
-        task = self._tasks[request.unique] = Caller(request.process)
+        task = self._tasks[request.unique] = ClientTask(request.process)
         try:
             result = self._files[handle].ioctl(number, argument, ProcessMemory(request.process), task)
         except Refused as refused:

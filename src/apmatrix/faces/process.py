@@ -52,7 +52,7 @@ class ProcessMemory:
         return done
 
 
-class Caller(Task):
+class ClientTask(Task):
     """The process behind a request; its name is looked up when somebody asks."""
 
     def __init__(self, process: int) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.faces.fuse import wire
 from apmatrix.faces.fuse.channel import Channel
-from apmatrix.faces.fuse.wire import Notice, Opcode, OpenFlag, SetAttribute
+from apmatrix.faces.fuse.wire import FuseOpcode, Notice, OpenFlag, SetAttribute
 from apmatrix.faces.inodes import Inode, Inodes
 from apmatrix.faces.overlay import Merged
-from apmatrix.faces.process import Caller
+from apmatrix.faces.process import ClientTask
 from apmatrix.linux.core import ChangeKind, OpenFile
 from apmatrix.linux.core.sysfs import Directory, File
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from apmatrix.faces.fuse import Request
+    from apmatrix.faces.fuse import FuseRequest
     from apmatrix.linux.core import Sysfs, Task, TreeChange
 
 POLL_DEFAULT: Final = 0x001 | 0x004 | 0x040 | 0x100
@@ -82,36 +82,36 @@ class SysfsFace:
         return self._channel
 
     @property
-    def operations(self) -> Mapping[int, Callable[[Request], bytes | None]]:
+    def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
         """What is answered."""
-        changes_names: dict[int, Callable[[Request], bytes | None]] = dict.fromkeys(
+        changes_names: dict[int, Callable[[FuseRequest], bytes | None]] = dict.fromkeys(
             (
-                *(Opcode.MKNOD, Opcode.MKDIR, Opcode.SYMLINK, Opcode.LINK, Opcode.UNLINK, Opcode.RMDIR),
-                *(Opcode.RENAME, Opcode.RENAME2, Opcode.TMPFILE),
+                *(FuseOpcode.MKNOD, FuseOpcode.MKDIR, FuseOpcode.SYMLINK, FuseOpcode.LINK, FuseOpcode.TMPFILE),
+                *(FuseOpcode.UNLINK, FuseOpcode.RMDIR, FuseOpcode.RENAME, FuseOpcode.RENAME2),
             ),
             _not_permitted,
         )
         return {
             **changes_names,
-            Opcode.CREATE: _access_denied,
-            Opcode.LOOKUP: self._lookup,
-            Opcode.FORGET: self._forget,
-            Opcode.BATCH_FORGET: self._forget_many,
-            Opcode.GETATTR: self._get_attributes,
-            Opcode.SETATTR: self._set_attributes,
-            Opcode.READLINK: self._read_link,
-            Opcode.OPEN: self._open,
-            Opcode.READ: self._read,
-            Opcode.WRITE: self._write,
-            Opcode.RELEASE: self._release,
-            Opcode.OPENDIR: self._open_directory,
-            Opcode.READDIR: self._read_directory,
-            Opcode.RELEASEDIR: self._release_directory,
-            Opcode.POLL: self._poll,
-            Opcode.STATFS: _statfs,
+            FuseOpcode.CREATE: _access_denied,
+            FuseOpcode.LOOKUP: self._lookup,
+            FuseOpcode.FORGET: self._forget,
+            FuseOpcode.BATCH_FORGET: self._forget_many,
+            FuseOpcode.GETATTR: self._get_attributes,
+            FuseOpcode.SETATTR: self._set_attributes,
+            FuseOpcode.READLINK: self._read_link,
+            FuseOpcode.OPEN: self._open,
+            FuseOpcode.READ: self._read,
+            FuseOpcode.WRITE: self._write,
+            FuseOpcode.RELEASE: self._release,
+            FuseOpcode.OPENDIR: self._open_directory,
+            FuseOpcode.READDIR: self._read_directory,
+            FuseOpcode.RELEASEDIR: self._release_directory,
+            FuseOpcode.POLL: self._poll,
+            FuseOpcode.STATFS: _statfs,
         }
 
-    def interrupt(self, request: Request) -> None:
+    def interrupt(self, request: FuseRequest) -> None:
         """Pass a signal on to the emulated kernel."""
         task = self._tasks.get(request.unique)
         if task is not None:
@@ -131,29 +131,29 @@ class SysfsFace:
 
     # names
 
-    def _lookup(self, request: Request) -> bytes:
+    def _lookup(self, request: FuseRequest) -> bytes:
         with self.kernel.lock:
             child = self.inodes.look_up(self.inodes[request.node], request.body[:-1].decode())
         if child is None:
             raise _error(errno.ENOENT)
         return child.entry
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: FuseRequest) -> None:
         (lookups,) = wire.FORGET.unpack_from(request.body)
         with self.kernel.lock:
             self.inodes.forget(request.node, lookups)
 
-    def _forget_many(self, request: Request) -> None:
+    def _forget_many(self, request: FuseRequest) -> None:
         count, _ = wire.FORGET_COUNT.unpack_from(request.body)
         entries = request.body[wire.FORGET_COUNT.size :][: count * wire.FORGET_ONE.size]
         with self.kernel.lock:
             for number, lookups in wire.FORGET_ONE.iter_unpack(entries):
                 self.inodes.forget(number, lookups)
 
-    def _get_attributes(self, request: Request) -> bytes:
+    def _get_attributes(self, request: FuseRequest) -> bytes:
         return bytes(self.inodes[request.node].attributes)
 
-    def _set_attributes(self, request: Request) -> bytes:
+    def _set_attributes(self, request: FuseRequest) -> bytes:
         valid, _, mode, _, user, group, _ = wire.SET_ATTRIBUTES.unpack_from(request.body)
         inode = self.inodes[request.node]
         # A size is accepted and ignored (O_TRUNC), and so are times.
@@ -164,7 +164,7 @@ class SysfsFace:
         )
         return bytes(inode.attributes)
 
-    def _read_link(self, request: Request) -> bytes:
+    def _read_link(self, request: FuseRequest) -> bytes:
         text = self.inodes[request.node].link_text
         if text is None:
             raise _error(errno.EINVAL)
@@ -172,7 +172,7 @@ class SysfsFace:
 
     # files
 
-    def _open(self, request: Request) -> bytes:
+    def _open(self, request: FuseRequest) -> bytes:
         flags, _ = wire.OPEN_REQUEST.unpack_from(request.body)
         inode = self.inodes[request.node]
         target = inode.target
@@ -189,26 +189,26 @@ class SysfsFace:
         self._files[handle] = _OpenAttribute(inode, OpenFile(self.sysfs, inode.name, target))
         return wire.OPEN_REPLY.pack(handle, _OPEN_FLAGS, 0)
 
-    def _read(self, request: Request) -> bytes:
+    def _read(self, request: FuseRequest) -> bytes:
         handle, offset, size = wire.TRANSFER.unpack_from(request.body)
         opened = self._files[handle]
         if offset == 0 or opened.content is None:
             if not opened.inode.alive:
                 raise _error(errno.ENODEV)
             opened.seen = opened.inode.events
-            task = self._tasks[request.unique] = Caller(request.process)
+            task = self._tasks[request.unique] = ClientTask(request.process)
             try:
                 opened.content = opened.file.read(task)
             finally:
                 del self._tasks[request.unique]
         return opened.content[offset : offset + size]
 
-    def _write(self, request: Request) -> bytes:
+    def _write(self, request: FuseRequest) -> bytes:
         handle, _, size = wire.TRANSFER.unpack_from(request.body)
         opened = self._files[handle]
         if not opened.inode.alive:
             raise _error(errno.ENODEV)
-        task = self._tasks[request.unique] = Caller(request.process)
+        task = self._tasks[request.unique] = ClientTask(request.process)
         try:
             taken = opened.file.write(request.body[_HEADER : _HEADER + size], task)
         finally:
@@ -218,7 +218,7 @@ class SysfsFace:
                 self._settle()
         return wire.WRITE_REPLY.pack(taken, 0)
 
-    def _release(self, request: Request) -> bytes:
+    def _release(self, request: FuseRequest) -> bytes:
         (handle,) = wire.RELEASE.unpack_from(request.body)
         opened = self._files.pop(handle)
         if opened.poller is not None:
@@ -226,7 +226,7 @@ class SysfsFace:
                 opened.inode.pollers.discard(opened.poller)
         return b""
 
-    def _poll(self, request: Request) -> bytes:
+    def _poll(self, request: FuseRequest) -> bytes:
         handle, kernel_handle, flags, _ = wire.POLL_REQUEST.unpack_from(request.body)
         opened = self._files[handle]
         with self.kernel.lock:
@@ -238,7 +238,7 @@ class SysfsFace:
 
     # directories
 
-    def _open_directory(self, request: Request) -> bytes:
+    def _open_directory(self, request: FuseRequest) -> bytes:
         inode = self.inodes[request.node]
         with self.kernel.lock:
             if not inode.alive or not isinstance(inode.target, Directory | Merged):
@@ -248,7 +248,7 @@ class SysfsFace:
         self._directories[handle] = listing
         return wire.OPEN_REPLY.pack(handle, 0, 0)
 
-    def _read_directory(self, request: Request) -> bytes:
+    def _read_directory(self, request: FuseRequest) -> bytes:
         handle, offset, size = wire.TRANSFER.unpack_from(request.body)
         records = self._directories[handle]
         room = size
@@ -260,7 +260,7 @@ class SysfsFace:
             end += 1
         return b"".join(records[offset:end])
 
-    def _release_directory(self, request: Request) -> bytes:
+    def _release_directory(self, request: FuseRequest) -> bytes:
         (handle,) = wire.RELEASE.unpack_from(request.body)
         del self._directories[handle]
         return b""
@@ -303,13 +303,13 @@ def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-def _not_permitted(_request: Request) -> bytes:
+def _not_permitted(_request: FuseRequest) -> bytes:
     raise _error(errno.EPERM)
 
 
-def _access_denied(_request: Request) -> bytes:
+def _access_denied(_request: FuseRequest) -> bytes:
     raise _error(errno.EACCES)
 
 
-def _statfs(_request: Request) -> bytes:
+def _statfs(_request: FuseRequest) -> bytes:
     return wire.STATFS_REPLY.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)

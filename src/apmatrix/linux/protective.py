@@ -10,16 +10,21 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix, ResponseCode
+from apmatrix.arch.status import NOT_AVAILABLE
 from apmatrix.linux.policy import LinuxPolicy
+from apmatrix.linux.vfio_ap.driver import VfioApDriver
 from apmatrix.rules.refusals import BadValue, Failed, InUse, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apmatrix.arch import Apqn, Configuration
+    from apmatrix.arch import Apqn, Registers
+    from apmatrix.linux.ap.bus import ApBus
     from apmatrix.linux.ap.queue import ApQueue
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
 
 PATIENCE = 10.0
 """Seconds after which a reset is given up."""
@@ -36,29 +41,18 @@ class ProtectivePolicy(LinuxPolicy):
 
     name: ClassVar[str] = "protective"
     explains: ClassVar[bool] = True
-    forgets_overrides: ClassVar[bool] = True
-    refilters: ClassVar[bool] = True
-    atomic_configuration: ClassVar[bool] = True
     blames_everyone: ClassVar[bool] = True
     longest_matrix: ClassVar[int | None] = None
-    forgets_event_fds: ClassVar[bool] = True
-    hides_filtered_queues: ClassVar[bool] = True
-    truthful_status: ClassVar[bool] = True
-    reset_patience: ClassVar[float | None] = PATIENCE
 
     def _refuse(self, refusal: InUse) -> InUse:
-        self.system.log.warning(f"ap: {refusal}")
+        self.log.warning(f"ap: {refusal}")
         return refusal
-
-    def _holder(self, apqn: Apqn) -> MatrixMdev | None:
-        module = self.system.vfio_ap
-        return module.owners.get(apqn) if module else None
 
     # the bus
 
     def check_unbind(self, queue: ApQueue) -> None:
         """A queue that an mdev holds stays bound to vfio_ap (limitation 1)."""
-        holder = self._holder(queue.apqn)
+        holder = _holder(queue)
         if holder is not None and queue.driver is not None and queue.driver.name == "vfio_ap":
             raise self._refuse(
                 InUse(
@@ -71,7 +65,7 @@ class ProtectivePolicy(LinuxPolicy):
 
     def check_override(self, queue: ApQueue, driver: str | None) -> None:
         """A queue that an mdev holds cannot be promised to another driver (limitation 1)."""
-        holder = self._holder(queue.apqn)
+        holder = _holder(queue)
         if holder is not None and driver != "vfio_ap":
             raise self._refuse(
                 InUse(
@@ -98,9 +92,14 @@ class ProtectivePolicy(LinuxPolicy):
         """The host keeps its hands off queues that are not its own (limitation 11)."""
         return queue.driver is not None and queue.driver.name == "cex4queue"
 
-    def scanned(self) -> None:
+    def queue_removed(self, queue: ApQueue) -> None:
+        """A queue that is gone has no driver_override, so the masks can be written again (limitation 7)."""
+        if queue.override:
+            queue.bus.override_count -= 1
+
+    def scanned(self, bus: ApBus) -> None:
         """Try again what failed, and let guests have what became usable (limitations 2, 3)."""
-        module = self.system.vfio_ap
+        module = _vfio_ap(bus)
         if module is None:
             return
         with module.guests_lock, module.mdevs_lock:
@@ -108,26 +107,31 @@ class ProtectivePolicy(LinuxPolicy):
                 module.reset([queue for queue in mdev.queues.values() if not queue.passable])
                 module.refilter(mdev)
 
+    # KVM
+
+    def store_no_hook(self, registers: Registers) -> None:
+        """Store the status where the guest reads it (limitation 11)."""
+        registers.gr[1] = NOT_AVAILABLE.value
+
     # vfio_ap
 
-    def host_matrix(self, info: Configuration) -> Matrix:
+    def host_matrix(self, module: VfioAp) -> Matrix:
         """Without QCI any number may be there; the queues that are bound decide (limitation 11)."""
-        module = self.system.vfio_ap
-        return info.matrix if info.flags or module is None else module.limits()
+        return module.info.matrix if module.info.flags else module.limits()
 
     def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
         """A running guest keeps its working adapters (limitation 2)."""
         module = mdev.module
         if mdev.vm is None:
             return
-        reasons = module.obstacles(new)
-        lost = mdev.guest.apm & new.apm & Mask.of(*reasons)
+        obstacles = module.obstacles(new)
+        lost = mdev.guest.apm & new.apm & Mask.of(*obstacles)
         if lost:
             adapter = next(iter(lost))
             raise self._refuse(
                 InUse(
                     f"the running guest {mdev.vm.name} of mdev {mdev.name} would lose adapter {adapter}: "
-                    f"{reasons[adapter]}",
+                    f"{obstacles[adapter]}",
                     holder=mdev.vm.name,
                     remedy="bind that queue to vfio_ap first, or choose another adapter or domain",
                 )
@@ -140,6 +144,25 @@ class ProtectivePolicy(LinuxPolicy):
                 f"{quoted(text)} is no full ap_config",
                 remedy="write three masks of 0x and 64 hexadecimal digits with commas between them",
             )
+
+    def replace_matrix(self, mdev: MatrixMdev, new: Matrix) -> bool:
+        """A running guest sees one change only (limitation 10)."""
+        module = mdev.module
+        had = [queue for queue in mdev.linked(mdev.matrix) if queue.apqn in mdev.guest]
+        for apqn in tuple(mdev.queues):
+            if apqn not in new:
+                mdev.queues.pop(apqn).mdev = None
+        module.set_matrix(mdev, new)
+        changed, _ = module.filter(mdev)
+        changed = module.filter_control_domains(mdev) or changed
+        if changed:
+            module.update_guest(mdev)
+        module.reset([queue for queue in had if queue.apqn not in mdev.guest])
+        return True
+
+    def unassigned(self, mdev: MatrixMdev) -> None:
+        """An adapter that can be used again returns to its guest (limitation 3)."""
+        mdev.module.refilter(mdev)
 
     def check_remove(self, mdev: MatrixMdev) -> None:
         """A guest's mdev is not removed under it (limitation 11)."""
@@ -163,32 +186,61 @@ class ProtectivePolicy(LinuxPolicy):
                 number=errno.EINVAL,
             )
 
+    def closed(self, mdev: MatrixMdev) -> None:
+        """Nobody is told of what the next user of the mdev gets (limitation 11)."""
+        mdev.request_event = mdev.config_event = None
+
+    def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
+        """A queue that the guest does not have is not available to it (limitation 11)."""
+        return mdev.queues.get(apqn) if apqn in mdev.guest else None
+
+    def gives_up(self, waiting: Sequence[VfioQueue], waited: float) -> bool:
+        """A queue that is stuck does not stop all of vfio_ap (limitation 9)."""
+        if waited < PATIENCE:
+            return False
+        for queue in waiting:
+            self.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
+            queue.reset_code = ResponseCode.RESET_IN_PROGRESS
+        return True
+
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
         """Say which queues are the host's (limitation 5)."""
         for apqn in apqns:
-            self.system.log.warning(
+            self.log.warning(
                 f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: reserved for host drivers"
             )
 
-    def filtered(self, mdev: MatrixMdev, reasons: dict[int, str]) -> None:
+    def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
         """Say why a guest does not get an adapter (limitation 5)."""
-        for adapter, reason in reasons.items():
-            if adapter in mdev.guest.apm or mdev.reasons.get(adapter) != reason:
-                self.system.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {reason}")
+        for adapter, obstacle in obstacles.items():
+            if adapter in mdev.guest.apm or mdev.obstacles.get(adapter) != obstacle:
+                self.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {obstacle}")
 
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
         """Say who else controls the same domain (limitation 12)."""
         for other in mdev.module.newest_first():
             shared = other.matrix.adm & domains
             if other is not mdev and shared:
-                self.system.log.info(
+                self.log.info(
                     f"{mdev.log_prefix()}control domain {shared.ranges()} is controlled by mdev {other.name} too"
                 )
 
     def reset_ended(self, queue: VfioQueue) -> None:
         """Say what nobody else tells: a reset for a guest failed (limitation 9)."""
         if queue.reset_code not in _GOOD_ENDS:
-            self.system.log.error(
+            self.log.error(
                 f"vfio_ap: queue {queue.apqn} could not be reset (response code {queue.reset_code:02x}): "
                 f"no guest gets it until a later scan succeeds"
             )
+
+
+def _vfio_ap(bus: ApBus) -> VfioAp | None:
+    """The vfio_ap module, if it is loaded: its driver is on the bus then."""
+    driver = bus.drivers.get("vfio_ap")
+    return driver.module if isinstance(driver, VfioApDriver) else None
+
+
+def _holder(queue: ApQueue) -> MatrixMdev | None:
+    """The mdev that a queue is assigned to."""
+    module = _vfio_ap(queue.bus)
+    return module.claims.owner(queue.apqn) if module else None

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.linux.ap.bus import ApBus
-from apmatrix.linux.core import Kernel, KernelLog, Sysfs, UeventStream
-from apmatrix.linux.kvm import Kvm, Vm
+from apmatrix.linux.ap.parameters import ApParameters
+from apmatrix.linux.core import Host
+from apmatrix.linux.kvm import Kvm
 from apmatrix.linux.modules import Modules
 from apmatrix.linux.policy import LinuxPolicy
 from apmatrix.linux.protective import ProtectivePolicy
 from apmatrix.linux.vfio_ap import VfioAp
+from apmatrix.linux.vmm import Vm, Vmm
 from apmatrix.linux.zcrypt import Zcrypt
 from apmatrix.linux.zcrypt.cex4 import Cex4CardDriver, Cex4QueueDriver
 from apmatrix.linux.zcrypt.nodes import ZcryptNodes
@@ -28,7 +30,8 @@ class LinuxSystem:
 
     ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module,
     ``policy`` is ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the
-    first scan is done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says.
+    first scan is done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says;
+    ``vmm`` runs its virtual machines.
     """
 
     def __init__(
@@ -45,24 +48,22 @@ class LinuxSystem:
     ) -> None:
         if policy not in POLICIES:
             raise ApmatrixError(f"there is no policy {policy!r}: choose {' or '.join(POLICIES)}")
-        self.machine = machine
-        self.level = level
-        self.name = name or level.name
-        self.kernel = Kernel(machine.clock)
-        self.log = KernelLog(machine.clock.now)
-        self.uevents = UeventStream(self.log)
-        self.sysfs = Sysfs(self.kernel)
-        self.policy = POLICIES[policy](self)
-        self.kvm = Kvm(self)
+        self.host = host = Host(machine, level, name)
+        self.machine, self.level, self.name = host.machine, host.level, host.name
+        self.kernel, self.log, self.uevents, self.sysfs = host.kernel, host.log, host.uevents, host.sysfs
+        self.policy = POLICIES[policy](host.log)
+        self.kvm = Kvm(host, self.policy)
+        self.vmm = Vmm(self)
         self.vfio_ap: VfioAp | None = None
         with self.kernel:
-            self.modules = Modules(self, apmask, aqmask)
-            self.ap = ApBus(self, apmask, aqmask, domain)
-            self.ap.add_driver(Cex4CardDriver(self.ap))
-            self.ap.add_driver(Cex4QueueDriver(self.ap))
-            self.zcrypt = Zcrypt(self)
-            self.zcrypt_nodes = ZcryptNodes(self)
-            self.hwrng = Hwrng(self)
+            self.modules = Modules(host)
+            self.ap = ApBus(host, self.policy, apmask, aqmask, domain)
+            self.parameters = ApParameters(self.ap, apmask, aqmask)
+            self.zcrypt = Zcrypt(self.ap)
+            self.ap.add_driver(Cex4CardDriver(self.zcrypt))
+            self.ap.add_driver(Cex4QueueDriver(self.zcrypt))
+            self.zcrypt_nodes = ZcryptNodes(host, self.zcrypt)
+            self.hwrng = Hwrng(host, self.zcrypt)
             self.ap.scanner.scan()
             if vfio_ap:
                 self.load_vfio_ap()
@@ -72,7 +73,7 @@ class LinuxSystem:
         with self.kernel:
             if self.vfio_ap is None:
                 self.modules.add("mdev", "vfio_ap")
-                self.vfio_ap = VfioAp(self)
+                self.vfio_ap = VfioAp(self.host, self.ap, self.policy)
 
     def unload_vfio_ap(self) -> None:
         """``rmmod vfio_ap``; Refused (EAGAIN) while a guest has an mdev (MTX-93)."""
@@ -88,7 +89,7 @@ class LinuxSystem:
 
     def shut_down(self) -> None:
         """End the system: its VMs, its timers. What the level holds is the machine's matter."""
-        self.kvm.stop()
+        self.vmm.stop()
         with self.kernel:
             self.ap.stop()
 

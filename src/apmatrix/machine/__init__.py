@@ -6,6 +6,7 @@ from apmatrix.machine.level import Hypervisor, Level, check_entry, shadow
 from apmatrix.machine.lpar import ActivationProfile, Lpar
 from apmatrix.machine.memory import FlatMemory, Memory
 from apmatrix.machine.notification import Notification
+from apmatrix.machine.port import Port
 
 __all__ = [
     "DEFAULT_FACILITIES",
@@ -19,6 +20,7 @@ __all__ = [
     "Lpar",
     "Memory",
     "Notification",
+    "Port",
     "ProfileError",
     "ValidityInterception",
     "check_entry",

@@ -1,6 +1,6 @@
 """The CPC: adapters, LPARs and the functions of the AP instructions at a level.
 
-Each AP function is a method with decoded operands; :mod:`apmatrix.machine.execute` is the same at register
+Each AP function is a method with decoded operands; :mod:`apmatrix.machine.instructions` is the same at register
 level. Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. No instruction takes ``Cpc.lock``.
 """
 
@@ -18,22 +18,19 @@ from apmatrix.arch import (
     Instruction,
     Mask,
     Matrix,
-    QueueInfo,
-    QueueStatus,
     Registers,
-    ResponseCode,
 )
 from apmatrix.arch.info import FEATURES
-from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.cards import Adapter, Clock, Delivery, RealClock, Request, WorkerPool
-from apmatrix.machine import execute as register_level
+from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
+from apmatrix.machine import instructions as register_level
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
+from apmatrix.machine.port import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from apmatrix.arch import CardType, Functions
-    from apmatrix.cards import AdapterState, Indication, Queue
+    from apmatrix.arch import CardFunctions, CardType
+    from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
     from apmatrix.machine.memory import Memory
 
@@ -42,9 +39,6 @@ DEFAULT_FEATURES = ("APSC", "APXA", "QACT", "RC8A")
 
 DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 """Facilities of a machine whose file names none. Without 65 (AQIC) Linux polls for its replies."""
-
-UNKNOWN = QueueInfo(0)
-CONFIGURED_OFF = queue_status(ResponseCode.DECONFIGURED, empty=True)
 
 
 class Cpc:
@@ -101,7 +95,7 @@ class Cpc:
         number: int,
         card_type: CardType,
         *,
-        functions: Functions | None = None,
+        functions: CardFunctions | None = None,
         **options: Any,
     ) -> Adapter:
         """Plug an adapter; ApmatrixError if the number is taken or beyond the machine's highest.
@@ -190,74 +184,14 @@ class Cpc:
 
     # the AP functions
 
-    def find_queue(self, level: Level, apqn: Apqn) -> Queue | QueueStatus:
-        """The queue, or the status that says why the level cannot use it: 01, or 03 if configured off by SCLP."""
-        adapter = self.adapters.get(apqn.adapter)
-        if adapter is None or apqn not in level.effective:
-            return NOT_AVAILABLE
-        if apqn.adapter in level.root.configured_off:
-            return CONFIGURED_OFF
-        return adapter.queue(apqn.domain)
-
-    def tapq(self, level: Level, apqn: Apqn) -> tuple[QueueStatus, QueueInfo]:
-        """Test a queue: its status and the adapter's information word, all zero where there is no queue.
-
-        The word is as much of it as the level can ask for: without facility 15 type and depth.
-        """
-        queue = self.find_queue(level, apqn)
-        status = queue if isinstance(queue, QueueStatus) else queue.test()
-        if status.response_code == ResponseCode.NOT_AVAILABLE and not status.async_error:
-            return status, UNKNOWN
-        info = self.adapters[apqn.adapter].info(self.max_domain)
-        return status, info if Facility.APFT in level.facilities else info.without_facilities
-
-    def rapq(self, level: Level, apqn: Apqn) -> QueueStatus:
-        """Reset a queue: requests and replies are dropped, interruptions disabled."""
-        queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.reset(allowed=_holds(level, apqn))
-
-    def zapq(self, level: Level, apqn: Apqn) -> QueueStatus:
-        """Reset a queue and zeroize what it holds for its owner; master keys stay (hardware.md 6.2)."""
-        queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.reset(zeroize=True, allowed=_holds(level, apqn))
-
-    def aqic(self, level: Level, apqn: Apqn, indication: Indication | None) -> QueueStatus:
-        """Enable (with an indication) or disable (None) the interruptions of a queue."""
-        queue = self.find_queue(level, apqn)
-        return queue if isinstance(queue, QueueStatus) else queue.set_interruption(indication, _holds(level, apqn))
+    def port(self, level: Level, apqn: Apqn) -> Port:
+        """The AP functions of a level on one queue; a caller that uses a queue often keeps its port."""
+        return Port(self, level, apqn)
 
     def qci(self, level: Level) -> Configuration:
         """The level's own view: features, limits and effective masks."""
         matrix = level.effective
         return self._configuration.replace(apm=matrix.apm, aqm=matrix.aqm, adm=matrix.adm)
-
-    def qact(self, level: Level, apqn: Apqn, mode: Functions, highest: int) -> tuple[QueueStatus, int]:
-        """The type up to ``highest`` that a queue's adapter is compatible with in ``mode``; 0 if none."""
-        queue = self.find_queue(level, apqn)
-        if isinstance(queue, QueueStatus):
-            return queue, 0
-        status = queue.test()
-        adapter = self.adapters[apqn.adapter]
-        same_mode = bool(adapter.functions.modes.value & mode.modes.value)
-        known = adapter.hardware_type if adapter.hardware_type <= highest else adapter.compatible_type
-        return status, known if known and same_mode and status.ok else 0
-
-    def nqap(
-        self, level: Level, apqn: Apqn, message_id: int, message: bytes, *, special: bool = False
-    ) -> QueueStatus:
-        """Put a request message on a queue; the reply carries ``message_id``, a number of 64 bits."""
-        queue = self.find_queue(level, apqn)
-        if isinstance(queue, QueueStatus):
-            return queue
-        request = Request(message_id, message, special, level.effective.adm, "RC8A" in self.features)
-        return queue.enqueue(request, _holds(level, apqn))
-
-    def dqap(self, level: Level, apqn: Apqn, length: int, position: int = 0) -> Delivery:
-        """Take the next reply, or ``length`` bytes of it from ``position`` on (hardware.md 1.6)."""
-        queue = self.find_queue(level, apqn)
-        if isinstance(queue, QueueStatus):
-            return Delivery(queue)
-        return queue.dequeue(length, position, _holds(level, apqn))
 
     def execute(self, level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
@@ -269,8 +203,3 @@ class Cpc:
 
     def __repr__(self) -> str:
         return f"Cpc({self.name!r}, adapters {Mask.of(*self.adapters).ranges()}, LPARs {', '.join(self.lpars)})"
-
-
-def _holds(level: Level, apqn: Apqn) -> Callable[[], bool]:
-    """Whether the level still has the queue."""
-    return lambda: apqn in level.effective

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from apmatrix.arch import EMPTY_MATRIX, NO_BITS, ControlBlock, CrycbFormat, Facility, Matrix
+from apmatrix.arch import EMPTY_MATRIX, NO_BITS, ControlBlock, CrycbFormat, Facility, Matrix, ResponseCode
 from apmatrix.machine.errors import ValidityInterception
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from apmatrix.arch import ConditionCode, Instruction, Registers
+    from apmatrix.arch import Apqn, ConditionCode, Instruction, Registers
     from apmatrix.machine.memory import Memory
 
 PAGE = 4096
@@ -67,11 +67,6 @@ class Level:
         return 1 if self.parent is None else self.parent.depth + 1
 
     @property
-    def root(self) -> Level:
-        """The LPAR that the level is in."""
-        return self if self.parent is None else self.parent.root
-
-    @property
     def block(self) -> ControlBlock:
         """The level's own control block."""
         return self._block
@@ -95,6 +90,19 @@ class Level:
             matrix = matrix & level._matrix
             level = level.parent
         return matrix
+
+    def right_to(self, apqn: Apqn) -> ResponseCode:
+        """NORMAL if the level may use a queue now, otherwise the response code that refuses it.
+
+        01 if some level's masks leave the queue out (KVM-40), 03 if SCLP configured its adapter off for the LPAR.
+        """
+        level = self
+        while apqn in level._matrix:
+            if level.parent is None:
+                off = apqn.adapter in level.configured_off
+                return ResponseCode.DECONFIGURED if off else ResponseCode.NORMAL
+            level = level.parent
+        return ResponseCode.NOT_AVAILABLE
 
     @property
     def interpreted(self) -> bool:

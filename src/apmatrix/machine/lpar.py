@@ -9,6 +9,7 @@ from apmatrix.arch import EMPTY_MATRIX, Matrix
 from apmatrix.arch.matrix import queues_named
 from apmatrix.machine.errors import ProfileError
 from apmatrix.machine.level import Level
+from apmatrix.rules.profile import Beyond, objections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,19 +43,16 @@ def check_profile(profile: ActivationProfile, others: Iterable[Lpar], highest: M
     ``highest`` has every adapter and domain number of the machine. Adapters that are not plugged are
     allowed: a profile may be written before the card comes. Raises ProfileError.
     """
-    beyond = profile.matrix - highest
-    if beyond != EMPTY_MATRIX:
-        raise ProfileError(
-            f"the activation profile of LPAR {profile.name} names {beyond.describe()}, but this machine has "
-            f"adapters {highest.apm.ranges()} and domains {highest.aqm.ranges()}: remove them"
-        )
-    for other in others:
-        shared = profile.matrix.shared(other.profile.matrix)
-        if len(shared):
+    found = objections(profile.matrix, highest, ((other.name, other.profile.matrix) for other in others))
+    for objection in found:
+        if isinstance(objection, Beyond):
             raise ProfileError(
-                f"LPAR {profile.name} cannot be activated: {queues_named(tuple(shared.apqns()))} in use by LPAR "
-                f"{other.name}; "
-                f"give one of them another adapter or another usage domain",
-                other.name,
-                shared,
+                f"the activation profile of LPAR {profile.name} names {objection.matrix.describe()}, but this "
+                f"machine has adapters {highest.apm.ranges()} and domains {highest.aqm.ranges()}: remove them"
             )
+        raise ProfileError(
+            f"LPAR {profile.name} cannot be activated: {queues_named(objection.apqns)} in use by LPAR "
+            f"{objection.holder}; give one of them another adapter or another usage domain",
+            objection.holder,
+            objection.shared,
+        )

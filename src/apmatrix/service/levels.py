@@ -52,7 +52,7 @@ class BootedLevel(LevelProcessor):
         if running is not None:
             return cls(emulation, running, lambda: None)
         host = guest.host.linux if guest else _host_of(emulation, name)
-        vm = host.kvm.start(guest.uuid, guest.names[-1]) if guest else host.kvm.start(name.lower())
+        vm = host.vmm.start(guest.uuid, guest.names[-1]) if guest else host.vmm.start(name.lower())
         return cls(emulation, vm, vm.stop)
 
     @classmethod
@@ -95,7 +95,7 @@ def _names(guest: Guest) -> tuple[str, ...]:
 def _running(emulation: Emulation, name: str) -> Vm | None:
     """A VM that was started by the UUID of its mdev."""
     for system in emulation.systems():
-        for vm in system.linux.kvm.vms:
+        for vm in system.linux.vmm.vms:
             if name.lower() in (vm.name, *(file.mdev.name for file in vm.files)):
                 return vm
     return None

@@ -110,7 +110,7 @@ def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
                 raise ControlError(f"{here.name} has no guest {name}: it was refused: {guest.refusal}") from None
             sentence = f"{here.name} has no guest {name}; give the UUID of an mdev"
             raise ControlError(sentence, ExitCode.UNREADABLE) from None
-        here.linux.kvm.start(mdev)
+        here.linux.vmm.start(mdev)
         return GuestFacts(f"{here.name}/{mdev}", mdev, running=True)
 
 
@@ -126,7 +126,7 @@ def stop_guest(asked: Asked, request: StopGuest) -> GuestFacts:
         if guest is not None and guest.host is not here:
             raise ControlError(f"guest {guest.name} is not running")
         try:
-            vm = here.linux.kvm.find(name)
+            vm = here.linux.vmm.find(name)
         except Refused as refused:
             hint = "apmatrix guest list shows which guests are running"
             raise ControlError(f"guest {guest.name} is not running" if guest else f"{refused}; {hint}") from refused
@@ -146,7 +146,7 @@ def _guest_facts(guest: Guest) -> GuestFacts:
 
 def _vms(emulation: Emulation) -> Iterator[tuple[System, Vm]]:
     for system in emulation.systems():
-        for vm in system.linux.kvm.vms:
+        for vm in system.linux.vmm.vms:
             yield system, vm
 
 
@@ -185,7 +185,7 @@ def set_adapter_state(asked: Asked, request: SetAdapterState) -> AdapterFacts:
 def get_log(asked: Asked, request: GetLog) -> tuple[LogEntry, ...]:
     """A system's kernel log."""
     entries = asked.choose(request.system).linux.log.entries
-    return tuple(LogEntry(entry.time, entry.severity.name.lower(), entry.text) for entry in entries)
+    return tuple(LogEntry(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
 
 
 @answers(GetMatrix)

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Interruption
-from apmatrix.faces.boot.service import DONE, Interrupted, Outcome
+from apmatrix.faces.boot.service import DONE, Outcome, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.levels import BootedLevel, take_level
@@ -62,7 +62,7 @@ class RemoteGuest:
     def _take(self, request: TakeLevel) -> TakenLevel:
         if self._level is not None:
             raise ControlError("this connection has a level already", ExitCode.UNREADABLE)
-        if request.guest is None and any(system.linux.kvm.vms for system in self._emulation.lpars):
+        if request.guest is None and any(system.linux.vmm.vms for system in self._emulation.lpars):
             raise ControlError("this LPAR's Linux runs guests that would end with it: stop them, or take a guest")
         self._level = take_level(self._emulation, request.lpar, request.guest)
         return TakenLevel(self._level.kernel_parameters)
@@ -81,7 +81,7 @@ class RemoteGuest:
         if self._service is None:
             raise ControlError("there is no storage yet", ExitCode.UNREADABLE)
         outcome = self._service.serve(request.frame, request.kernel_asce, request.user_asce)
-        code = int(outcome.code) if isinstance(outcome, Interrupted) else None
+        code = int(outcome.code) if isinstance(outcome, ProgramInterruption) else None
         return Executed(self._service.executed, code)
 
     def _reset(self, _request: ResetLevel) -> None:
@@ -128,4 +128,4 @@ class RemoteService:
         """Handle an operation exception; ControlError if the machine is gone."""
         done = self._client.ask(ExecuteInstruction(address, kernel_asce, user_asce))
         self.executed = done.executed
-        return DONE if done.interruption is None else Interrupted(Interruption(done.interruption))
+        return DONE if done.interruption is None else ProgramInterruption(Interruption(done.interruption))

@@ -19,11 +19,12 @@ CHANGES = {
 def administer(session, level, key_set):
     """Load or set a key by instructions; the registers afterwards."""
     apqn = EP11 if key_set is KeySet.WK else CCA
+    port = session.machine.port(level, apqn)
     for action, part in CHANGES[key_set]:
         command = KeyCommand(action, key_set, apqn.domain, part)
-        assert session.machine.nqap(level, apqn, 1, command.message(apqn.domain)).ok
+        assert port.nqap(1, command.message(apqn.domain)).ok
         session.machine.adapters[apqn.adapter].queue(apqn.domain).wait()
-        view = command.result(session.machine.dqap(level, apqn, 12288).data)
+        view = command.result(port.dqap(12288).data)
     return view
 
 

@@ -50,7 +50,7 @@ def test_kill_of_qemu_resets_the_queues_and_the_next_boot_works(session, ica):
         with pytest.raises(QemuError, match="was killed"):
             guest.run_command(lambda _: None, 60)
     for apqn in session.level.effective.apqns():
-        assert session.machine.tapq(session.level, apqn)[0].empty
+        assert session.machine.port(session.level, apqn).tapq()[0].empty
     assert session.run("ica rsa /vectors 6 1", extra=ica)[0] == 0
 
 
@@ -59,7 +59,7 @@ def test_end_of_the_guest_in_the_middle_of_its_work(session, ica):
         guest.wait_until_ready()
         with pytest.raises(GuestError, match="ended before it said 'end'"):
             guest.run_command(lambda _: None, 60)
-    assert all(session.machine.tapq(session.level, apqn)[0].empty for apqn in session.level.effective.apqns())
+    assert all(session.machine.port(session.level, apqn).tapq()[0].empty for apqn in session.level.effective.apqns())
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100_000, bytes(range(256)) * 1000], ids=["empty", "zeros", "bytes"])
@@ -116,7 +116,7 @@ def test_adapter_leaves_under_load(session, ica):
     assert [counts[1] for counts in rights(output)] == [0, 0]
     assert sum(counts[0] for counts in rights(output)) >= 1400  # those on their way may fail, as on hardware
     assert sorted(lszcrypt(output)) == ["05", "05.0004", "05.00ab"]
-    assert session.machine.tapq(session.level, Apqn(6, 4))[0].value == 0x00010000
+    assert session.machine.port(session.level, Apqn(6, 4)).tapq()[0].value == 0x00010000
 
 
 # the command
@@ -193,7 +193,7 @@ def test_two_real_guests_of_one_running_host_one_started_for_it(server, session,
     assert [rights(output) for output in outputs.values()] == [[(30, 0, 0, 0)]] * 2
     linux = made.emulation.lpars[0].linux
     with linux.kernel:  # the machine notices that the connection ended, and stops the VM that it had started
-        assert linux.kernel.wait_until(lambda: [vm.name for vm in linux.kvm.vms] == ["guest1"], 60)
+        assert linux.kernel.wait_until(lambda: [vm.name for vm in linux.vmm.vms] == ["guest1"], 60)
 
 
 def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):
@@ -208,7 +208,7 @@ def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):
             remote._client.connection.shutdown(socket.SHUT_RDWR)
             with pytest.raises(ControlError, match="machine"):
                 guest.run_command(lambda _: None, 60)
-    assert made.emulation.machine.tapq(level, Apqn(5, 6))[0].empty
+    assert made.emulation.machine.port(level, Apqn(5, 6)).tapq()[0].empty
 
 
 def test_the_machine_of_a_real_guest_refuses_what_it_has_not(server):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.facility import shown_new, states
-from apmatrix.cards.cca.verb import Call, Result
-from apmatrix.cards.masterkeys import CCA_SETS, KeySet, MasterKey, MasterKeyError, Registers
+from apmatrix.cards.cca.verb import Result, VerbCall
+from apmatrix.cards.masterkeys import CCA_SETS, KeyRegisters, KeySet, MasterKey, MasterKeyError
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FUNCTION: Final = b"MK"
 
 _DOMAIN_SIZE: Final = 2
 _SETS: Final = {key_set.label.encode(): key_set for key_set in CCA_SETS}
-_ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
+_ACTIONS: Final[Mapping[bytes, Callable[[KeyRegisters, bytes], KeyRegisters]]] = {
     b"LOAD-FST": lambda registers, part: registers.load_first(part),
     b"LOAD-MID": lambda registers, part: registers.load_middle(part),
     b"LOAD-LST": lambda registers, part: registers.load_last(part),
@@ -42,7 +42,7 @@ def target_domain(parameters: Parameters) -> int:
     return int.from_bytes(parameters.vud[:_DOMAIN_SIZE], "big")
 
 
-def administer(call: Call) -> Result:
+def administer(call: VerbCall) -> Result:
     """Do what the rule array says and answer the state of the set; CcaError if the card refuses."""
     domain, part = target_domain(call.parameters), call.parameters.vud[_DOMAIN_SIZE:]
     if domain not in call.control_domains:  # NQAP has checked it already; a card never trusts the way to it
@@ -68,14 +68,14 @@ def administer(call: Call) -> Result:
         raise CcaError(Reason.KEYS_NOT_KEPT) from None
 
 
-def _zeroize_card(call: Call) -> Result:
+def _zeroize_card(call: VerbCall) -> Result:
     """Every domain that holds keys must be a control domain of the sender."""
     if not call.card.keyring.zeroize_card(call.control_domains):
         raise CcaError(Reason.ACCESS_DENIED)
     return Result()
 
 
-def _state(registers: Registers) -> Result:
+def _state(registers: KeyRegisters) -> Result:
     patterns = (_pattern(registers.key_set, key) for key in (shown_new(registers), registers.current, registers.old))
     return Result(states(registers), b"".join(patterns))
 

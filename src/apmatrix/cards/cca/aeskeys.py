@@ -14,7 +14,7 @@ from apmatrix.cards.cca.tokens import (
     seal_cipher,
     seal_data,
 )
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _token_result(token: bytes, *more: Part) -> Result:
     return Result(keys=b"".join(part.build() for part in parts))
 
 
-def generate_data(call: Call) -> Result:
+def generate_data(call: VerbCall) -> Result:
     """KG: a random DATA key."""
     call.require()
     words = call.parameters.vud
@@ -48,13 +48,13 @@ def generate_data(call: Call) -> Result:
     return _token_result(seal_data(os.urandom(_KEY_LENGTHS[length]), call.registers(KeySet.AES)))
 
 
-def import_clear(call: Call) -> Result:
+def import_clear(call: VerbCall) -> Result:
     """CM: a clear key as DATA key."""
     call.require(b"AES")
     return _token_result(seal_data(call.parameters.vud, call.registers(KeySet.AES)))
 
 
-def generate_cipher(call: Call) -> Result:
+def generate_cipher(call: VerbCall) -> Result:
     """GK: a random CIPHER key with the attributes of the skeleton, which is the third key part."""
     call.require(b"AES", b"OP")
     words = call.parameters.vud
@@ -66,7 +66,7 @@ def generate_cipher(call: Call) -> Result:
     return _token_result(token, Part(0, b""))
 
 
-def import_part(call: Call) -> Result:
+def import_part(call: VerbCall) -> Result:
     """IP: a CIPHER key from three or more parts, which are XORed, and then marked complete."""
     rules = call.parameters.rules
     token = call.key_parts(1)[0].content
@@ -79,11 +79,11 @@ def import_part(call: Call) -> Result:
     raise CcaError(Reason.BAD_RULE)
 
 
-def _first_part(call: Call, skeleton: bytes) -> bytes:
+def _first_part(call: VerbCall, skeleton: bytes) -> bytes:
     return seal_cipher(parse_cipher_header(skeleton), _clear_part(call), _TWO_MORE, call.registers(KeySet.AES))
 
 
-def _further_part(call: Call, token: bytes) -> bytes:
+def _further_part(call: VerbCall, token: bytes) -> bytes:
     registers = call.registers(KeySet.AES)
     header, key = open_cipher(token, registers)
     part = _clear_part(call)
@@ -93,7 +93,7 @@ def _further_part(call: Call, token: bytes) -> bytes:
     return seal_cipher(header, mixed, _AFTER_PART[header.completeness], registers)
 
 
-def _complete(call: Call, token: bytes) -> bytes:
+def _complete(call: VerbCall, token: bytes) -> bytes:
     registers = call.registers(KeySet.AES)
     header, key = open_cipher(token, registers)
     if header.completeness != _PARTS_ENOUGH:
@@ -101,7 +101,7 @@ def _complete(call: Call, token: bytes) -> bytes:
     return seal_cipher(header, key, _COMPLETE, registers)
 
 
-def _clear_part(call: Call) -> bytes:
+def _clear_part(call: VerbCall) -> bytes:
     parts = parse_parts(call.parameters.vud)
     part = find_part(parts, _KEY_PART_TAG)
     if int.from_bytes(find_part(parts, _BITS_TAG), "big") != len(part) * 8:

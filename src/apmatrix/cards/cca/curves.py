@@ -15,7 +15,7 @@ from apmatrix.cards.cca.tokens import opening_key
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apmatrix.cards.masterkeys import MasterKey, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
 PRIVATE: Final = 0x20
 PUBLIC: Final = 0x21
@@ -108,7 +108,7 @@ def read_skeleton(token: bytes) -> tuple[Curve, int]:
     return Curve(header.curve_type, header.prime_bits), header.usage
 
 
-def read_private(token: bytes, registers: Registers) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
+def read_private(token: bytes, registers: KeyRegisters) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
     """The private key in a token, in the clear or under the APKA master key in ``registers``.
 
     CcaError if there is none, if it does not fit its curve, or if it cannot be opened.
@@ -120,7 +120,7 @@ def read_private(token: bytes, registers: Registers) -> tuple[Curve, ec.Elliptic
         raise CcaError(Reason.BAD_DATA) from None
 
 
-def read_private_value(token: bytes, registers: Registers) -> tuple[Curve, bytes, int]:
+def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, bytes, int]:
     """Curve, private key at the curve's full width, and usage; CcaError as for :func:`read_private`."""
     sections = parse_sections(token)
     header, content = take_section(sections, PRIVATE, PrivateSection)

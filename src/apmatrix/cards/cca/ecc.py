@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from apmatrix.cards.cca.blocks import Part, take_block
 from apmatrix.cards.cca.curves import build_pair, read_private, read_public, read_skeleton
 from apmatrix.cards.cca.errors import CcaError, Reason
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _DERIVED_TAGS: Final = (0x0091, 0x0090, 0x0092)
 _SIGNATURE_HEADER: Final = 6
 
 
-def derive(call: Call) -> Result:
+def derive(call: VerbCall) -> Result:
     """DH: the x coordinate of the first token's private key times its public point."""
     call.require(b"PASSTHRU")
     token = call.key_parts(1)[0].content
@@ -49,7 +49,7 @@ def derive(call: Call) -> Result:
     return Result(vud=vud, keys=Part(0, secret).build())
 
 
-def sign(call: Call) -> Result:
+def sign(call: VerbCall) -> Result:
     """SG: an ECDSA signature, r and s at the full width of the curve."""
     call.require(b"ECDSA")
     digest, _ = take_block(call.parameters.vud)
@@ -60,7 +60,7 @@ def sign(call: Call) -> Result:
     return Result(vud=header + signature)
 
 
-def verify(call: Call) -> Result:
+def verify(call: VerbCall) -> Result:
     """SV: nothing if the signature is good; CcaError 4/429 otherwise."""
     call.require(b"ECDSA")
     digest, rest = take_block(call.parameters.vud)

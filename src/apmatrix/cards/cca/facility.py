@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apmatrix.cards.cca.errors import CcaError, Reason
-from apmatrix.cards.cca.verb import Call, Result
-from apmatrix.cards.masterkeys import KeySet, MasterKey, NewState, Registers
+from apmatrix.cards.cca.verb import Result, VerbCall
+from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKey, NewState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ _STATICSA: Final = _Static(10, 204, (_Place(KeySet.ASYM, 4, 64, 84, 104), _Place
 _STATICSB: Final = _Static(13, 240, (_Place(KeySet.APKA, 10, 208, 220, 232),))
 
 
-def states(registers: Registers) -> tuple[bytes, bytes, bytes]:
+def states(registers: KeyRegisters) -> tuple[bytes, bytes, bytes]:
     """The state characters of the new, the current and the old register."""
     return (
         _NEW_STATES[registers.new_state],
@@ -49,12 +49,12 @@ def states(registers: Registers) -> tuple[bytes, bytes, bytes]:
     )
 
 
-def shown_new(registers: Registers) -> MasterKey | None:
+def shown_new(registers: KeyRegisters) -> MasterKey | None:
     """The new key if its pattern may be shown: only when the register is full."""
     return registers.new if registers.new_state is NewState.FULL else None
 
 
-def _static(call: Call, shape: _Static) -> Result:
+def _static(call: VerbCall, shape: _Static) -> Result:
     elements = [call.card.serial.encode().ljust(8)[:8]] + [_INVALID] * (shape.elements - 1)
     data = bytearray(shape.size)
     for place in shape.places:
@@ -70,19 +70,19 @@ def _static(call: Call, shape: _Static) -> Result:
     return Result(tuple(elements), bytes(data))
 
 
-def _cca(call: Call) -> Result:
+def _cca(call: VerbCall) -> Result:
     """STATCCA: states of the symmetric keys (none here) and the firmware's version, date and role."""
     version = "{}.{}".format(*call.card.firmware_version).encode()
     date = call.card.calendar().strftime("%Y%m%d").encode()
     return Result((_INVALID, _INVALID, _INVALID, version, date, b"DEFAULT"))
 
 
-def _card(call: Call) -> Result:
+def _card(call: VerbCall) -> Result:
     """STATCRD2: facts about the hardware; the last element is the serial number."""
     return Result((b"0",) * 14 + (call.card.serial.encode(),))
 
 
-_ANSWERS: Final[Mapping[bytes, Callable[[Call], Result]]] = {
+_ANSWERS: Final[Mapping[bytes, Callable[[VerbCall], Result]]] = {
     b"STATICSA": lambda call: _static(call, _STATICSA),
     b"STATICSB": lambda call: _static(call, _STATICSB),
     b"STATCCA": _cca,
@@ -90,7 +90,7 @@ _ANSWERS: Final[Mapping[bytes, Callable[[Call], Result]]] = {
 }
 
 
-def query(call: Call) -> Result:
+def query(call: VerbCall) -> Result:
     """What the keyword in the rule array asks for."""
     answer = _ANSWERS.get(b" ".join(call.parameters.rules))
     if answer is None:

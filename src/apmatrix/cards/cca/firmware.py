@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.cards.cca import admin, aeskeys, ecc, facility, pairs, protect, random, rsa
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError, Reason
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.coprocessor import NO_DOMAIN, Coprocessor, Sender, Target
 from apmatrix.cards.messages import (
     CPRBX_VERSION,
@@ -78,7 +78,7 @@ class CcaFirmware(Coprocessor):
                 raise CcaError(Reason.UNKNOWN_FUNCTION)
             room = min(request.header.from_card2, control.reply_data_room)
             parameters = Parameters.parse(block)
-            result = verb(Call(self._card, sender.domain, parameters, room, sender.control_domains))
+            result = verb(VerbCall(self._card, sender.domain, parameters, room, sender.control_domains))
         except CcaError as error:
             return _reply(control, function, Result(), error)
         return _reply(control, function, result)

@@ -10,7 +10,7 @@ from apmatrix.cards.cca.curves import PRIVATE
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import parse_sections
 from apmatrix.cards.cca.tokens import current_key
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TOKEN_FLAGS: Final = 0x0020
 
 
-def generate(call: Call) -> Result:
+def generate(call: VerbCall) -> Result:
     """A random key pair as the skeleton describes it: CLEAR, or with MASTER under APKA (curves) or ASYM (RSA)."""
     skeleton = call.key_parts(1)[0].content
     if call.parameters.rules not in ((b"CLEAR",), (b"MASTER",)):

@@ -10,7 +10,7 @@ from apmatrix.cards.cca.curves import Curve, read_private_value
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import is_internal
 from apmatrix.cards.cca.tokens import open_cipher, open_data
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class ProtectedKeyBlock(Layout, size=142):
     pattern = text(110, 32)
 
 
-def unwrap_data(call: Call) -> Result:
+def unwrap_data(call: VerbCall) -> Result:
     """US: a DATA key as protected key."""
     call.require()
     return _protected(call, open_data(call.key_parts(1)[0].content, call.registers(KeySet.AES)))
 
 
-def unwrap_cipher(call: Call) -> Result:
+def unwrap_cipher(call: VerbCall) -> Result:
     """AU: a CIPHER or elliptic-curve key as protected key; refused if it is not marked exportable or not complete."""
     call.require(b"EXPT-SK")
     token = call.key_parts(1)[0].content
@@ -66,7 +66,7 @@ def unwrap_cipher(call: Call) -> Result:
     return _protected(call, key)
 
 
-def _protected_curve(call: Call, token: bytes) -> Result:
+def _protected_curve(call: VerbCall, token: bytes) -> Result:
     curve, key, usage = read_private_value(token, call.registers(KeySet.APKA))
     if not usage & _EXPORTABLE or curve not in _PROTECTED_SIZES:
         raise CcaError(Reason.KEY_NOT_EXPORTABLE)
@@ -75,7 +75,7 @@ def _protected_curve(call: Call, token: bytes) -> Result:
     return Result(vud=Part(0, bytes(header) + protected).build())
 
 
-def _protected(call: Call, key: bytes) -> Result:
+def _protected(call: VerbCall, key: bytes) -> Result:
     wrapping_key = call.card.wrapping_key
     protected = wrapping_key.wrap(key)
     block = ProtectedKeyBlock(

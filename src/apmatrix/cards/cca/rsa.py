@@ -13,7 +13,7 @@ from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, unseal
 from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
 from apmatrix.cards.cca.tokens import opening_key
-from apmatrix.cards.cca.verb import Call, Result
+from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.messages import RefusedMessage
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.cards.cca.verb import Verbs
-    from apmatrix.cards.masterkeys import MasterKey, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
 _PUBLIC: Final = 0x04
 _PRIVATE_CRT: Final = 0x08
@@ -67,7 +67,7 @@ class PrivateSection(Layout, size=132):
         return (self.p_length, self.q_length, self.dp_length, self.dq_length, self.u_length)
 
 
-def modexpo(call: Call) -> Result:
+def modexpo(call: VerbCall) -> Result:
     """PK: the power of the input with the token's exponent and modulus."""
     call.require(b"MRP")
     header, content = take_section(parse_sections(call.key_parts(1)[0].content), _PUBLIC, PublicSection)
@@ -76,7 +76,7 @@ def modexpo(call: Call) -> Result:
     return _compute(call, header.modulus_length, lambda value: raw_modexpo(value, exponent, modulus))
 
 
-def decrypt(call: Call) -> Result:
+def decrypt(call: VerbCall) -> Result:
     """PD: the power of the input with a private key in CRT form. The modulus is p * q, not the placeholder."""
     call.require(b"ZERO-PAD")
     token = call.key_parts(1)[0].content
@@ -91,7 +91,7 @@ def decrypt(call: Call) -> Result:
     return _compute(call, header.modulus_length, lambda value: raw_crt(value, key))
 
 
-def _open(header: PrivateSection, content: bytes, sections: dict[int, bytes], registers: Registers) -> bytes:
+def _open(header: PrivateSection, content: bytes, sections: dict[int, bytes], registers: KeyRegisters) -> bytes:
     """The numbers of a private key under the ASYM master key; CcaError if it cannot be opened."""
     master = opening_key(registers, header.pattern)
     size = sum(header.lengths) + header.pad_length
@@ -161,7 +161,7 @@ def _numbers(data: bytes, limit: int, *lengths: int) -> list[int]:
     return numbers
 
 
-def _compute(call: Call, length: int, power: Callable[[int], int]) -> Result:
+def _compute(call: VerbCall, length: int, power: Callable[[int], int]) -> Result:
     """The result at the modulus' full width; CcaError if input or key are unfit."""
     data = call.parameters.vud
     if not _SMALLEST <= length <= _LARGEST or len(data) != length:

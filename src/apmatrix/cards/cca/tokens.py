@@ -18,7 +18,7 @@ from apmatrix.arch import Layout, bits, flag, octets, text
 from apmatrix.cards.cca.errors import CcaError, Reason
 
 if TYPE_CHECKING:
-    from apmatrix.cards.masterkeys import MasterKey, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
 AES_KEY_SIZES: Final = (16, 24, 32)
 """Bytes of an AES key."""
@@ -81,14 +81,14 @@ def token_check(token: bytes) -> int:
     return sum(int.from_bytes(token[start : start + 4], "big") for start in range(0, 60, 4)) & 0xFFFFFFFF
 
 
-def current_key(registers: Registers) -> MasterKey:
+def current_key(registers: KeyRegisters) -> MasterKey:
     """The master key that new tokens get; CcaError if none is set."""
     if registers.current is None:
         raise CcaError(Reason.NO_MASTER_KEY)
     return registers.current
 
 
-def opening_key(registers: Registers, pattern: bytes) -> MasterKey:
+def opening_key(registers: KeyRegisters, pattern: bytes) -> MasterKey:
     """The master key, current or old, that ``pattern`` names; CcaError if it is none of this domain's."""
     current_key(registers)
     master = registers.opener(pattern)
@@ -97,7 +97,7 @@ def opening_key(registers: Registers, pattern: bytes) -> MasterKey:
     return master
 
 
-def seal_data(key: bytes, registers: Registers) -> bytes:
+def seal_data(key: bytes, registers: KeyRegisters) -> bytes:
     """A DATA token for ``key``; CcaError if no master key is set or the key's length is none of AES's."""
     if len(key) not in AES_KEY_SIZES:
         raise CcaError(Reason.BAD_LENGTH)
@@ -115,7 +115,7 @@ def seal_data(key: bytes, registers: Registers) -> bytes:
     return bytes(token.replace(check=token_check(bytes(token))))
 
 
-def open_data(token: bytes, registers: Registers) -> bytes:
+def open_data(token: bytes, registers: KeyRegisters) -> bytes:
     """The key in a DATA token; CcaError if the token is malformed or under another master key."""
     if len(token) != DataToken.WIDTH // 8:
         raise CcaError(Reason.BAD_TOKEN)
@@ -150,7 +150,7 @@ def parse_cipher_header(token: bytes) -> CipherToken:
     return header
 
 
-def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers: Registers) -> bytes:
+def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers: KeyRegisters) -> bytes:
     """A CIPHER token for ``key`` with the attributes of ``skeleton``."""
     if len(key) not in AES_KEY_SIZES:
         raise CcaError(Reason.BAD_LENGTH)
@@ -172,7 +172,7 @@ def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers:
     return bytes(header) + payload
 
 
-def open_cipher(token: bytes, registers: Registers) -> tuple[CipherToken, bytes]:
+def open_cipher(token: bytes, registers: KeyRegisters) -> tuple[CipherToken, bytes]:
     """Header and key of a CIPHER token; CcaError if it is malformed, altered, or under another master key."""
     header = parse_cipher_header(token)
     master = opening_key(registers, header.pattern)

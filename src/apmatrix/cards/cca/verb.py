@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from apmatrix.arch import Mask
     from apmatrix.cards.cca.blocks import Parameters
     from apmatrix.cards.context import CardContext
-    from apmatrix.cards.masterkeys import KeySet, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, KeySet
 
 
-class Call(NamedTuple):
+class VerbCall(NamedTuple):
     """One request to a verb.
 
     ``data_room`` is the number of bytes that the sender has room for behind the CPRBX, ``control_domains`` what
@@ -40,7 +40,7 @@ class Call(NamedTuple):
             raise CcaError(Reason.BAD_LENGTH)
         return parts[:count]
 
-    def registers(self, key_set: KeySet) -> Registers:
+    def registers(self, key_set: KeySet) -> KeyRegisters:
         """The queue's domain's registers of ``key_set``."""
         return self.card.keyring.registers(self.domain, key_set)
 
@@ -57,7 +57,7 @@ class Result(NamedTuple):
         return "<Result>"
 
 
-Verb: TypeAlias = Callable[[Call], Result]
+Verb: TypeAlias = Callable[[VerbCall], Result]
 """A verb; CcaError if it refuses."""
 
 Verbs: TypeAlias = Mapping[bytes, Verb]

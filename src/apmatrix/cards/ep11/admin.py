@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.cards.ep11.blob import seal, unseal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 from apmatrix.cards.ep11.info import query_domain
-from apmatrix.cards.masterkeys import KeySet, MasterKeyError, NewState, Registers
+from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKeyError, NewState
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from apmatrix.cards.ep11.call import Call, Handlers
+    from apmatrix.cards.ep11.call import FunctionCall, Handlers
 
 FUNCTION_NUMBER: Final = 41
 """Number of the function; it needs flag 80."""
 
-_ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
+_ACTIONS: Final[Mapping[bytes, Callable[[KeyRegisters, bytes], KeyRegisters]]] = {
     b"IMPORT": lambda registers, key: registers.import_whole(key),
     b"COMMIT": lambda registers, _: registers.commit(),
     b"FINALIZE": lambda registers, _: registers.finalize(),
@@ -27,7 +27,7 @@ _ACTIONS: Final[Mapping[bytes, Callable[[Registers, bytes], Registers]]] = {
 }
 
 
-def administer(call: Call) -> bytes:
+def administer(call: FunctionCall) -> bytes:
     """Do what the first string says, with the second as key or blob; answers the domain information.
 
     REENCIPH answers the blob as it will be good after FINALIZE, since EP11 has no old register. Ep11Error if
@@ -54,7 +54,7 @@ def administer(call: Call) -> bytes:
     return query_domain(call)
 
 
-def _reencipher(registers: Registers, blob: bytes) -> bytes:
+def _reencipher(registers: KeyRegisters, blob: bytes) -> bytes:
     if registers.new_state is not NewState.COMMITTED:
         raise Ep11Error(ReturnValue.WRONG_STATE)
     return seal(unseal(blob, registers), registers.finalize())

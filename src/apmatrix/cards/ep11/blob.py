@@ -16,7 +16,7 @@ from apmatrix.arch import Layout, octets, text
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 
 if TYPE_CHECKING:
-    from apmatrix.cards.masterkeys import MasterKey, Registers
+    from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
 KEY_SIZES: Final = (16, 24, 32)
 """Bytes of an AES key."""
@@ -72,7 +72,7 @@ class Key(NamedTuple):
         return f"<Key of {len(self.value) * 8} bits, attributes {self.attributes:08x}>"
 
 
-def seal(key: Key, registers: Registers) -> bytes:
+def seal(key: Key, registers: KeyRegisters) -> bytes:
     """A blob for ``key``; Ep11Error if the domain has no wrapping key."""
     if registers.current is None:
         raise Ep11Error(ReturnValue.NO_WRAPPING_KEY)
@@ -90,7 +90,7 @@ def seal(key: Key, registers: Registers) -> bytes:
     return bytes(blob.replace(mac=_mac(registers.current, bytes(blob))))
 
 
-def unseal(data: bytes, registers: Registers) -> Key:
+def unseal(data: bytes, registers: KeyRegisters) -> Key:
     """The key in a blob; Ep11Error if it is malformed, altered, or under another wrapping key."""
     if len(data) != _SIZE:
         raise Ep11Error(ReturnValue.KEY_HANDLE_INVALID)

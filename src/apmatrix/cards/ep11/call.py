@@ -11,19 +11,19 @@ from apmatrix.cards.masterkeys import KeySet
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
     from apmatrix.cards.context import CardContext
-    from apmatrix.cards.ep11.payload import Command
-    from apmatrix.cards.masterkeys import Registers
+    from apmatrix.cards.ep11.payload import Payload
+    from apmatrix.cards.masterkeys import KeyRegisters
 
 
-class Call(NamedTuple):
+class FunctionCall(NamedTuple):
     """One request to a function; ``command.domain`` is the domain that it acts on."""
 
     card: CardContext
-    command: Command
+    command: Payload
     control_domains: Mask
 
     @property
-    def registers(self) -> Registers:
+    def registers(self) -> KeyRegisters:
         """The wrapping key registers of the domain."""
         return self.card.keyring.registers(self.command.domain, KeySet.WK)
 
@@ -34,7 +34,7 @@ class Call(NamedTuple):
         return self.command.strings[:count]
 
 
-Handler: TypeAlias = Callable[[Call], bytes]
+Handler: TypeAlias = Callable[[FunctionCall], bytes]
 """A function: the reply's data; Ep11Error if it refuses."""
 
 Handlers: TypeAlias = Mapping[int, Handler]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.cards.coprocessor import Coprocessor, Sender, Target
 from apmatrix.cards.ep11 import admin, info, keys
-from apmatrix.cards.ep11.call import Call
+from apmatrix.cards.ep11.call import FunctionCall
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
-from apmatrix.cards.ep11.payload import Command
+from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.messages import (
     EP11_ADMINISTRATIVE,
     EP11_CPRB_VERSION,
@@ -55,7 +55,7 @@ class Ep11Firmware(Coprocessor):
                 raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
             if handler is None:
                 raise Ep11Error(ReturnValue.FUNCTION_NOT_SUPPORTED)
-            data = handler(Call(self._card, command, sender.control_domains))
+            data = handler(FunctionCall(self._card, command, sender.control_domains))
         except Ep11Error as error:
             return _reply(control, command.reply(error.value))
         return _reply(control, command.reply(ReturnValue.OK, data))
@@ -77,11 +77,11 @@ def _control_block(request: CoprocessorRequest) -> Ep11Cprb:
     return control
 
 
-def _command(request: CoprocessorRequest, control: Ep11Cprb) -> Command:
+def _command(request: CoprocessorRequest, control: Ep11Cprb) -> Payload:
     payload = request.control[_CPRB_SIZE : _CPRB_SIZE + control.payload_length]
     if len(payload) < control.payload_length:
         raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
-    return Command.parse(payload)
+    return Payload.parse(payload)
 
 
 def _reply(control: Ep11Cprb, payload: bytes, code: ReplyCode = ReplyCode.NORMAL, final_status: int = 0) -> bytes:

@@ -11,7 +11,7 @@ from apmatrix.cards.masterkeys import NewState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apmatrix.cards.ep11.call import Call, Handler, Handlers
+    from apmatrix.cards.ep11.call import FunctionCall, Handler, Handlers
 
 API: Final = 6
 """Ordinal of the API that the card speaks."""
@@ -49,7 +49,7 @@ class DomainInfo(Layout, size=80):
     operation_modes = octets(72, 8)
 
 
-def _card(call: Call) -> bytes:
+def _card(call: FunctionCall) -> bytes:
     card = call.card
     major, minor = card.firmware_version
     info = CardInfo(
@@ -65,7 +65,7 @@ def _card(call: Call) -> bytes:
     return bytes(info)
 
 
-def query_domain(call: Call) -> bytes:
+def query_domain(call: FunctionCall) -> bytes:
     """The state of the wrapping key registers of the domain."""
     registers = call.registers
     flags = _NO_IMPRINT
@@ -82,7 +82,7 @@ def query_domain(call: Call) -> bytes:
 _QUERIES: Final[Mapping[int, Handler]] = {_CARD: _card, _DOMAIN: query_domain}
 
 
-def query(call: Call) -> bytes:
+def query(call: FunctionCall) -> bytes:
     """The information that the first string asks for; the second, the subtype, must be zero."""
     kind, subtype = (int.from_bytes(string, "big") for string in call.strings(2))
     if kind not in _QUERIES or subtype:

@@ -13,7 +13,7 @@ from apmatrix.cards.ep11.blob import ATTRIBUTE_PROTECTABLE, KEY_SIZES, Key, seal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 
 if TYPE_CHECKING:
-    from apmatrix.cards.ep11.call import Call, Handlers
+    from apmatrix.cards.ep11.call import FunctionCall, Handlers
 
 _AES_KEY_GEN: Final = 0x00001080
 _AES_CBC_PAD: Final = 0x00001085
@@ -49,7 +49,7 @@ class WrappedKey(Layout, size=42):
     size = octets(26, 8)
 
 
-def generate(call: Call) -> bytes:
+def generate(call: FunctionCall) -> bytes:
     """21: a random AES key with the given attributes."""
     _, size, mechanism, attributes = call.strings(4)
     if mechanism != _word(_AES_KEY_GEN):
@@ -60,7 +60,7 @@ def generate(call: Call) -> bytes:
     return seal(Key(os.urandom(length), booleans), call.registers)
 
 
-def encrypt(call: Call) -> bytes:
+def encrypt(call: FunctionCall) -> bytes:
     """19: AES-CBC with padding."""
     _, mechanism, blob, data = call.strings(4)
     key, iv = unseal(blob, call.registers), _iv(mechanism, _AES_CBC_PAD)
@@ -69,14 +69,14 @@ def encrypt(call: Call) -> bytes:
     return Cipher(algorithms.AES(key.value), modes.CBC(iv)).encryptor().update(padded)
 
 
-def decrypt(call: Call) -> bytes:
+def decrypt(call: FunctionCall) -> bytes:
     """20: the reverse."""
     _, mechanism, blob, data = call.strings(4)
     key = unseal(blob, call.registers)
     return _decrypt_padded(key, _iv(mechanism, _AES_CBC_PAD), data, ReturnValue.ENCRYPTED_DATA_INVALID)
 
 
-def unwrap(call: Call) -> bytes:
+def unwrap(call: FunctionCall) -> bytes:
     """34: a key that is encrypted under another one, as blob of its own."""
     attributes, mechanism, kek, _, _, wrapped = call.strings(6)
     booleans, length = _attributes(attributes)
@@ -87,7 +87,7 @@ def unwrap(call: Call) -> bytes:
     return seal(Key(value, booleans), call.registers)
 
 
-def wrap_for_cpacf(call: Call) -> bytes:
+def wrap_for_cpacf(call: FunctionCall) -> bytes:
     """33: a key re-wrapped under the processors' wrapping key; refused if its attributes do not allow that."""
     _, mechanism, blob = call.strings(3)
     if mechanism[:_WORD] != _word(_CPACF_WRAP):

@@ -13,7 +13,7 @@ _MOST_LENGTH_BYTES: Final = 4
 _INTEGER_SIZES: Final = (1, 2, 4)
 
 
-class Command(NamedTuple):
+class Payload(NamedTuple):
     """A request or reply taken apart. ``function`` holds the API version in its upper half."""
 
     function: int
@@ -21,7 +21,7 @@ class Command(NamedTuple):
     strings: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Command {self.function:08x} domain {self.domain}>"  # the strings may be clear keys
+        return f"<Payload {self.function:08x} domain {self.domain}>"  # the strings may be clear keys
 
     @property
     def number(self) -> int:
@@ -29,7 +29,7 @@ class Command(NamedTuple):
         return self.function & 0xFFFF
 
     @classmethod
-    def parse(cls, payload: bytes) -> Command:
+    def parse(cls, payload: bytes) -> Payload:
         """Take a payload apart; RefusedMessage if it is not well formed."""
         body, rest = _take(payload, _SEQUENCE)
         if rest:

@@ -73,7 +73,7 @@ def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> Non
     path = f"{plan.top.mdev}/unassign_{plan.kind}"
     refusal = plan.top.host.admin.write(path, str(plan.number))
     report.line(f"        unplug {what}: echo {plan.number} > /sys/{path}")
-    status, _ = emulation.machine.tapq(plan.user.linux.level, plan.leaving)
+    status, _ = emulation.machine.port(plan.user.linux.level, plan.leaving).tapq()
     gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(
         plan.top.host.linux, plan.top.uuid
     )

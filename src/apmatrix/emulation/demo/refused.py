@@ -22,7 +22,7 @@ SCRATCH = "00000000-0000-4000-8000-00000000dead"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RefusedWrite:
     """A write that must be refused; ``before`` are writes that make it possible."""
 
     what: str
@@ -56,7 +56,7 @@ def _state(emulation: Emulation, host: System) -> object:
     return look(emulation), host.admin.mask("apmask"), host.admin.mask("aqmask")
 
 
-def _try(admin: Administrator, attempt: Attempt, report: Report) -> bool:
+def _try(admin: Administrator, attempt: RefusedWrite, report: Report) -> bool:
     """Make one attempt on a scratch mdev; True if it was refused as it must be."""
     admin.write(f"{MDEV_TYPE}/create", SCRATCH)
     for path, text in attempt.before:
@@ -70,28 +70,28 @@ def _try(admin: Administrator, attempt: Attempt, report: Report) -> bool:
     return answer == attempt.error
 
 
-def _attempts(host: System) -> Iterator[Attempt]:
+def _attempts(host: System) -> Iterator[RefusedWrite]:
     """What can be tried at this host, with the errno that Linux gives (host.md section 7)."""
     mdev = f"{MATRIX}/{SCRATCH}"
     adapter = f"{mdev}/assign_adapter"
     highest = int(host.admin.read("bus/ap/ap_max_adapter_id"))
     yield from _taken(host, mdev)
     yield from _host_owned(host, mdev)
-    yield Attempt("an adapter that cannot exist", adapter, str(highest + 1), "ENODEV")
-    yield Attempt("a number that is none", adapter, "five", "EINVAL")
-    yield Attempt("a number of 2^64", adapter, str(1 << 64), "ERANGE")
-    yield Attempt("a mask bit that cannot exist", "bus/ap/apmask", "+256", "EINVAL")
-    yield Attempt("an mdev with a name in use", f"{MDEV_TYPE}/create", SCRATCH, "EEXIST")
-    yield Attempt("an mdev whose name is no UUID", f"{MDEV_TYPE}/create", "guest1", "EINVAL")
+    yield RefusedWrite("an adapter that cannot exist", adapter, str(highest + 1), "ENODEV")
+    yield RefusedWrite("a number that is none", adapter, "five", "EINVAL")
+    yield RefusedWrite("a number of 2^64", adapter, str(1 << 64), "ERANGE")
+    yield RefusedWrite("a mask bit that cannot exist", "bus/ap/apmask", "+256", "EINVAL")
+    yield RefusedWrite("an mdev with a name in use", f"{MDEV_TYPE}/create", SCRATCH, "EEXIST")
+    yield RefusedWrite("an mdev whose name is no UUID", f"{MDEV_TYPE}/create", "guest1", "EINVAL")
 
 
-def _taken(host: System, mdev: str) -> Iterator[Attempt]:
+def _taken(host: System, mdev: str) -> Iterator[RefusedWrite]:
     """A queue of a guest: for another mdev, for the host, for another driver."""
     found = next(_assigned_queues(host), None)
     if found is None:
         return
     guest, apqn = found
-    yield Attempt(
+    yield RefusedWrite(
         f"{apqn}, which {guest.file.name} has, for another mdev",
         f"{mdev}/assign_domain",
         str(apqn.domain),
@@ -100,27 +100,29 @@ def _taken(host: System, mdev: str) -> Iterator[Attempt]:
     )
     yield from _back_to_the_host(host, apqn)
     override = f"bus/ap/devices/{apqn}/driver_override"
-    yield Attempt("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
+    yield RefusedWrite("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
     if queue_drivers(host.linux).get(apqn) == GUEST_DRIVER:
-        yield Attempt("a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY")
+        yield RefusedWrite(
+            "a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY"
+        )
         unbind = f"bus/ap/drivers/{HOST_DRIVER}/unbind"
-        yield Attempt("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
+        yield RefusedWrite("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
         if host.linux.policy.name == "protective":
             unbind = f"bus/ap/drivers/{GUEST_DRIVER}/unbind"
-            yield Attempt(f"taking {apqn} from {guest.file.name}", unbind, str(apqn), "EBUSY")
+            yield RefusedWrite(f"taking {apqn} from {guest.file.name}", unbind, str(apqn), "EBUSY")
 
 
-def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[Attempt]:
+def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[RefusedWrite]:
     """Masks that give the host a queue of a guest. Linux refuses each, also where the other mask still keeps it."""
     what = f"{apqn} back to the host"
     bits = (("apmask", apqn.adapter), ("aqmask", apqn.domain))
     missing = [(mask, number) for mask, number in bits if number not in host.admin.mask(mask)]
     if host.linux.policy.name == "protective" and len(missing) > 1:
         joint = " ".join(f"{mask}=+{number}" for mask, number in missing)
-        yield Attempt(what, "bus/ap/masks", joint, "EBUSY")
+        yield RefusedWrite(what, "bus/ap/masks", joint, "EBUSY")
         return
     for mask, number in missing:
-        yield Attempt(what, f"bus/ap/{mask}", f"+{number}", "EBUSY")
+        yield RefusedWrite(what, f"bus/ap/{mask}", f"+{number}", "EBUSY")
 
 
 def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
@@ -133,13 +135,13 @@ def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
     )
 
 
-def _host_owned(host: System, mdev: str) -> Iterator[Attempt]:
+def _host_owned(host: System, mdev: str) -> Iterator[RefusedWrite]:
     """A queue that the masks give to the host."""
     apmask, aqmask = host.admin.mask("apmask"), host.admin.mask("aqmask")
     limit = int(host.admin.read("bus/ap/ap_max_adapter_id"))
     adapters = apmask & Mask.up_to(limit)
     if adapters and aqmask:
-        yield Attempt(
+        yield RefusedWrite(
             "a queue of the host's own drivers for an mdev",
             f"{mdev}/assign_domain",
             str(next(iter(aqmask))),

@@ -2,7 +2,7 @@
 
 from apmatrix.faces.boot.bridge import Bridge, End, Way
 from apmatrix.faces.boot.errors import BootError, GuestError, KernelError, PackageError, QemuError
-from apmatrix.faces.boot.guest import Guest
+from apmatrix.faces.boot.guest import BootedGuest
 from apmatrix.faces.boot.initramfs import Interactive
 from apmatrix.faces.boot.level import LevelProcessor
 from apmatrix.faces.boot.packages import Repository
@@ -12,9 +12,9 @@ from apmatrix.faces.boot.service import GuestLevel, Server, Service
 
 __all__ = [
     "BootError",
+    "BootedGuest",
     "Bridge",
     "End",
-    "Guest",
     "GuestError",
     "GuestLevel",
     "Hardware",

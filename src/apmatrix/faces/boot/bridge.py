@@ -210,10 +210,10 @@ class Bridge:
         """Answer until the machine stops; None when somebody wants the bridge to stop."""
         last = time.monotonic()
         while not self._stopping.is_set():
-            for question in mailbox.questions():
-                control = question.control
-                outcome = self._service.serve(question.frame, control[self._space - 1], control[USER_SPACE - 1])
-                mailbox.answer(question, 0 if isinstance(outcome, Done) else self._found.of(outcome.code))
+            for pending in mailbox.pending():
+                control = pending.control
+                outcome = self._service.serve(pending.frame, control[self._space - 1], control[USER_SPACE - 1])
+                mailbox.answer(pending, 0 if isinstance(outcome, Done) else self._found.of(outcome.code))
                 last = time.monotonic()
             wait = SHORT_WAIT if time.monotonic() - last < IDLE_SECONDS else LONG_WAIT
             if select.select((self._client,), (), (), wait)[0]:

@@ -29,7 +29,7 @@ def _ignore(_: object) -> None:
     pass
 
 
-class Guest:
+class BootedGuest:
     """A real Linux at a level. Use as a context manager: at the end QEMU is gone and the queues are reset.
 
     ``level`` is reset when the guest restarts and when it or QEMU ends, whatever the reason. ``progress`` gets a few
@@ -60,7 +60,7 @@ class Guest:
         self.bridge = Bridge(self.qemu.stub, self.qemu.storage, self.service, processors=hardware.processors, way=way)
         self._thread = threading.Thread(target=self._steer, name="apmatrix-bridge", daemon=True)
 
-    def __enter__(self) -> Guest:
+    def __enter__(self) -> BootedGuest:
         self._thread.start()
         return self
 

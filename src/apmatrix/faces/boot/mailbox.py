@@ -65,7 +65,7 @@ _STATE, _FRAME, _CONTROL_1, _ANSWER = 0, 8, 16, 120
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PendingException:
     """An operation exception that waits in a processor's slot."""
 
     slot: int
@@ -99,19 +99,19 @@ class Mailbox:
         pages = (PageEntry(base, protected=True), data)
         return cls(storage, base, _map(space, base + 2 * PAGE, pages), processors)
 
-    def questions(self) -> list[Question]:
+    def pending(self) -> list[PendingException]:
         """The exceptions that wait for an answer."""
-        read = self._storage.read
+        read, size = self._storage.read, _CONTROL.size
         return [
-            Question(slot, self._storage.word(slot + _FRAME), _CONTROL.unpack(read(slot + _CONTROL_1, _CONTROL.size)))
+            PendingException(slot, self._storage.word(slot + _FRAME), _CONTROL.unpack(read(slot + _CONTROL_1, size)))
             for slot in self._slots
             if read(slot + _STATE, 4) == _ASKED
         ]
 
-    def answer(self, question: Question, handler: int) -> None:
+    def answer(self, pending: PendingException, handler: int) -> None:
         """Let the processor go on: with a handler of the kernel, or with 0 in the interrupted program."""
-        self._storage.store_word(question.slot + _ANSWER, handler)
-        self._storage.write(question.slot + _STATE, _ANSWERED)
+        self._storage.store_word(pending.slot + _ANSWER, handler)
+        self._storage.write(pending.slot + _STATE, _ANSWERED)
 
 
 def _map(space: AddressSpace, tables: int, pages: tuple[PageEntry, ...]) -> int:

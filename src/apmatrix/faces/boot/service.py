@@ -24,15 +24,15 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
+class ProgramInterruption:
     """The program is interrupted with this code: an AP instruction's own, or it was none of ours."""
 
     code: Interruption
 
 
-Outcome = Done | Interrupted
+Outcome = Done | ProgramInterruption
 
-NOT_OURS = Interrupted(Interruption.OPERATION)
+NOT_OURS = ProgramInterruption(Interruption.OPERATION)
 DONE = Done()
 
 
@@ -88,6 +88,6 @@ class Service:
             code = self._execute(instruction, frame.registers, own)
         except ProgramCheck as check:
             frame.change_interruption(check.code)
-            return Interrupted(check.code)
+            return ProgramInterruption(check.code)
         frame.complete(code)
         return DONE

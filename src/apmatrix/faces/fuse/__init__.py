@@ -3,7 +3,7 @@
 ``docs/clients.md`` says why this is spoken here and not through libfuse.
 """
 
-from apmatrix.faces.fuse.channel import Channel, Handler, Request
-from apmatrix.faces.fuse.wire import Attributes, Entry, Opcode
+from apmatrix.faces.fuse.channel import Channel, FuseRequest, Handler
+from apmatrix.faces.fuse.wire import Attributes, Entry, FuseOpcode
 
-__all__ = ["Attributes", "Channel", "Entry", "Handler", "Opcode", "Request"]
+__all__ = ["Attributes", "Channel", "Entry", "FuseOpcode", "FuseRequest", "Handler"]

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.faces.fuse import wire
-from apmatrix.faces.fuse.wire import InitFlag, Notice, Opcode
+from apmatrix.faces.fuse.wire import FuseOpcode, InitFlag, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,12 +40,12 @@ _QUIET: Final = 20
 _WORKERS: Final = 32
 _RETRY: Final = frozenset({errno.EINTR, errno.ENOENT})
 _EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
-_SILENT: Final = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INIT, Opcode.INTERRUPT})
+_SILENT: Final = frozenset({FuseOpcode.FORGET, FuseOpcode.BATCH_FORGET, FuseOpcode.INIT, FuseOpcode.INTERRUPT})
 
 _log = logging.getLogger(__name__)
 
 
-class Request:
+class FuseRequest:
     """What a process asks: ``node`` is the inode, ``body`` the operation's own structure.
 
     ``process`` is its thread's number in the PID namespace that the file system was mounted from.
@@ -62,10 +62,10 @@ class Handler(Protocol):
     """Who answers."""
 
     @property
-    def operations(self) -> Mapping[int, Callable[[Request], bytes | None]]:
+    def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
         """What is answered, by opcode: bytes, OSError for an errno, None where no reply is due (FORGET)."""
 
-    def interrupt(self, request: Request) -> None:
+    def interrupt(self, request: FuseRequest) -> None:
         """A signal reached the process that waits for ``request``."""
 
     def ended(self) -> None:
@@ -78,7 +78,7 @@ class _Shift:
     __slots__ = ("request",)
 
     def __init__(self) -> None:
-        self.request: Request | None = None
+        self.request: FuseRequest | None = None
 
 
 class Channel:
@@ -90,14 +90,14 @@ class Channel:
         self.name = name
         self.handler = handler
         self.ended = threading.Event()
-        self._operations: dict[int, Callable[[Request], bytes | None]] = {
-            Opcode.INIT: _init,
-            Opcode.INTERRUPT: self._interrupt,
+        self._operations: dict[int, Callable[[FuseRequest], bytes | None]] = {
+            FuseOpcode.INIT: _init,
+            FuseOpcode.INTERRUPT: self._interrupt,
             **handler.operations,
         }
         self._lock = threading.Lock()
         self._shift = _Shift()
-        self._blocked: dict[int, Request] = {}
+        self._blocked: dict[int, FuseRequest] = {}
         self._aborted = False
         self._users = 0
         self._activity = threading.Event()
@@ -142,13 +142,13 @@ class Channel:
             while not (done.wait(1) or self.ended.is_set()):
                 pass
 
-    def defer(self, request: Request, work: Callable[[Request], bytes]) -> None:
+    def defer(self, request: FuseRequest, work: Callable[[FuseRequest], bytes]) -> None:
         """Let ``work`` answer a request on a thread of a pool; for an operation that then returns None."""
         with self._lock:
             self._blocked[request.unique] = request
         self._pool.submit(self._work, request, work)
 
-    def _work(self, request: Request, work: Callable[[Request], bytes]) -> None:
+    def _work(self, request: FuseRequest, work: Callable[[FuseRequest], bytes]) -> None:
         reply = self._perform(request, work)
         with self._lock:
             self._blocked.pop(request.unique, None)
@@ -180,7 +180,7 @@ class Channel:
                 self.handler.ended()
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 return
-            request = Request(data)
+            request = FuseRequest(data)
             shift.request = request
             if not self._activity.is_set():
                 self._activity.set()
@@ -193,7 +193,7 @@ class Channel:
 
     def _watch(self) -> None:
         """Become leader when the leader is stuck."""
-        before: Request | None = None
+        before: FuseRequest | None = None
         quiet = 0
         while not self.ended.is_set():
             shift = self._shift
@@ -216,7 +216,7 @@ class Channel:
         if shift.request is None and self._shift is shift and not self.ended.is_set():
             self._activity.wait()
 
-    def _succeed(self, shift: _Shift, stuck: Request) -> bool:
+    def _succeed(self, shift: _Shift, stuck: FuseRequest) -> bool:
         with self._lock:
             if shift.request is not stuck:
                 return False
@@ -247,13 +247,13 @@ class Channel:
             if error.errno not in _EXPECTED:
                 _log.warning("%s: the kernel refused a message: %s", self.name, error)
 
-    def _answer(self, request: Request) -> bytes | None:
+    def _answer(self, request: FuseRequest) -> bytes | None:
         operation = self._operations.get(request.opcode, _unknown)
         if self._aborted and request.opcode not in _SILENT:
             return _failure(request.unique, errno.ENOTCONN)
         return self._perform(request, operation)
 
-    def _perform(self, request: Request, operation: Callable[[Request], bytes | None]) -> bytes | None:
+    def _perform(self, request: FuseRequest, operation: Callable[[FuseRequest], bytes | None]) -> bytes | None:
         try:
             body = operation(request)
         except OSError as error:
@@ -265,7 +265,7 @@ class Channel:
             return None
         return wire.REPLY.pack(wire.REPLY.size + len(body), 0, request.unique) + body
 
-    def _interrupt(self, request: Request) -> None:
+    def _interrupt(self, request: FuseRequest) -> None:
         # Only a request that a former leader is stuck in can be under way while the leader reads this.
         (unique,) = wire.INTERRUPT.unpack_from(request.body)
         with self._lock:
@@ -286,11 +286,11 @@ def _failure(unique: int, error: int) -> bytes:
     return wire.REPLY.pack(wire.REPLY.size, -error, unique)
 
 
-def _unknown(_request: Request) -> bytes:
+def _unknown(_request: FuseRequest) -> bytes:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
-def _init(request: Request) -> bytes:
+def _init(request: FuseRequest) -> bytes:
     major, minor, read_ahead, offered = wire.INIT_REQUEST.unpack_from(request.body)
     if major != wire.VERSION[0] or minor < wire.VERSION[1]:
         raise OSError(errno.EPROTO, f"the kernel speaks FUSE {major}.{minor}, too old")

@@ -17,7 +17,7 @@ FOREVER: Final = 1 << 31
 """Seconds that names and attributes stay cached: until an invalidation says otherwise."""
 
 
-class Opcode(IntEnum):
+class FuseOpcode(IntEnum):
     """The requests that are answered; every other one gets ENOSYS."""
 
     LOOKUP = 1

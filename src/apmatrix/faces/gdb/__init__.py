@@ -1,12 +1,12 @@
 """The GDB remote protocol, from the debugger's side."""
 
-from apmatrix.faces.gdb.client import Break, GdbClient, State, Stop
+from apmatrix.faces.gdb.client import Break, GdbClient, Stop, TargetState
 from apmatrix.faces.gdb.errors import (
     Disconnected,
     Garbled,
     GdbError,
     NoAnswer,
-    Refused,
+    StubError,
     Unsupported,
     WrongState,
 )
@@ -18,9 +18,9 @@ __all__ = [
     "GdbClient",
     "GdbError",
     "NoAnswer",
-    "Refused",
-    "State",
     "Stop",
+    "StubError",
+    "TargetState",
     "Unsupported",
     "WrongState",
 ]

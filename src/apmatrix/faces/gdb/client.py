@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
-from apmatrix.faces.gdb.errors import Disconnected, Garbled, NoAnswer, Refused, Unsupported, WrongState
-from apmatrix.faces.gdb.wire import Acknowledgement, Decoder, Frame, encode
+from apmatrix.faces.gdb.errors import Disconnected, Garbled, NoAnswer, StubError, Unsupported, WrongState
+from apmatrix.faces.gdb.wire import Acknowledgement, Decoder, Packet, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 TRIES = 4
-"""Times that a damaged frame is sent, or asked for, again."""
+"""Times that a damaged packet is sent, or asked for, again."""
 
 CHUNK = 1024
 """Bytes of memory per packet: fits the smallest packet size that stubs announce, in hexadecimal."""
@@ -34,7 +34,7 @@ _INTERRUPT = b"\x03"
 _DESCRIPTION = re.compile(r"""<(reg|xi:include)\s[^>]*?\b(?:name|href)=["']([^"']+)""")
 
 
-class State(Enum):
+class TargetState(Enum):
     """What the target does."""
 
     STOPPED = "stopped"
@@ -86,11 +86,11 @@ class GdbClient:
     """
 
     def __init__(self, connection: socket.socket, timeout: float = 10.0) -> None:
-        self.state = State.STOPPED
+        self.state = TargetState.STOPPED
         self._connection = connection
         self._timeout = timeout
         self._decoder = Decoder()
-        self._arrived: deque[Frame | Acknowledgement] = deque()
+        self._arrived: deque[Packet | Acknowledgement] = deque()
         self._acknowledging = True
         self._registers: dict[str, int] | None = None
         self._thread = ""
@@ -121,7 +121,7 @@ class GdbClient:
 
     def close(self) -> None:
         """Close the connection; the target goes on as its stub decides."""
-        self.state = State.ENDED
+        self.state = TargetState.ENDED
         self._connection.close()
 
     def fileno(self) -> int:
@@ -146,18 +146,18 @@ class GdbClient:
         self._ok(b"P%x=%b" % (self._register(name), value.to_bytes(octets, "big").hex().encode()))
 
     def read_memory(self, address: int, length: int) -> bytes:
-        """Memory at a virtual address; Refused where nothing is mapped."""
+        """Memory at a virtual address; StubError where nothing is mapped."""
         parts = []
         for start in range(address, address + length, CHUNK):
             size = min(CHUNK, address + length - start)
             part = bytes.fromhex(self._hex(b"m%x,%x" % (start, size)))
             if len(part) != size:
-                raise Refused(f"reading {size} bytes at {start:#x}", 0)
+                raise StubError(f"reading {size} bytes at {start:#x}", 0)
             parts.append(part)
         return b"".join(parts)
 
     def write_memory(self, address: int, data: bytes) -> None:
-        """Store at a virtual address; Refused where nothing is mapped."""
+        """Store at a virtual address; StubError where nothing is mapped."""
         for offset in range(0, len(data), CHUNK):
             part = data[offset : offset + CHUNK]
             self._ok(b"M%x,%x:%b" % (address + offset, len(part), part.hex().encode()))
@@ -197,12 +197,12 @@ class GdbClient:
 
     def interrupt(self) -> None:
         """Ask a running target to stop; :meth:`wait` gives the stop."""
-        self._require(State.RUNNING, "interrupt")
+        self._require(TargetState.RUNNING, "interrupt")
         self._send(_INTERRUPT)
 
     def wait(self, timeout: float | None) -> Stop | None:
         """Wait until the running target stops; None if it did not within ``timeout`` seconds."""
-        self._require(State.RUNNING, "wait")
+        self._require(TargetState.RUNNING, "wait")
         try:
             payload = self._frame(None if timeout is None else time.monotonic() + timeout)
         except NoAnswer:
@@ -210,26 +210,26 @@ class GdbClient:
         if payload.startswith(b"O") and payload != b"OK":  # text for the debugger's console
             return self.wait(timeout)
         stop = Stop.parse(payload)
-        self.state = State.ENDED if stop.ended else State.STOPPED
+        self.state = TargetState.ENDED if stop.ended else TargetState.STOPPED
         self._thread = ""
         return stop
 
     def detach(self) -> None:
         """Leave the target; it goes on running without us."""
         self._ok(b"D")
-        self.state = State.ENDED
+        self.state = TargetState.ENDED
 
     # the protocol
 
     def exchange(self, payload: bytes) -> bytes:
         """Send a command to the stopped target and return the answer as it is."""
-        self._require(State.STOPPED, payload.decode(errors="replace"))
+        self._require(TargetState.STOPPED, payload.decode(errors="replace"))
         deadline = time.monotonic() + self._timeout
         try:
             self._deliver(payload, deadline)
             return self._frame(deadline)
         except NoAnswer:
-            self.state = State.ENDED  # a late answer would be taken for the next command's
+            self.state = TargetState.ENDED  # a late answer would be taken for the next command's
             raise
 
     def _answer(self, command: bytes) -> bytes:
@@ -238,7 +238,7 @@ class GdbClient:
         if not answer:
             raise Unsupported(f"the debugger stub does not know {name}")
         if found := re.fullmatch(rb"E([0-9a-fA-F]{2})", answer):
-            raise Refused(name, int(found[1], 16))
+            raise StubError(name, int(found[1], 16))
         return answer
 
     def _ok(self, command: bytes) -> None:
@@ -252,11 +252,11 @@ class GdbClient:
         return answer
 
     def _go(self, command: bytes) -> None:
-        self._require(State.STOPPED, "resume")
+        self._require(TargetState.STOPPED, "resume")
         self._deliver(command, time.monotonic() + self._timeout)
-        self.state = State.RUNNING
+        self.state = TargetState.RUNNING
 
-    def _require(self, state: State, what: str) -> None:
+    def _require(self, state: TargetState, what: str) -> None:
         if self.state is not state:
             raise WrongState(f"{what!r} needs a {state.value} target, this one is {self.state.value}")
 
@@ -279,29 +279,29 @@ class GdbClient:
                 yield from self._described(name)
 
     def _deliver(self, payload: bytes, deadline: float) -> None:
-        """Send a frame until the peer has it; what it says before that is an answer to nothing."""
+        """Send a packet until the peer has it; what it says before that is an answer to nothing."""
         for _ in range(TRIES):
             self._send(encode(payload))
             if not self._acknowledging:
                 return
-            while isinstance(word := self._receive(deadline), Frame):
+            while isinstance(word := self._receive(deadline), Packet):
                 continue
             if word is Acknowledgement.RECEIVED:
                 return
         raise Garbled(f"the debugger stub did not get {payload[:40]!r} undamaged in {TRIES} tries")
 
     def _frame(self, deadline: float | None) -> bytes:
-        """The next intact frame; a damaged one is asked for again."""
+        """The next intact packet; a damaged one is asked for again."""
         for _ in range(TRIES):
-            while not isinstance(frame := self._receive(deadline), Frame):
+            while not isinstance(packet := self._receive(deadline), Packet):
                 continue
-            if frame.intact:
+            if packet.intact:
                 if self._acknowledging:
-                    with suppress(Disconnected):  # the last frame of a peer that ends counts as well
+                    with suppress(Disconnected):  # the last packet of a peer that ends counts as well
                         self._send(Acknowledgement.RECEIVED.value)
-                return frame.payload
+                return packet.payload
             self._send(Acknowledgement.AGAIN.value)
-        raise Garbled(f"the debugger stub sent {TRIES} damaged frames in a row")
+        raise Garbled(f"the debugger stub sent {TRIES} damaged packets in a row")
 
     def _send(self, data: bytes) -> None:
         try:
@@ -312,7 +312,7 @@ class GdbClient:
         except OSError as error:
             raise self._gone(error.strerror) from error
 
-    def _receive(self, deadline: float | None) -> Frame | Acknowledgement:
+    def _receive(self, deadline: float | None) -> Packet | Acknowledgement:
         while not self._arrived:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -333,5 +333,5 @@ class GdbClient:
         return self._arrived.popleft()
 
     def _gone(self, reason: str | None) -> Disconnected:
-        self.state = State.ENDED
+        self.state = TargetState.ENDED
         return Disconnected(f"the debugger stub is gone: {reason or 'no reason given'}")

@@ -5,7 +5,7 @@ ApmatrixError
     ├── Disconnected    the peer closed the connection or is gone
     ├── NoAnswer        no answer within the time allowed; the peer may be alive
     ├── Garbled         the peer does not speak the protocol
-    ├── Refused         the peer answered with an error number
+    ├── StubError       the peer answered with an error number
     ├── Unsupported     the peer does not know the command
     └── WrongState      a command for a stopped target while it runs, or the reverse
 """
@@ -31,7 +31,7 @@ class Garbled(GdbError):
     """What came is not the protocol, or stayed damaged after every retransmission."""
 
 
-class Refused(GdbError):
+class StubError(GdbError):
     """The peer answered ``E`` and a number, kept as ``number``."""
 
     def __init__(self, command: str, number: int) -> None:

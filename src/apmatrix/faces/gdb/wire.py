@@ -1,6 +1,6 @@
-"""Frames of the GDB remote protocol: ``$payload#checksum``, acknowledgements, escapes, run lengths.
+"""Packets of the GDB remote protocol: ``$payload#checksum``, acknowledgements, escapes, run lengths.
 
-Pure: bytes in, frames out, whatever the places where the transport splits the stream.
+Pure: bytes in, packets out, whatever the places where the transport splits the stream.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_FRAME = 1 << 20
-"""Bytes after which a frame without an end is no frame: a peer that sends more is not a stub."""
+MAX_PACKET = 1 << 20
+"""Bytes after which a packet without an end is given up: a peer that sends more is not a stub."""
 
 _ESCAPE = ord("}")
 _REPEAT = ord("*")
 _FLIP = 0x20
 _RESERVED = frozenset(b"$#}*")
 _REPEAT_BIAS = 29
-_FRAME = re.compile(rb"[$%]([^#]*)#(..)", re.DOTALL)
+_PACKET = re.compile(rb"[$%]([^#]*)#(..)", re.DOTALL)
 
 
 class Acknowledgement(Enum):
-    """The peer's word on the last frame."""
+    """The peer's word on the last packet."""
 
     RECEIVED = b"+"
     AGAIN = b"-"
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Packet:
     """A received packet; ``intact`` is False if its checksum was wrong."""
 
     payload: bytes
@@ -45,7 +45,7 @@ def checksum(data: bytes) -> int:
 
 
 def encode(payload: bytes) -> bytes:
-    """Frame a payload; the bytes that have a meaning of their own are escaped."""
+    """A payload as a packet; the bytes that have a meaning of their own are escaped."""
     body = b"".join(bytes((_ESCAPE, byte ^ _FLIP)) if byte in _RESERVED else bytes((byte,)) for byte in payload)
     return b"$%b#%02x" % (body, checksum(body))
 
@@ -69,18 +69,18 @@ def expand(body: bytes) -> bytes:
 
 
 class Decoder:
-    """Collects bytes and yields complete frames and acknowledgements; what lies between frames is noise."""
+    """Collects bytes and yields complete packets and acknowledgements; what lies between packets is noise."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame | Acknowledgement]:
-        """Add bytes and yield what became complete; ValueError if a frame grows beyond ``MAX_FRAME``."""
+    def feed(self, data: bytes) -> Iterator[Packet | Acknowledgement]:
+        """Add bytes and yield what became complete; ValueError if a packet grows beyond ``MAX_PACKET``."""
         self._pending += data
         while (found := self._next()) is not None:
             yield found
 
-    def _next(self) -> Frame | Acknowledgement | None:
+    def _next(self) -> Packet | Acknowledgement | None:
         pending = self._pending
         while pending:
             lead = bytes(pending[:1])
@@ -90,10 +90,10 @@ class Decoder:
             if lead not in b"$%":
                 del pending[0]
                 continue
-            found = _FRAME.match(pending)
+            found = _PACKET.match(pending)
             if found is None:
-                if len(pending) > MAX_FRAME:
-                    raise ValueError("a frame without an end")
+                if len(pending) > MAX_PACKET:
+                    raise ValueError("a packet without an end")
                 return None
             body, digits = bytes(found[1]), bytes(found[2])
             del found  # a match locks the buffer it was found in
@@ -103,8 +103,8 @@ class Decoder:
         return None
 
 
-def _received(body: bytes, digits: bytes) -> Frame:
+def _received(body: bytes, digits: bytes) -> Packet:
     try:
-        return Frame(expand(body), int(digits, 16) == checksum(body))
+        return Packet(expand(body), int(digits, 16) == checksum(body))
     except ValueError:
-        return Frame(b"", intact=False)
+        return Packet(b"", intact=False)

@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from apmatrix.arch import ALL_BITS, Apqn, Configuration, Facility, Mask
+from apmatrix.arch import Apqn, Configuration, Facility, Mask
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
+from apmatrix.linux.ap.driver import ApBusDriver, is_default
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.root import RootDevice
 from apmatrix.linux.ap.scan import Scanner
 from apmatrix.linux.core import Bus, Device, Driver, Mutex, Task
+from apmatrix.rules import limits
+from apmatrix.rules.ownership import (
+    ALL_RESERVED,
+    BindObstacle,
+    Masks,
+    Ownership,
+    bind_obstacle,
+    newly_reserved,
+    settled,
+)
 from apmatrix.rules.refusals import BadValue, NoDevice
 from apmatrix.rules.text import boot_mask, written_mask
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
+    from apmatrix.linux.ap.policy import BusPolicy
+    from apmatrix.linux.core import Host
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.system import LinuxSystem
-    from apmatrix.linux.zcrypt import Zcrypt
+    from apmatrix.machine import Port
 
 POLL_TIMEOUT = 250_000
 """Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
 
 DEFAULT_CONFIG_TIME = 30
-MAX_ADAPTER, MAX_DOMAIN = 63, 15  # without APXA (BUS-4)
-
-
-class ApBusDriver(Driver[Any]):
-    """Base of the AP drivers; ``DEFAULT`` marks those of the host itself (BUS-43)."""
-
-    __slots__ = ()
-
-    DEFAULT: ClassVar[bool] = True
-
-    def in_use(self, adapters: Mask, domains: Mask) -> None:
-        """The default drivers never refuse."""
-
-    def on_config_changed(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-    def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """Nothing to do."""
-
-
-def is_default(driver: Driver[Any]) -> bool:
-    """True for the host's own drivers."""
-    return isinstance(driver, ApBusDriver) and driver.DEFAULT
 
 
 class ApBus(Bus):
@@ -60,21 +49,19 @@ class ApBus(Bus):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Bus.GROUPS, AP_BUS)
 
-    def __init__(self, system: LinuxSystem, apmask: str | None, aqmask: str | None, domain: int) -> None:
-        super().__init__(system.sysfs, system.uevents, "ap")
-        self.kernel = system.kernel
-        self.machine = system.machine
-        self.level = system.level
-        self.log = system.log
-        self.policy = system.policy
-        self._system = system
-        self.attribute_mutex = Mutex(system.kernel, "the AP attribute mutex")
-        self.apmask = boot_mask(apmask)
-        self.aqmask = boot_mask(aqmask)
+    def __init__(self, host: Host, policy: BusPolicy, apmask: str | None, aqmask: str | None, domain: int) -> None:
+        super().__init__(host.sysfs, host.uevents, "ap")
+        self.kernel = host.kernel
+        self.machine = host.machine
+        self.level = host.level
+        self.log = host.log
+        self.policy = policy
+        self.attribute_mutex = Mutex(host.kernel, "the AP attribute mutex")
+        self.masks = Masks(boot_mask(apmask), boot_mask(aqmask))
         self.masks_in_use = False  # computed when a write changes a mask, not from boot parameters (BUS-62)
         self.override_count = 0
         self.root = RootDevice(self)
-        system.sysfs.place("devices", "ap", self.root)
+        host.sysfs.place("devices", "ap", self.root)
         self.info = Configuration()
         self.qci_supported = False
         self.cards: dict[int, ApCard] = {}
@@ -103,9 +90,7 @@ class ApBus(Bus):
         """BUS-4: the limits are fixed when the bus starts."""
         self.qci_supported = Facility.QCI in self.level.facilities
         info = self.fetch_info()
-        apxa = info.apxa
-        self.max_adapter = info.highest_adapter if apxa and info.highest_adapter else MAX_ADAPTER
-        self.max_domain = info.highest_domain if apxa and info.highest_domain else MAX_DOMAIN
+        self.max_adapter, self.max_domain = limits.of_bus(info)
         if Facility.AQIC in self.level.facilities:
             self.interrupts = AdapterInterrupts(self)
         self.info = info
@@ -114,10 +99,9 @@ class ApBus(Bus):
         """The level's configuration now; all zero without QCI."""
         return self.machine.qci(self.level) if self.qci_supported else Configuration()
 
-    @property
-    def zcrypt(self) -> Zcrypt:
-        """What sends requests through the host's queues."""
-        return self._system.zcrypt
+    def port(self, apqn: Apqn) -> Port:
+        """The AP functions of the system's level on a queue."""
+        return self.machine.port(self.level, apqn)
 
     def ap_drivers(self) -> list[ApBusDriver]:
         """The registered drivers."""
@@ -127,18 +111,25 @@ class ApBus(Bus):
         """True if the domain may be used; without QCI every one up to the maximum."""
         return domain <= self.max_domain and (not self.qci_supported or domain in self.info.aqm)
 
-    # ownership (BUS-20, BUS-66)
+    # ownership
 
-    def reserved(self, apqn: Apqn) -> bool:
-        """True if the masks give the APQN to the host's own drivers."""
-        return apqn.adapter in self.apmask and apqn.domain in self.aqmask
+    @property
+    def apmask(self) -> Mask:
+        """The adapters of the host's own drivers."""
+        return self.masks.apmask
 
-    def owned_by_default(self, apqn: Apqn) -> bool:
-        """True if an mdev must not have the APQN, because a host driver has it or the masks say so (BUS-66)."""
-        queue = self.active.get(apqn)
-        if queue is not None and queue.override and queue.driver is not None:
-            return is_default(queue.driver)
-        return self.reserved(apqn)
+    @property
+    def aqmask(self) -> Mask:
+        """The domains of the host's own drivers."""
+        return self.masks.aqmask
+
+    @property
+    def ownership(self) -> Ownership:
+        """What decides now whose the queues are."""
+        if not self.override_count:
+            return Ownership(self.masks)
+        bound = ((queue, queue.driver) for queue in self.active.values() if queue.override)
+        return Ownership(self.masks, {queue.apqn: is_default(driver) for queue, driver in bound if driver})
 
     # binding (BUS-42 to BUS-46)
 
@@ -148,14 +139,7 @@ class ApBus(Bus):
             self.completion.arm()
             super().bind(driver, device)
             return
-        if device.override:
-            if device.override != driver.name:
-                raise NoDevice(f"{device.name} is reserved for the driver {device.override}", apqns=(device.apqn,))
-        elif self.reserved(device.apqn) != is_default(driver):
-            owner = "the host's drivers" if self.reserved(device.apqn) else "other drivers"
-            raise NoDevice(
-                f"apmask and aqmask give {device.name} to {owner}, {driver.name} cannot have it", apqns=(device.apqn,)
-            )
+        self._check_owner(driver, device)
         self.completion.arm()
         self.active[device.apqn] = device
         try:
@@ -164,6 +148,17 @@ class ApBus(Bus):
             del self.active[device.apqn]
             raise
         self.completion.bound += 1
+
+    def _check_owner(self, driver: Driver[Any], queue: ApQueue) -> None:
+        reserved = self.masks.reserve(queue.apqn)
+        obstacle = bind_obstacle(driver.name, default=is_default(driver), override=queue.override, reserved=reserved)
+        if obstacle is BindObstacle.OVERRIDE:
+            raise NoDevice(f"{queue.name} is reserved for the driver {queue.override}", apqns=(queue.apqn,))
+        if obstacle is not None:
+            owner = "the host's drivers" if obstacle is BindObstacle.RESERVED else "other drivers"
+            raise NoDevice(
+                f"apmask and aqmask give {queue.name} to {owner}, {driver.name} cannot have it", apqns=(queue.apqn,)
+            )
 
     def release(self, device: Device) -> None:
         """Detach: requests end, the driver gives up, the queue is zeroized (BUS-44)."""
@@ -193,15 +188,18 @@ class ApBus(Bus):
         for queue in tuple(self.queues.values()):
             if self.queues.get(queue.apqn) is not queue:
                 continue
-            driver = queue.driver
-            if queue.override:
-                settled = driver is not None and driver.name == queue.override
-            else:
-                # A queue without a driver counts as the host's, as recorded on a real kernel.
-                settled = self.reserved(queue.apqn) == (driver is None or is_default(driver))
-            if not settled:
+            if not self._settled(queue):
                 self.release(queue)
                 self.attach(queue)
+
+    def _settled(self, queue: ApQueue) -> bool:
+        driver = queue.driver
+        return settled(
+            driver.name if driver else None,
+            default=driver is not None and is_default(driver),
+            override=queue.override,
+            reserved=self.masks.reserve(queue.apqn),
+        )
 
     # masks (BUS-33)
 
@@ -220,21 +218,12 @@ class ApBus(Bus):
 
     def _commit_masks(self, **new: Mask) -> None:
         """Check that nobody holds what the host would get, then store."""
-        for name, mask in new.items():
-            added = mask - cast("Mask", getattr(self, name))
-            if added:
-                adapters, domains = self._questioned(name, added, new)
-                for driver in self.ap_drivers():
-                    driver.in_use(adapters, domains)
-        for name, mask in new.items():
-            setattr(self, name, mask)
-        self.masks_in_use = not (self.apmask == ALL_BITS and self.aqmask == ALL_BITS)
-
-    def _questioned(self, name: str, added: Mask, new: dict[str, Mask]) -> tuple[Mask, Mask]:
-        """Adapters and domains that nobody may hold if ``added`` joins a mask."""
-        if name == "apmask":
-            return added, self.policy.considered(new.get("aqmask", self.aqmask))
-        return self.policy.considered(new.get("apmask", self.apmask)), added
+        after = self.masks._replace(**new)
+        for wanted in newly_reserved(self.masks, after, self.policy.considered):
+            for driver in self.ap_drivers():
+                driver.in_use(wanted)
+        self.masks = after
+        self.masks_in_use = after != ALL_RESERVED
 
     def write_masks(self, texts: dict[str, str], task: Task) -> None:
         """A write to ``masks``: both masks in one step, or neither (policy protective)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar
 
+from apmatrix.arch import Mode
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.rules.refusals import BadValue, Failed
 from apmatrix.rules.text import scanned_number
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from apmatrix.linux.core.attributes import AnyGroup
 
 CARD: AttributeGroup[ApCard] = AttributeGroup()
+
+MODE_NAMES = {Mode.ACCELERATOR: "accel", Mode.CCA: "cca", Mode.EP11: "ep11"}
+"""What uevents call the modes (BUS-80)."""
 
 
 @CARD.show()
@@ -106,7 +110,11 @@ def max_msg_size(card: ApCard) -> str:
 
 
 class ApCard(Device):
-    """An adapter that the system has queues of. ``mode_env`` is its mode, for uevents of it and its queues."""
+    """An adapter that the system has queues of.
+
+    ``mode`` is None if it is neither accelerator nor coprocessor; ``mode_env`` is the mode in the uevents of the card
+    and its queues.
+    """
 
     __slots__ = (
         "chkstop",
@@ -114,6 +122,7 @@ class ApCard(Device):
         "hardware_type",
         "info",
         "load",
+        "mode",
         "mode_env",
         "number",
         "online",
@@ -137,9 +146,8 @@ class ApCard(Device):
         self.load = 0
         self.total = 0
         self.queues: dict[int, ApQueue] = {}
-        functions = info.functions
-        named = (("accel", functions.accelerator), ("cca", functions.coprocessor), ("ep11", functions.ep11))
-        self.mode_env = tuple(("MODE", mode) for mode, present in named if present)[:1]
+        self.mode = info.functions.mode
+        self.mode_env = (("MODE", MODE_NAMES[self.mode]),) if self.mode else ()
 
     @property
     def depth(self) -> int:
@@ -154,6 +162,10 @@ class ApCard(Device):
     def bound_queues(self) -> tuple[ApQueue, ...]:
         """The card's queues that have a driver."""
         return tuple(queue for queue in self.queues.values() if queue.driver)
+
+    def host_queues(self) -> tuple[ApQueue, ...]:
+        """The card's queues that the host's own driver has."""
+        return tuple(queue for queue in self.queues.values() if queue.has_host_driver)
 
     def own_env(self) -> Iterable[tuple[str, str]]:
         """Type, alias and mode (BUS-80)."""

@@ -7,8 +7,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from apmatrix.arch import Apqn, ResponseCode
+from apmatrix.arch import ResponseCode
 from apmatrix.linux.ap import states
+from apmatrix.linux.ap.driver import is_default
 from apmatrix.linux.ap.states import DeviceState, State
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.rules.refusals import BadValue, Failed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.card import ApCard
     from apmatrix.linux.ap.message import ApMessage
     from apmatrix.linux.core.attributes import AnyGroup
+    from apmatrix.machine import Port
 
 QUEUE: AttributeGroup[ApQueue] = AttributeGroup()
 
@@ -74,7 +76,7 @@ def interrupt(queue: ApQueue) -> str:
     """From a live TAPQ."""
     if queue.state is State.SETIRQ_WAIT:
         return "Enable Interrupt pending.\n"
-    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, _ = queue.port.tapq()
     return "Interrupts enabled.\n" if status.interrupts_enabled else "Interrupts disabled.\n"
 
 
@@ -93,7 +95,7 @@ def chkstop(queue: ApQueue) -> str:
 @QUEUE.show()
 def ap_functions(queue: ApQueue) -> str:
     """From a live TAPQ; EIO if that gives no information."""
-    status, info = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, info = queue.port.tapq()
     if status.response_code > ResponseCode.BUSY and not status.async_error:
         raise Failed(f"TAPQ of {queue.apqn} ended with response code {status.response_code:02x}", number=errno.EIO)
     if status.response_code == ResponseCode.NOT_AVAILABLE:
@@ -148,6 +150,7 @@ class ApQueue(Device):
         "online",
         "outstanding",
         "pending",
+        "port",
         "requests",
         "state",
         "timeout",
@@ -162,10 +165,11 @@ class ApQueue(Device):
 
     bus: ApBus
 
-    def __init__(self, bus: ApBus, card: ApCard, apqn: Apqn) -> None:
-        super().__init__(bus, card.path, str(apqn))
+    def __init__(self, bus: ApBus, card: ApCard, port: Port) -> None:
+        super().__init__(bus, card.path, str(port.apqn))
         self.card = card
-        self.apqn = apqn
+        self.port = port
+        self.apqn = port.apqn
         self.config = True
         self.chkstop = False
         self.device_state = DeviceState.UNINITIATED
@@ -189,6 +193,11 @@ class ApQueue(Device):
     def own_env(self) -> Iterable[tuple[str, str]]:
         """The mode of the card."""
         return self.card.mode_env
+
+    @property
+    def has_host_driver(self) -> bool:
+        """True while one of the host's own drivers has the queue."""
+        return is_default(self.driver)
 
     # requests
 
@@ -244,6 +253,23 @@ class ApQueue(Device):
         for message in messages:
             message.finish(-number)
 
+    # use
+
+    def set_online(self, on: bool) -> None:
+        """Let programs use the queue, or no longer: then its requests end with EAGAIN (DEV-12)."""
+        self.online = on
+        self._announce_online()
+        if not on:
+            self.flush(errno.EAGAIN)
+
+    def retire(self) -> None:
+        """Take no new requests, because of what the card answered; those under way go on (hardware.md 3.7)."""
+        self.online = False
+        self._announce_online()
+
+    def _announce_online(self) -> None:
+        self.uevent("change", (("ONLINE", f"{self.online:d}"),))
+
     # life
 
     def kick(self) -> None:
@@ -270,7 +296,7 @@ class ApQueue(Device):
 
     def hand_back(self) -> None:
         """Zeroize the queue after its driver went (BUS-44)."""
-        self.bus.machine.zapq(self.bus.level, self.apqn)
+        self.port.zapq()
         self.device_state = DeviceState.UNINITIATED
 
     def lose(self, code: ResponseCode) -> None:

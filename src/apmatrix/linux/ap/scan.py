@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Apqn, Functions, QueueInfo, QueueStatus, ResponseCode
+from apmatrix.arch import Apqn, CardFunctions, QueueInfo, QueueStatus, ResponseCode
 from apmatrix.linux.ap.card import ApCard
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.states import DeviceState
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from apmatrix.cards import Timer
     from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.machine import Port
 
 _INFORMATIVE = frozenset(
     (
@@ -104,16 +105,13 @@ class Scanner:
         if changed:
             for driver in bus.ap_drivers():
                 driver.on_scan_complete(new, old)
-        bus.policy.scanned()
+        bus.policy.scanned(bus)
         self.count += 1
         if self.count == 1:
             bus.root.uevent("change", ("INITSCAN", "done"))
         bus.completion.check()
         bus.entry_changed(ChangeKind.NOTIFY, "scans")
         self.arm()
-
-    def _test(self, apqn: Apqn) -> tuple[QueueStatus, QueueInfo]:
-        return self._bus.machine.tapq(self._bus.level, apqn)
 
     def _usage_domains(self) -> Iterator[int]:
         bus = self._bus
@@ -127,7 +125,7 @@ class Scanner:
         for domain in self._usage_domains():
             if domain in bus.aqmask:
                 for adapter in bus.apmask:
-                    if adapter <= bus.max_adapter and self._test(Apqn(adapter, domain))[0].ok:
+                    if adapter <= bus.max_adapter and bus.port(Apqn(adapter, domain)).tapq()[0].ok:
                         return domain
         return -1
 
@@ -144,7 +142,7 @@ class Scanner:
             if card:
                 self.remove_card(card)
             return
-        apqn, info, status = found
+        port, info, status = found
         if card and self._differs(card.info, info):
             self.remove_card(card)
             card = None
@@ -155,32 +153,32 @@ class Scanner:
             if card.config != config:
                 card.set_config(config)
         else:
-            hardware_type = self._compatible_type(apqn, info)
+            hardware_type = self._compatible_type(port, info)
             if hardware_type is None:
                 return
             card = self._new_card(number, hardware_type, info, config=config, chkstop=chkstop)
         self._scan_domains(card)
 
-    def _probe_adapter(self, number: int) -> tuple[Apqn, QueueInfo, QueueStatus] | None:
+    def _probe_adapter(self, number: int) -> tuple[Port, QueueInfo, QueueStatus] | None:
         for domain in self._usage_domains():
-            apqn = Apqn(number, domain)
-            status, info = self._test(apqn)
+            port = self._bus.port(Apqn(number, domain))
+            status, info = port.tapq()
             if informative(status):
-                return apqn, info, status
+                return port, info, status
         return None
 
     @staticmethod
     def _differs(old: QueueInfo, new: QueueInfo) -> bool:
         return old.hardware_type != new.hardware_type or _facilities(old) != _facilities(new)
 
-    def _compatible_type(self, apqn: Apqn, info: QueueInfo) -> int | None:
+    def _compatible_type(self, port: Port, info: QueueInfo) -> int | None:
         """The type to drive a card as: none for old ones, QACT's answer for unknown newer ones."""
         raw = info.hardware_type
         if OLDEST_TYPE <= raw <= NEWEST_TYPE:
             return raw
         if raw < OLDEST_TYPE or not self._bus.info.qact:
             return None
-        status, found = self._bus.machine.qact(self._bus.level, apqn, info.functions, NEWEST_TYPE)
+        status, found = port.qact(info.functions, NEWEST_TYPE)
         return found if status.ok and OLDEST_TYPE <= found <= NEWEST_TYPE else None
 
     def _new_card(self, number: int, hardware_type: int, info: QueueInfo, *, config: bool, chkstop: bool) -> ApCard:
@@ -204,8 +202,7 @@ class Scanner:
         del bus.queues[queue.apqn]
         del queue.card.queues[queue.apqn.domain]
         bus.remove_device(queue, queue.card)
-        if queue.override and bus.policy.forgets_overrides:
-            bus.override_count -= 1
+        bus.policy.queue_removed(queue)
 
     def _scan_domains(self, card: ApCard) -> None:
         """BUS-76: all domains in their order."""
@@ -217,24 +214,25 @@ class Scanner:
                 self.remove_queue(queue)
 
     def _scan_queue(self, card: ApCard, apqn: Apqn, queue: ApQueue | None) -> None:
-        status, info = self._test(apqn)
+        port = queue.port if queue else self._bus.port(apqn)
+        status, info = port.tapq()
         if not informative(status):
             if queue:
                 self.remove_queue(queue)
         elif not info.value:
             return
         elif queue is None:
-            self._new_queue(card, apqn, status)
+            self._new_queue(card, port, status)
         else:
             self._update_queue(queue, status)
 
-    def _new_queue(self, card: ApCard, apqn: Apqn, status: QueueStatus) -> None:
+    def _new_queue(self, card: ApCard, port: Port, status: QueueStatus) -> None:
         bus = self._bus
-        queue = ApQueue(bus, card, apqn)
+        queue = ApQueue(bus, card, port)
         queue.config = status.response_code != ResponseCode.DECONFIGURED
         queue.chkstop = status.response_code == ResponseCode.CHECKSTOPPED
-        bus.queues[apqn] = queue
-        card.queues[apqn.domain] = queue
+        bus.queues[queue.apqn] = queue
+        card.queues[queue.apqn.domain] = queue
         bus.add_device(queue, card)
         if queue.config and not queue.chkstop and bus.policy.resets_new_queue(queue):
             queue.start()
@@ -262,5 +260,5 @@ class Scanner:
 
 def _facilities(info: QueueInfo) -> int:
     """The facility bits without those that may differ between the queues of a card (hardware.md 2.1)."""
-    functions: Functions = info.functions
+    functions: CardFunctions = info.functions
     return functions.value & 0xFFFF0000

@@ -88,7 +88,7 @@ def _ready(queue: ApQueue) -> Wait:
 
 
 def _reset(queue: ApQueue) -> Wait:
-    code = queue.bus.machine.rapq(queue.bus.level, queue.apqn).response_code
+    code = queue.port.rapq().response_code
     if code not in (ResponseCode.NORMAL, ResponseCode.RESET_IN_PROGRESS):
         return fail(queue, code)
     queue.state = State.RESET_WAIT
@@ -98,7 +98,7 @@ def _reset(queue: ApQueue) -> Wait:
 
 
 def _reset_wait(queue: ApQueue) -> Wait:
-    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, _ = queue.port.tapq()
     if status.ok:
         if queue.enable_interrupts():
             queue.state = State.SETIRQ_WAIT
@@ -110,7 +110,7 @@ def _reset_wait(queue: ApQueue) -> Wait:
 
 
 def _setirq_wait(queue: ApQueue) -> Wait:
-    status, _ = queue.bus.machine.tapq(queue.bus.level, queue.apqn)
+    status, _ = queue.port.tapq()
     if not status.ok:
         return fail(queue, status.response_code)
     if not status.interrupts_enabled:
@@ -123,8 +123,7 @@ def _write(queue: ApQueue) -> Wait:
     if not queue.requests:
         return Wait.NONE
     request = queue.requests[0]
-    bus = queue.bus
-    status = bus.machine.nqap(bus.level, queue.apqn, request.message_id, request.message, special=request.special)
+    status = queue.port.nqap(request.message_id, request.message, special=request.special)
     code = status.response_code
     if code == ResponseCode.NORMAL:
         queue.requests.popleft()
@@ -149,8 +148,7 @@ def _write(queue: ApQueue) -> Wait:
 
 
 def _read(queue: ApQueue) -> Wait:
-    bus = queue.bus
-    delivery = bus.machine.dqap(bus.level, queue.apqn, queue.card.max_message_size)
+    delivery = queue.port.dqap(queue.card.max_message_size)
     if delivery.status is None:
         return _truncated(queue, delivery)
     code = delivery.status.response_code
@@ -180,9 +178,8 @@ def _count_reply(queue: ApQueue, status: QueueStatus) -> None:
 
 def _truncated(queue: ApQueue, delivery: Delivery) -> Wait:
     """The reply is longer than the longest message: fetch it all, and end the request with EMSGSIZE."""
-    bus = queue.bus
     while delivery.status is None:
-        delivery = bus.machine.dqap(bus.level, queue.apqn, queue.card.max_message_size, delivery.position)
+        delivery = queue.port.dqap(queue.card.max_message_size, delivery.position)
     _count_reply(queue, delivery.status)
     queue.receive(delivery.message_id, None)
     queue.state = State.WORKING if queue.outstanding else State.IDLE

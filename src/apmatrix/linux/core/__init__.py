@@ -1,7 +1,9 @@
 """A small driver core: objects with declared attributes, the sysfs tree, uevents, the kernel log, sleeping."""
 
 from apmatrix.linux.core.attributes import PAGE_SIZE, AttributeGroup, Written
-from apmatrix.linux.core.log import KernelLog, LogEntry, Severity
+from apmatrix.linux.core.eventfd import EventFd
+from apmatrix.linux.core.host import Host
+from apmatrix.linux.core.log import KernelLog, LogEntry, LogLevel
 from apmatrix.linux.core.objects import Bus, Device, Driver, KObject
 from apmatrix.linux.core.sync import Kernel, Mutex, Task
 from apmatrix.linux.core.sysfs import ChangeKind, FixedDirectory, Kind, Link, OpenFile, Stat, Sysfs, TreeChange
@@ -14,16 +16,18 @@ __all__ = [
     "ChangeKind",
     "Device",
     "Driver",
+    "EventFd",
     "FixedDirectory",
+    "Host",
     "KObject",
     "Kernel",
     "KernelLog",
     "Kind",
     "Link",
     "LogEntry",
+    "LogLevel",
     "Mutex",
     "OpenFile",
-    "Severity",
     "Stat",
     "Sysfs",
     "Task",

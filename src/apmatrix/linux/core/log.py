@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Severity(IntEnum):
+class LogLevel(IntEnum):
     """Log levels as syslog numbers them."""
 
     ERROR = 3
@@ -22,10 +22,10 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One line: seconds since boot, severity, text."""
+    """One line: seconds since boot, log level, text."""
 
     time: float
-    severity: Severity
+    level: LogLevel
     text: str
 
     def __str__(self) -> str:
@@ -45,28 +45,28 @@ class KernelLog:
         self._entries: deque[LogEntry] = deque(maxlen=size)
         self._repeated: deque[float] = deque(maxlen=BURST)
 
-    def write(self, severity: Severity, text: str) -> None:
+    def write(self, level: LogLevel, text: str) -> None:
         """Add an entry."""
-        self._entries.append(LogEntry(self._now() - self._start, severity, text))
+        self._entries.append(LogEntry(self._now() - self._start, level, text))
 
     def error(self, text: str) -> None:
         """Add an error."""
-        self.write(Severity.ERROR, text)
+        self.write(LogLevel.ERROR, text)
 
     def warning(self, text: str) -> None:
         """Add a warning."""
-        self.write(Severity.WARNING, text)
+        self.write(LogLevel.WARNING, text)
 
     def info(self, text: str) -> None:
         """Add an informational entry."""
-        self.write(Severity.INFO, text)
+        self.write(LogLevel.INFO, text)
 
     def limited(self, text: str) -> None:
         """Add a notice about something that repeats itself, unless there were too many just now."""
         now = self._now()
         if len(self._repeated) < BURST or now - self._repeated[0] >= BURST_TIME:
             self._repeated.append(now)
-            self.write(Severity.NOTICE, text)
+            self.write(LogLevel.NOTICE, text)
 
     @property
     def entries(self) -> tuple[LogEntry, ...]:

@@ -1,11 +1,10 @@
-"""PQAP(AQIC) of a guest, as KVM and vfio_ap handle it (KVM-30 to KVM-35)."""
+"""PQAP(AQIC) of a guest: what KVM checks before the driver of the device answers (KVM-30, KVM-31)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
-    Apqn,
     ConditionCode,
     CrycbFormat,
     Facility,
@@ -14,29 +13,22 @@ from apmatrix.arch import (
     Interruption,
     Opcode,
     ProgramCheck,
-    QueueStatus,
     Registers,
-    ResponseCode,
 )
-from apmatrix.arch.registers import InterruptionControl, PqapControl
-from apmatrix.arch.status import NOT_AVAILABLE, queue_status
-from apmatrix.machine import Intercepted, Level, Memory, Notification
+from apmatrix.arch.registers import PqapControl
 
 if TYPE_CHECKING:
-    from apmatrix.linux.kvm.vm import Vm
-    from apmatrix.linux.system import LinuxSystem
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.kvm.policy import KvmPolicy
+    from apmatrix.linux.kvm.vm import KvmVm
+    from apmatrix.machine import Level, Memory
 
-RETRIES = 5
-RETRY_INTERVAL = 0.02
-INVALID_ADDRESS = queue_status(ResponseCode.INVALID_ADDRESS)
-
-_TRY_AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY)
 _RESERVED = 0x007F_0000  # GR0 bits 41-47, as KVM tests them
 _WITHOUT_APXA = 0xC0F0
 
 
-def intercept(vm: Vm, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
+def intercept(
+    vm: KvmVm, policy: KvmPolicy, instruction: Instruction, registers: Registers, memory: Memory
+) -> ConditionCode:
     """Handle an AP instruction that left SIE; what KVM does not know goes to user space."""
     control = PqapControl(registers.gr[0])
     known = instruction.opcode is Opcode.PQAP and control.function_code == FunctionCode.AQIC
@@ -45,11 +37,17 @@ def intercept(vm: Vm, instruction: Instruction, registers: Registers, memory: Me
             Interruption.OPERATION, f"{instruction.opcode.name} of {vm.name} is not interpreted: APIE is off"
         )
     _check(vm.level, control, registers)
-    return _answer(vm, control.apqn, registers, memory)
+    hook = vm.pqap_hook
+    if hook is None:
+        policy.store_no_hook(registers)
+        return ConditionCode.REFUSED
+    status = hook(registers, memory)
+    registers.gr[1] = status.value
+    return ConditionCode.DONE if status.ok else ConditionCode.REFUSED
 
 
 def _check(level: Level, control: PqapControl, registers: Registers) -> None:
-    """KVM-30, in its order."""
+    """Raise the program checks of KVM-30, in its order."""
     if registers.problem_state:
         raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "PQAP is for the supervisor state")
     reasons = (
@@ -64,74 +62,3 @@ def _check(level: Level, control: PqapControl, registers: Registers) -> None:
     for broken, reason in reasons:
         if broken:
             raise ProgramCheck(Interruption.SPECIFICATION, reason)
-
-
-def _answer(vm: Vm, apqn: Apqn, registers: Registers, memory: Memory) -> ConditionCode:
-    host = vm.host
-    if not vm.has_device:
-        return _no_hook(host, registers)
-    if not vm.delivers_interrupts:
-        raise Intercepted(f"AQIC of {vm.name}: the VM has no adapter interruption virtualization")
-    request = InterruptionControl(registers.gr[1])
-    with host.kernel:
-        queue = _linked(vm, apqn)
-        if queue is None:
-            status = NOT_AVAILABLE
-        elif request.enable:
-            status = _enable(vm, queue, request.isc, registers.gr[2], memory)
-        else:
-            status = _disable(host, queue)
-    registers.gr[1] = status.value
-    return ConditionCode.DONE if status.ok else ConditionCode.REFUSED
-
-
-def _no_hook(host: LinuxSystem, registers: Registers) -> ConditionCode:
-    """KVM-31: Linux puts the status into the half of GR1 that nobody reads."""
-    if host.policy.truthful_status:
-        registers.gr[1] = NOT_AVAILABLE.value
-    else:
-        registers.gr[1] = NOT_AVAILABLE.value << 32 | registers.gr[1] & 0xFFFF_FFFF
-    return ConditionCode.REFUSED
-
-
-def _linked(vm: Vm, apqn: Apqn) -> VfioQueue | None:
-    """The queue among the linked ones: the guest's own masks are not asked (KVM-33)."""
-    mdev = next(file.mdev for file in vm.files if file.first)
-    if mdev.vm is None or (vm.host.policy.hides_filtered_queues and apqn not in mdev.guest):
-        return None
-    return mdev.queues.get(apqn)
-
-
-def _enable(vm: Vm, queue: VfioQueue, isc: int, address: int, memory: Memory) -> QueueStatus:
-    """KVM-34."""
-    host = vm.host
-    setter = memory.indicator(address) if address else None
-    if setter is None:
-        return INVALID_ADDRESS
-    indication = Notification(vm.level, address, isc, setter)
-    status = host.machine.aqic(host.level, queue.apqn, indication)
-    code = status.response_code
-    if code == ResponseCode.NORMAL:
-        queue.interrupt = indication
-    elif code != ResponseCode.OTHERWISE_CHANGED:
-        _report(host, queue, status)
-        _disable(host, queue)
-    return status
-
-
-def _disable(host: LinuxSystem, queue: VfioQueue) -> QueueStatus:
-    """KVM-35."""
-    status = host.machine.aqic(host.level, queue.apqn, None)
-    for _ in range(RETRIES):
-        if status.response_code not in _TRY_AGAIN:
-            break
-        host.kernel.wait_until(lambda: False, RETRY_INTERVAL)
-        status = host.machine.aqic(host.level, queue.apqn, None)
-    if status.response_code not in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED, *_TRY_AGAIN):
-        _report(host, queue, status)
-    queue.release_interrupt()
-    return status
-
-
-def _report(host: LinuxSystem, queue: VfioQueue, status: QueueStatus) -> None:
-    host.log.warning(f"vfio_ap: PQAP(AQIC) for {queue.apqn} failed with rc={status.response_code}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from apmatrix.arch import EMPTY_MATRIX, NO_BITS, Mask, Matrix
 from apmatrix.arch.matrix import queues_named
-from apmatrix.linux.vfio_ap.reset import reset_queues
 from apmatrix.rules.refusals import HostQueue, NoDevice, SharedQueue
 from apmatrix.rules.text import parse_ap_config, strict_number
 
@@ -27,7 +26,7 @@ class Assignment:
 
     def __init__(self, module: VfioAp) -> None:
         self._module = module
-        self._system = module.system
+        self._policy = module.policy
 
     @contextmanager
     def _locked(self, *, with_masks: bool) -> Iterator[None]:
@@ -63,7 +62,7 @@ class Assignment:
                 return
             new = replace(mdev.matrix, **{which: present | bit})
             self.validate(mdev, new)
-            self._system.policy.check_assignment(mdev, new)
+            self._policy.check_assignment(mdev, new)
             self._module.set_matrix(mdev, new)
             self._module.refilter(mdev)
 
@@ -77,8 +76,7 @@ class Assignment:
             gone = replace(mdev.matrix, **{which: bit})
             self._module.set_matrix(mdev, replace(mdev.matrix, **{which: present - bit}))
             self.unplug(mdev, which, gone)
-            if self._system.policy.refilters:
-                self._module.refilter(mdev)
+            self._policy.unassigned(mdev)
 
     def unplug(self, mdev: MatrixMdev, which: Which, gone: Matrix) -> None:
         """Take the queues of ``gone`` from the mdev and its guest, and reset those that the guest had."""
@@ -91,15 +89,15 @@ class Assignment:
         mdev.guest = replace(before, **{which: mask - cast("Mask", getattr(gone, which))})
         if mdev.guest != before:
             self._module.update_guest(mdev)
-        reset_queues(self._system, had)
+        self._module.reset(had)
         for queue in unlinked:
             queue.mdev = None
 
     def validate(self, mdev: MatrixMdev, new: Matrix) -> None:
         """MTX-21: no APQN of ``new`` may be the host's, and none another mdev's."""
-        hosts = self._module.host_queues(new)
+        hosts = self._module.bus.ownership.host_queues(new)
         if hosts:
-            self._system.policy.host_queues_refused(mdev, hosts)
+            self._policy.host_queues_refused(mdev, hosts)
             raise HostQueue(
                 f"{queues_named(hosts)} cannot be assigned to mdev {mdev.name}: reserved for the host's drivers",
                 apqns=hosts,
@@ -108,13 +106,12 @@ class Assignment:
             )
         conflicts = self._module.conflicts(mdev, new)
         if conflicts:
-            other, apqns = conflicts[0]
-            blamed = conflicts if self._system.policy.blames_everyone else conflicts[:1]
-            for holder, queues in blamed:
-                for apqn in queues:
-                    self._system.log.warning(
+            apqns, other = conflicts[0].apqns, conflicts[0].holder
+            for conflict in conflicts if self._policy.blames_everyone else conflicts[:1]:
+                for apqn in conflict.apqns:
+                    self._module.host.log.warning(
                         f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: "
-                        f"already assigned to {holder.name}"
+                        f"already assigned to {conflict.holder.name}"
                     )
             raise SharedQueue(
                 f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "
@@ -133,7 +130,7 @@ class Assignment:
             if bit <= mdev.matrix.adm:
                 return
             mdev.matrix = replace(mdev.matrix, adm=mdev.matrix.adm | bit)
-            self._system.policy.control_domains_assigned(mdev, bit)
+            self._policy.control_domains_assigned(mdev, bit)
             if self._module.filter_control_domains(mdev):
                 self._module.update_guest(mdev)
 
@@ -153,16 +150,15 @@ class Assignment:
     def configure(self, mdev: MatrixMdev, content: str) -> None:
         """Write ``ap_config`` (MTX-46 to MTX-49)."""
         with self._locked(with_masks=True):
-            self._system.policy.check_ap_config_text(content)
+            self._policy.check_ap_config_text(content)
             new = parse_ap_config(content)
             old = mdev.matrix
             self.validate(mdev, new)
             beyond = new - mdev.limits
             if beyond != EMPTY_MATRIX:
                 raise NoDevice(f"there are no {beyond.describe()} on this system")
-            self._system.policy.check_assignment(mdev, new)
-            if self._system.policy.atomic_configuration:
-                self._module.replace_at_once(mdev, new)
+            self._policy.check_assignment(mdev, new)
+            if self._policy.replace_matrix(mdev, new):
                 return
             self._unplug_missing(mdev, old, new)
             self._module.set_matrix(mdev, new)

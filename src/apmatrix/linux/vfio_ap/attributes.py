@@ -54,14 +54,14 @@ def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
 def matrix(mdev: MatrixMdev) -> str:
     """What is assigned."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.matrix, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.matrix, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
     """What the guest has or would get."""
     with mdev.module.mdevs_lock:
-        return matrix_text(mdev.guest, mdev.module.system.policy.longest_matrix)
+        return matrix_text(mdev.guest, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
@@ -72,7 +72,7 @@ def control_domains(mdev: MatrixMdev) -> str:
 
 
 def _explains(mdev: MatrixMdev) -> bool:
-    return mdev.module.system.policy.explains
+    return mdev.module.policy.explains
 
 
 @ASSIGNMENT.show(when=_explains)
@@ -86,7 +86,7 @@ def guest_control_domains(mdev: MatrixMdev) -> str:
 def filtered(mdev: MatrixMdev) -> str:
     """The adapters that the guest does not get, and why. Only with the policy ``protective``."""
     with mdev.module.mdevs_lock:
-        return "".join(f"{adapter:02x} {reason}\n" for adapter, reason in mdev.reasons.items())
+        return "".join(f"{adapter:02x} {obstacle}\n" for adapter, obstacle in mdev.obstacles.items())
 
 
 @ASSIGNMENT.show()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Configuration, Mask, Matrix
-from apmatrix.linux.ap.bus import ApBusDriver
+from apmatrix.linux.ap.driver import ApBusDriver
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device
 from apmatrix.linux.vfio_ap.queue import VfioQueue
@@ -46,9 +46,9 @@ class VfioApDriver(ApBusDriver):
         """A queue is bound: link it, and let a guest have its adapter if all is there now (MTX-90)."""
         module = self.module
         with module.guests_lock, module.mdevs_lock:
-            queue = VfioQueue(device.apqn)
+            queue = VfioQueue(device.port)
             module.queues[device.apqn] = queue
-            mdev = module.owners.get(device.apqn)
+            mdev = module.claims.owner(device.apqn)
             if mdev is None:
                 return
             module.link(mdev, queue)
@@ -74,9 +74,9 @@ class VfioApDriver(ApBusDriver):
                 mdev.queues.pop(device.apqn, None)
                 queue.mdev = None
 
-    def in_use(self, adapters: Mask, domains: Mask) -> None:
-        """BUS-34."""
-        self.module.check_not_in_use(adapters, domains)
+    def in_use(self, wanted: Matrix) -> None:
+        """Refuse that the host gets a queue of an mdev (BUS-34)."""
+        self.module.check_not_in_use(wanted)
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
         """CFG-1."""

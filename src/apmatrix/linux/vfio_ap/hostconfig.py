@@ -53,8 +53,8 @@ class HostConfiguration:
 
     def _drivable(self, adapter: int, domains: Mask) -> bool:
         """False if TAPQ on one of the new domains shows an old type or nothing; no domain, no test."""
-        machine, level = self._module.system.machine, self._module.system.level
-        return all(machine.tapq(level, Apqn(adapter, domain))[1].hardware_type >= OLDEST_TYPE for domain in domains)
+        ports = (self._module.bus.port(Apqn(adapter, domain)) for domain in domains)
+        return all(port.tapq()[1].hardware_type >= OLDEST_TYPE for port in ports)
 
     def settled(self) -> None:
         """At the end of the scan: what was pending becomes part of the guests (CFG-4)."""

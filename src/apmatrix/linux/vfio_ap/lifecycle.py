@@ -31,10 +31,10 @@ class Lifecycle:
 
     def __init__(self, module: VfioAp) -> None:
         self._module = module
-        self._system = module.system
+        self._host = module.host
         self._sequence = 0
         self.mdevs: dict[str, MatrixMdev] = {}
-        self.groups = IommuGroups(module.system.sysfs)
+        self.groups = IommuGroups(module.host.sysfs)
 
     @property
     def available(self) -> int:
@@ -70,6 +70,7 @@ class Lifecycle:
         mdev = MatrixMdev(module, name, self._sequence, self.groups.add(name, f"{module.matrix_device.path}/{name}"))
         with module.mdevs_lock:
             self.mdevs[name] = mdev
+            module.claims.set(mdev, EMPTY_MATRIX)
         module.mdev_bus.add_device(mdev, module.matrix_device)
         module.type_devices.add_child(name, Link(mdev.path))
         return mdev
@@ -89,7 +90,7 @@ class Lifecycle:
         """Remove an mdev; while a guest has it, ask for it and wait."""
         if mdev.removing:
             raise Failed(f"mdev {mdev.name} is being removed already", number=errno.EAGAIN)
-        self._system.policy.check_remove(mdev)
+        self._module.policy.check_remove(mdev)
         self._hide(mdev)
         self._await_release(mdev, task or Task())
         self._destroy(mdev)
@@ -103,12 +104,12 @@ class Lifecycle:
             mdev.entry_changed(ChangeKind.REMOVED, name)
         module.type_devices.remove_child(mdev.name)
         del module.mdev_bus.devices[mdev.name]
-        if module.system.sysfs.watched:
-            module.system.sysfs.changed(ChangeKind.REMOVED, f"{module.mdev_bus.path}/devices", mdev.name)
+        if module.host.sysfs.watched:
+            module.host.sysfs.changed(ChangeKind.REMOVED, f"{module.mdev_bus.path}/devices", mdev.name)
 
     def _await_release(self, mdev: MatrixMdev, task: Task) -> None:
         """VFIO-20: call for the device at once and every ten seconds; a signal only changes what is logged."""
-        kernel = self._system.kernel
+        kernel = self._host.kernel
         count = 0
         interruptible = True
         while mdev.opens:
@@ -117,7 +118,7 @@ class Lifecycle:
             kernel.wait_until(_until_closed(mdev, task if interruptible else None), REQUEST_INTERVAL)
             if mdev.opens and task.signalled and interruptible:
                 interruptible = False
-                self._system.log.warning(
+                self._host.log.warning(
                     f'{mdev.log_prefix()}Device is currently in use, task "{task.comm}" ({task.pid}) blocked '
                     f"until device is released"
                 )
@@ -127,22 +128,22 @@ class Lifecycle:
         module = self._module
         with module.guests_lock, module.mdevs_lock:
             if mdev.vm is not None:
-                mdev.vm.set_masks(EMPTY_MATRIX)
+                mdev.vm.level.set_matrix(EMPTY_MATRIX)
                 if mdev.config_event:
                     mdev.config_event.signal()
             if mdev.request_event:
                 if count % 10 == 0:
-                    self._system.log.info(f"{mdev.log_prefix()}Relaying device request to user (#{count})")
+                    self._host.log.info(f"{mdev.log_prefix()}Relaying device request to user (#{count})")
                 mdev.request_event.signal()
             elif count == 0:
-                self._system.log.info(
+                self._host.log.info(
                     f"{mdev.log_prefix()}No device request registered, blocked until released by user"
                 )
 
     def let_go(self, mdev: MatrixMdev) -> None:
         """MTX-13: once no guest has it, its queues are reset and forget it; the assignment is gone."""
         module = self._module
-        self._system.policy.check_remove(mdev)
+        self._module.policy.check_remove(mdev)
         self._await_release(mdev, Task())
         with module.guests_lock, module.mdevs_lock:
             module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
@@ -158,6 +159,7 @@ class Lifecycle:
         module.mdev_bus.release(mdev)
         with module.mdevs_lock:
             del self.mdevs[mdev.name]
+            module.claims.drop(mdev)
         self.groups.remove(mdev.group)
         mdev.alive = False
         mdev.uevent("remove")

@@ -10,11 +10,13 @@ from apmatrix.linux.core import AttributeGroup, Device, Link, Written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from apmatrix.linux.core import EventFd
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.core.sysfs import Node
-    from apmatrix.linux.kvm.vm import EventFd, Vm
+    from apmatrix.linux.kvm import KvmVm
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
 
 MDEV: AttributeGroup[MatrixMdev] = AttributeGroup()
 
@@ -30,7 +32,7 @@ class MatrixMdev(Device):
 
     ``matrix`` is what was assigned, ``guest`` what a guest has or would get, ``queues`` those of the assigned
     APQNs that are bound to vfio_ap, ``pending`` what a scan is about to add, ``limits`` the highest numbers that
-    may be assigned, fixed at creation (MTX-4), ``reasons`` why the last filter left adapters out. ``removing`` is
+    may be assigned, fixed at creation (MTX-4), ``obstacles`` why the last filter left adapters out. ``removing`` is
     set from the moment a removal begins.
     """
 
@@ -41,10 +43,10 @@ class MatrixMdev(Device):
         "limits",
         "matrix",
         "module",
+        "obstacles",
         "opens",
         "pending",
         "queues",
-        "reasons",
         "removing",
         "request_event",
         "sequence",
@@ -63,8 +65,8 @@ class MatrixMdev(Device):
         self.guest = EMPTY_MATRIX
         self.pending = EMPTY_MATRIX
         self.queues: dict[Apqn, VfioQueue] = {}
-        self.reasons: dict[int, str] = {}
-        self.vm: Vm | None = None
+        self.obstacles: dict[int, Obstacle] = {}
+        self.vm: KvmVm | None = None
         self.opens = 0
         self.removing = False
         self.request_event: EventFd | None = None

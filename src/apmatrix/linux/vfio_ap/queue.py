@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ResponseCode
+from apmatrix.rules.handover import PASSABLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from apmatrix.arch import Apqn
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
-
-PASSABLE = frozenset((ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED))
-"""Codes of the last reset with which a queue may be given to a guest (MTX-51)."""
+    from apmatrix.machine import Port
 
 
 @dataclass(slots=True, eq=False)
@@ -25,10 +24,15 @@ class VfioQueue:
     registered with AQIC.
     """
 
-    apqn: Apqn
+    port: Port
     mdev: MatrixMdev | None = None
     reset_code: ResponseCode = ResponseCode.NORMAL
     interrupt: Hashable | None = None
+
+    @property
+    def apqn(self) -> Apqn:
+        """The queue's address."""
+        return self.port.apqn
 
     @property
     def passable(self) -> bool:

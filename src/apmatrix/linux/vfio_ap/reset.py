@@ -9,7 +9,8 @@ from apmatrix.arch import ResponseCode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.core import Host
+    from apmatrix.linux.vfio_ap.policy import VfioPolicy
     from apmatrix.linux.vfio_ap.queue import VfioQueue
 
 INTERVAL = 0.02
@@ -20,49 +21,43 @@ _AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY, ResponseCode.STATE_
 _GONE_WRONG = (ResponseCode.SECRET_NOT_UNIQUE, ResponseCode.ASSOCIATION_FAILED)
 
 
-def reset_queues(system: LinuxSystem, queues: Iterable[VfioQueue]) -> bool:
+def reset_queues(host: Host, policy: VfioPolicy, queues: Iterable[VfioQueue]) -> bool:
     """Zeroize queues and wait until all are done; False if a ZAPQ ended otherwise than well (MTX-71).
 
     The caller's mutexes stay locked meanwhile, so a queue that is stuck stops all of vfio_ap.
     """
     group = tuple(queues)
-    waiting = [queue for queue in group if _begin(system, queue)]
-    start = system.machine.clock.now()
+    waiting = [queue for queue in group if _begin(host, queue)]
+    start = host.machine.clock.now()
     while waiting:
-        waited = system.machine.clock.now() - start
-        waiting = [queue for queue in waiting if not _finished(system, queue, waited)]
-        if not waiting:
+        waited = host.machine.clock.now() - start
+        waiting = [queue for queue in waiting if not _finished(host, queue, waited)]
+        if not waiting or policy.gives_up(waiting, waited):
             break
-        patience = system.policy.reset_patience
-        if patience is not None and waited >= patience:
-            for queue in waiting:
-                system.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
-                queue.reset_code = ResponseCode.RESET_IN_PROGRESS
-            break
-        system.kernel.wait_until(lambda: False, INTERVAL)
+        host.kernel.wait_until(lambda: False, INTERVAL)
     for queue in group:
-        system.policy.reset_ended(queue)
+        policy.reset_ended(queue)
     return all(queue.reset_code == ResponseCode.NORMAL for queue in group)
 
 
-def _begin(system: LinuxSystem, queue: VfioQueue) -> bool:
+def _begin(host: Host, queue: VfioQueue) -> bool:
     """ZAPQ once; True if the queue has to be waited for."""
-    code = system.machine.zapq(system.level, queue.apqn).response_code
+    code = queue.port.zapq().response_code
     queue.reset_code = code
     if code == ResponseCode.NORMAL or code in _AGAIN:
         return True
     if code in _AT_ONCE:
         queue.release_interrupt()
     else:
-        system.log.warning(f"vfio_ap: PQAP/ZAPQ for {queue.apqn} failed with invalid rc={code}")
+        host.log.warning(f"vfio_ap: PQAP/ZAPQ for {queue.apqn} failed with invalid rc={code}")
     return False
 
 
-def _finished(system: LinuxSystem, queue: VfioQueue, waited: float) -> bool:
+def _finished(host: Host, queue: VfioQueue, waited: float) -> bool:
     """One look at a queue that has been in reset for ``waited`` seconds."""
     if queue.reset_code in _AGAIN:
-        return not _begin(system, queue)
-    status, _ = system.machine.tapq(system.level, queue.apqn)
+        return not _begin(host, queue)
+    status, _ = queue.port.tapq()
     code = status.response_code
     if code in (
         ResponseCode.NORMAL,
@@ -75,9 +70,9 @@ def _finished(system: LinuxSystem, queue: VfioQueue, waited: float) -> bool:
     if code in (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY):
         if waited:
             flags = f"{code:d}, {status.empty:d}, {status.interrupts_enabled:d}"
-            system.log.limited(f"Waited {waited * 1000:.0f}ms for reset of queue {queue.apqn} ({flags})")
+            host.log.limited(f"Waited {waited * 1000:.0f}ms for reset of queue {queue.apqn} ({flags})")
         return False
     if code in _GONE_WRONG:
-        return not _begin(system, queue)
-    system.log.warning(f"vfio_ap: PQAP/TAPQ for {queue.apqn} failed with invalid rc={code}")
+        return not _begin(host, queue)
+    host.log.warning(f"vfio_ap: PQAP/TAPQ for {queue.apqn} failed with invalid rc={code}")
     return True

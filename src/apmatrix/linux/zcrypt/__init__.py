@@ -2,8 +2,8 @@
 
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.cprb import CcaReply, CcaRequest, Ep11Request
-from apmatrix.linux.zcrypt.files import ZcryptFile
 from apmatrix.linux.zcrypt.memory import UserMemory
+from apmatrix.linux.zcrypt.nodes import ZcryptFile
 from apmatrix.linux.zcrypt.perms import Permissions
 from apmatrix.linux.zcrypt.rsa import ModExpo, ModExpoCrt
 from apmatrix.linux.zcrypt.zcrypt import Zcrypt

@@ -19,7 +19,7 @@ _SIZES: Final = (1, 2, 4)
 _SHORTEST_STRING: Final = 3
 
 
-class Part(NamedTuple):
+class Span(NamedTuple):
     """Where a number's bytes are in the payload."""
 
     start: int
@@ -35,7 +35,7 @@ def _malformed(what: str) -> BadValue:
     return BadValue(f"the EP11 payload {what}")
 
 
-def _string(payload: bytes, position: int, tag: int) -> Part:
+def _string(payload: bytes, position: int, tag: int) -> Span:
     """The content of the element at ``position``."""
     if payload[position] != tag:
         raise _malformed(f"has tag {payload[position]:02x} where {tag:02x} is needed")
@@ -50,16 +50,16 @@ def _string(payload: bytes, position: int, tag: int) -> Part:
         length, start = int.from_bytes(payload[start : start + size], "big"), start + size
     if start >= len(payload) or length > len(payload) - start:
         raise _malformed("is shorter than it tells")
-    return Part(start, length)
+    return Span(start, length)
 
 
-def function_part(payload: bytes) -> Part:
+def function_part(payload: bytes) -> Span:
     """Where the function number is; BadValue for a payload that Linux refuses."""
     sequence = _string(payload, 0, _SEQUENCE)
     return _number(_string(payload, sequence.start, _OCTET_STRING))
 
 
-def domain_part(payload: bytes) -> Part | None:
+def domain_part(payload: bytes) -> Span | None:
     """Where the domain is, None if the payload ends before; BadValue for one that Linux refuses."""
     position = function_part(payload).end
     if len(payload) - position < _SHORTEST_STRING:
@@ -67,7 +67,7 @@ def domain_part(payload: bytes) -> Part | None:
     return _number(_string(payload, position, _OCTET_STRING))
 
 
-def _number(part: Part) -> Part:
+def _number(part: Span) -> Span:
     if part.size not in _SIZES:
         raise _malformed(f"has a number of {part.size} bytes")
     return part

@@ -29,7 +29,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Register:
+class RegisterPlace:
     """Where a master key register stands in the answers: rule element, data offset, length of the pattern."""
 
     name: str
@@ -50,17 +50,17 @@ class Register:
 
 
 _STATICSA: Final = (
-    Register("AES NEW", 7, 196, 8),
-    Register("AES CUR", 8, 184, 8),
-    Register("AES OLD", 9, 172, 8),
-    Register("ASYM NEW", 4, 104, 16),
-    Register("ASYM CUR", 5, 84, 16),
-    Register("ASYM OLD", 6, 64, 16),
+    RegisterPlace("AES NEW", 7, 196, 8),
+    RegisterPlace("AES CUR", 8, 184, 8),
+    RegisterPlace("AES OLD", 9, 172, 8),
+    RegisterPlace("ASYM NEW", 4, 104, 16),
+    RegisterPlace("ASYM CUR", 5, 84, 16),
+    RegisterPlace("ASYM OLD", 6, 64, 16),
 )
 _STATICSB: Final = (
-    Register("APKA NEW", 10, 232, 8),
-    Register("APKA CUR", 11, 220, 8),
-    Register("APKA OLD", 12, 208, 8),
+    RegisterPlace("APKA NEW", 10, 232, 8),
+    RegisterPlace("APKA CUR", 11, 220, 8),
+    RegisterPlace("APKA OLD", 12, 208, 8),
 )
 _MINIMUM: Final = {b"STATICSA": (10, 204), b"STATICSB": (13, 240)}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Mode
-from apmatrix.linux.ap.bus import ApBusDriver
 from apmatrix.linux.ap.card import ApCard
+from apmatrix.linux.ap.driver import ApBusDriver
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.linux.zcrypt import cca_info, ep11_info
@@ -15,25 +14,17 @@ from apmatrix.rules.refusals import BadValue, NoDevice
 from apmatrix.rules.text import scanned_number
 
 if TYPE_CHECKING:
-    from apmatrix.linux.ap.bus import ApBus
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 OLDEST_GENERATION_TYPE = 6  # CEX4 is hardware type 10
 
 
-def mode_of(card: ApCard) -> Mode | None:
-    """The card's mode: the first of accelerator, CCA, EP11 in the facility bits."""
-    functions = card.info.functions
-    if functions.accelerator:
-        return Mode.ACCELERATOR
-    if functions.coprocessor:
-        return Mode.CCA
-    return Mode.EP11 if functions.ep11 else None
-
-
-def _zcrypt(card: ApCard) -> Zcrypt:
-    return card.bus.zcrypt
+def _zcrypt(device: ApCard | ApQueue) -> Zcrypt:
+    """What asks the device's card: its driver knows, and these attributes come and go with the driver."""
+    driver = device.driver
+    assert isinstance(driver, Cex4Driver)
+    return driver.zcrypt
 
 
 def _switch(value: Written) -> bool:
@@ -49,8 +40,7 @@ CARD_DRIVER: AttributeGroup[ApCard] = AttributeGroup()
 @CARD_DRIVER.show("type")
 def card_type(card: ApCard) -> str:
     """``CEX8C`` and the like."""
-    mode = mode_of(card)
-    return f"CEX{card.hardware_type - OLDEST_GENERATION_TYPE}{mode.value if mode else ''}\n"
+    return f"CEX{card.hardware_type - OLDEST_GENERATION_TYPE}{card.mode.value if card.mode else ''}\n"
 
 
 @CARD_DRIVER.show("online")
@@ -69,7 +59,7 @@ def set_card_online(card: ApCard, value: Written) -> None:
     card.uevent("change", (("ONLINE", f"{wanted:d}"),))
     for queue in _used_queues(card):
         if queue.online != wanted:
-            set_queue_online(queue, wanted)
+            queue.set_online(wanted)
 
 
 def _used_queues(card: ApCard) -> list[ApQueue]:
@@ -84,19 +74,23 @@ def card_load(card: ApCard) -> str:
     return f"{card.load}\n"
 
 
+def _mode(device: ApCard | ApQueue) -> Mode | None:
+    return device.mode if isinstance(device, ApCard) else device.card.mode
+
+
 def _is_cca(device: ApCard | ApQueue) -> bool:
-    return mode_of(device if isinstance(device, ApCard) else device.card) is Mode.CCA
+    return _mode(device) is Mode.CCA
 
 
 def _is_ep11(device: ApCard | ApQueue) -> bool:
-    return mode_of(device if isinstance(device, ApCard) else device.card) is Mode.EP11
+    return _mode(device) is Mode.EP11
 
 
-def _tells(device: ApCard | ApQueue) -> bool:
-    return _is_cca(device) or _is_ep11(device)
+def _is_coprocessor(device: ApCard | ApQueue) -> bool:
+    return _mode(device) in (Mode.CCA, Mode.EP11)
 
 
-@CARD_DRIVER.show("serialnr", when=_tells)
+@CARD_DRIVER.show("serialnr", when=_is_coprocessor)
 def serial_number(card: ApCard) -> str:
     """The card's serial number, by asking it; empty if it does not tell."""
     if _is_cca(card):
@@ -129,20 +123,6 @@ def card_operation_modes(card: ApCard) -> str:
 QUEUE_DRIVER: AttributeGroup[ApQueue] = AttributeGroup()
 
 
-def set_queue_online(queue: ApQueue, online: bool) -> None:
-    """Switch a queue, and tell user space."""
-    queue.online = online
-    queue.uevent("change", (("ONLINE", f"{online:d}"),))
-    if not online:
-        queue.flush(errno.EAGAIN)
-
-
-def retire_queue(queue: ApQueue) -> None:
-    """Use a queue no more for new requests because of what its card answered; those it has go on."""
-    queue.online = False
-    queue.uevent("change", (("ONLINE", "0"),))
-
-
 @QUEUE_DRIVER.show("online")
 def queue_online(queue: ApQueue) -> str:
     """1 if configured, not checkstopped and set online."""
@@ -151,14 +131,14 @@ def queue_online(queue: ApQueue) -> str:
 
 @QUEUE_DRIVER.store("online")
 def store_queue_online(queue: ApQueue, value: Written) -> None:
-    """DEV-12."""
+    """Let programs use the queue, or not: 0 or 1; 1 only if the card and the queue can be used (DEV-12)."""
     wanted = _switch(value)
     card = queue.card
     if wanted and (not queue.config or queue.chkstop or not card.config or card.chkstop):
         raise NoDevice(f"{queue.name} is deconfigured or checkstopped", remedy="configure the card first")
     if wanted and not card.online:
         raise BadValue(f"{card.name} is offline", remedy="set the card online first")
-    set_queue_online(queue, wanted)
+    queue.set_online(wanted)
 
 
 @QUEUE_DRIVER.show("load")
@@ -167,61 +147,74 @@ def queue_load(queue: ApQueue) -> str:
     return f"{queue.load}\n"
 
 
-@QUEUE_DRIVER.show("mkvps", when=_tells)
+@QUEUE_DRIVER.show("mkvps", when=_is_coprocessor)
 def master_key_patterns(queue: ApQueue) -> str:
     """The verification patterns of the domain's master keys, by asking the card."""
     if _is_cca(queue):
-        return cca_info.master_key_patterns(_zcrypt(queue.card), queue)
-    return ep11_info.wrapping_key_patterns(ep11_info.domain_info(_zcrypt(queue.card), queue))
+        return cca_info.master_key_patterns(_zcrypt(queue), queue)
+    return ep11_info.wrapping_key_patterns(ep11_info.domain_info(_zcrypt(queue), queue))
 
 
 @QUEUE_DRIVER.show("op_modes", when=_is_ep11)
 def queue_operation_modes(queue: ApQueue) -> str:
     """The EP11 operation modes of the domain."""
-    info = ep11_info.domain_info(_zcrypt(queue.card), queue)
+    info = ep11_info.domain_info(_zcrypt(queue), queue)
     return f"{ep11_info.mode_names(info.operation_modes) if info else ''}\n"
 
 
-class Cex4CardDriver(ApBusDriver):
+class Cex4Driver(ApBusDriver):
+    """Base of both drivers; ``zcrypt`` asks the cards for what their attributes show."""
+
+    __slots__ = ("zcrypt",)
+
+    MODULE = "zcrypt_cex4"
+
+    def __init__(self, zcrypt: Zcrypt, name: str) -> None:
+        super().__init__(zcrypt.bus, name)
+        self.zcrypt = zcrypt
+
+
+class Cex4CardDriver(Cex4Driver):
     """Takes every card that has a mode."""
 
     __slots__ = ()
 
     DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CARD_DRIVER,)
-    MODULE = "zcrypt_cex4"
 
-    def __init__(self, bus: ApBus) -> None:
-        super().__init__(bus, "cex4card")
+    def __init__(self, zcrypt: Zcrypt) -> None:
+        super().__init__(zcrypt, "cex4card")
 
     def matches(self, device: Device) -> bool:
         """Cards only."""
         return isinstance(device, ApCard)
 
-    def probe(self, device: Any) -> None:
+    def probe(self, device: ApCard) -> None:
         """A card without a mode has no use."""
-        if mode_of(device) is None:
-            raise NoDevice(f"{device.name} is neither accelerator nor CCA nor EP11 coprocessor")
+        _check_mode(device)
         device.online = True
 
 
-class Cex4QueueDriver(ApBusDriver):
+class Cex4QueueDriver(Cex4Driver):
     """Takes the queues that the masks leave to the host."""
 
     __slots__ = ()
 
     DEVICE_GROUPS: ClassVar[tuple[AnyGroup, ...]] = (QUEUE_DRIVER,)
-    MODULE = "zcrypt_cex4"
 
-    def __init__(self, bus: ApBus) -> None:
-        super().__init__(bus, "cex4queue")
+    def __init__(self, zcrypt: Zcrypt) -> None:
+        super().__init__(zcrypt, "cex4queue")
 
     def matches(self, device: Device) -> bool:
         """Queues only."""
         return isinstance(device, ApQueue)
 
-    def probe(self, device: Any) -> None:
+    def probe(self, device: ApQueue) -> None:
         """New queues are online, and are reset."""
-        if mode_of(device.card) is None:
-            raise NoDevice(f"{device.name} is neither accelerator nor CCA nor EP11 coprocessor")
+        _check_mode(device)
         device.online = True
         device.start()
+
+
+def _check_mode(device: ApCard | ApQueue) -> None:
+    if _mode(device) is None:
+        raise NoDevice(f"{device.name} is neither accelerator nor CCA nor EP11 coprocessor")

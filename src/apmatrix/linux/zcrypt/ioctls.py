@@ -1,7 +1,7 @@
 """The ioctls of ``/dev/z90crypt`` and of extra nodes (hardware.md 5.2), as Linux 7.2 has them.
 
 Errors are Refused with the errno that the program gets. Whatever a face needs to serve a node is
-:class:`~apmatrix.linux.zcrypt.files.ZcryptFile`.
+:class:`~apmatrix.linux.zcrypt.nodes.ZcryptFile`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from apmatrix.linux.ap import ApBus
     from apmatrix.linux.core import Task
-    from apmatrix.linux.system import LinuxSystem
     from apmatrix.linux.zcrypt.byteorder import ByteOrder
-    from apmatrix.linux.zcrypt.memory import Caller
+    from apmatrix.linux.zcrypt.memory import UserSpace
     from apmatrix.linux.zcrypt.perms import Permissions
+    from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 MAGIC: Final = ord("z")
 _READ, _READ_WRITE = 2, 3
@@ -42,20 +42,20 @@ _WORD: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """An ioctl: who calls, on which system, what the node allows, and the address that is its argument."""
+class IoctlCall:
+    """An ioctl: what the node allows, the storage of the program that calls, and the address that is its argument."""
 
-    system: LinuxSystem
+    zcrypt: Zcrypt
     permissions: Permissions
-    caller: Caller
+    user: UserSpace
     argument: int
     task: Task | None = None
 
 
-def rsa_mod_expo(call: Call) -> None:
+def rsa_mod_expo(call: IoctlCall) -> None:
     """ICARSAMODEXPO."""
-    block = call.caller.fetch(RsaModExpo, call.argument)
-    fetch, length = call.caller.bytes_at, block.input_length
+    block = call.user.fetch(RsaModExpo, call.argument)
+    fetch, length = call.user.bytes_at, block.input_length
 
     def load() -> ModExpo:
         return ModExpo(
@@ -67,10 +67,10 @@ def rsa_mod_expo(call: Call) -> None:
     _rsa(call, block, load, crt=False)
 
 
-def rsa_crt(call: Call) -> None:
+def rsa_crt(call: IoctlCall) -> None:
     """ICARSACRT."""
-    block = call.caller.fetch(RsaModExpoCrt, call.argument)
-    fetch = call.caller.bytes_at
+    block = call.user.fetch(RsaModExpoCrt, call.argument)
+    fetch = call.user.bytes_at
     short = (block.input_length + 1) // 2
     long = short + _PADDING
 
@@ -88,24 +88,23 @@ def rsa_crt(call: Call) -> None:
 
 
 def _rsa(
-    call: Call, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
+    call: IoctlCall, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
 ) -> None:
     """The operands are looked at only when a queue has been chosen."""
     length = block.input_length
     if block.output_length < length:
         raise BadValue(f"there is no room for a result of {length} bytes")
-    zcrypt = call.system.zcrypt
-    result = zcrypt.rsa_when_chosen(length, load, call.permissions, crt=crt, task=call.task)
-    call.caller.store(block.output, result)
-    call.caller.store_number(call.argument + OUTPUT_LENGTH_OFFSET, length)
+    result = call.zcrypt.rsa_when_chosen(length, load, call.permissions, crt=crt, task=call.task)
+    call.user.store(block.output, result)
+    call.user.store_number(call.argument + OUTPUT_LENGTH_OFFSET, length)
 
 
 class _CprbCall:
     """ZSECSENDCPRB: whatever happens, the program gets its structure back as it is then."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: IoctlCall) -> None:
         self.call = call
-        self.block = call.caller.fetch(Xcrb, call.argument).replace(status=0)
+        self.block = call.user.fetch(Xcrb, call.argument).replace(status=0)
 
     def run(self) -> None:
         """Send, and hand the structure back."""
@@ -115,12 +114,12 @@ class _CprbCall:
             self.block = self.block.replace(status=error.status)
             raise
         finally:
-            self.call.caller.store_block(self.call.argument, self.block)
+            self.call.user.store_block(self.call.argument, self.block)
 
     def _request(self) -> CcaRequest:
-        block, fetch = self.block, self.call.caller.bytes_at
+        block, fetch = self.block, self.call.user.bytes_at
         lengths = (block.request_length, block.request_data_length, block.reply_length, block.reply_data_length)
-        CcaRequest.check_lengths(*lengths, self.call.system.zcrypt.buffer_size)
+        CcaRequest.check_lengths(*lengths, self.call.zcrypt.buffer_size)
         request = CcaRequest(
             control=fetch(block.request, block.request_length),
             card=block.card,
@@ -134,58 +133,59 @@ class _CprbCall:
     def _deliver(self, request: CcaRequest) -> None:
         """The control block comes first; its part of the structure is right even if the data do not fit."""
         call = self.call
-        reply = call.system.zcrypt.send_cprb(request, call.permissions, task=call.task)
+        reply = call.zcrypt.send_cprb(request, call.permissions, task=call.task)
         if len(reply.control) > request.control_room:
             raise no_room(len(reply.control))
-        call.caller.store(self.block.reply, reply.control)
+        call.user.store(self.block.reply, reply.control)
         self.block = self.block.replace(reply_length=len(reply.control))
         if len(reply.data) > request.data_room:
             raise no_room(len(reply.data))
-        call.caller.store(self.block.reply_data, reply.data)
+        call.user.store(self.block.reply_data, reply.data)
         self.block = self.block.replace(reply_data_length=len(reply.data))
 
 
-def send_cprb(call: Call) -> None:
+def send_cprb(call: IoctlCall) -> None:
     """ZSECSENDCPRB."""
     _CprbCall(call).run()
 
 
-def send_ep11_cprb(call: Call) -> None:
+def send_ep11_cprb(call: IoctlCall) -> None:
     """ZSENDEP11CPRB: here too the structure goes back in any case."""
-    block = call.caller.fetch(Ep11Urb, call.argument)
+    block = call.user.fetch(Ep11Urb, call.argument)
     try:
         targets = _targets(call, block)
-        Ep11Request.check_lengths(block.request_length, block.reply_length, call.system.zcrypt.buffer_size)
-        cprb = call.caller.bytes_at(block.request, block.request_length)
+        Ep11Request.check_lengths(block.request_length, block.reply_length, call.zcrypt.buffer_size)
+        cprb = call.user.bytes_at(block.request, block.request_length)
         request = Ep11Request(cprb, targets, block.reply_length)
-        reply = call.system.zcrypt.ep11(request, call.permissions, task=call.task)
-        call.caller.store(block.reply, reply)
+        reply = call.zcrypt.ep11(request, call.permissions, task=call.task)
+        call.user.store(block.reply, reply)
         block = block.replace(reply_length=len(reply))
     finally:
-        call.caller.store_block(call.argument, block)
+        call.user.store_block(call.argument, block)
 
 
-def _targets(call: Call, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
-    listed = call.caller.bytes_at(block.targets, block.targets_count * _WORD)
+def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
+    listed = call.user.bytes_at(block.targets, block.targets_count * _WORD)
     entries = [
-        call.caller.order.parse(Ep11Target, listed[start : start + _WORD]) for start in range(0, len(listed), _WORD)
+        call.user.order.parse(Ep11Target, listed[start : start + _WORD]) for start in range(0, len(listed), _WORD)
     ]
     return tuple((entry.card, entry.domain) for entry in entries)
 
 
-def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[Call], None]:
+def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:
     """An ioctl that stores what ``make`` tells about the bus."""
 
-    def answer(call: Call) -> None:
-        with call.system.kernel:
-            call.caller.store(call.argument, make(call.system.ap, call.caller.order))
+    def answer(call: IoctlCall) -> None:
+        bus = call.zcrypt.bus
+        with bus.kernel:
+            call.user.store(call.argument, make(bus, call.user.order))
 
     return answer
 
 
-def total_opens(call: Call) -> None:
+def total_opens(call: IoctlCall) -> None:
     """Z90STAT_TOTALOPEN_COUNT."""
-    call.caller.store_number(call.argument, call.system.zcrypt_nodes.opens)
+    call.user.store_number(call.argument, call.zcrypt.opens)
 
 
 def _read_write(number: int) -> IoctlNumber:
@@ -196,7 +196,7 @@ def _read(number: int, size: int) -> IoctlNumber:
     return IoctlNumber(direction=_READ, size=size, magic=MAGIC, number=number)
 
 
-HANDLERS: Final[dict[IoctlNumber, Callable[[Call], None]]] = {
+HANDLERS: Final[dict[IoctlNumber, Callable[[IoctlCall], None]]] = {
     _read_write(0x05): rsa_mod_expo,
     _read_write(0x06): rsa_crt,
     _read_write(0x81): send_cprb,
@@ -217,7 +217,7 @@ HANDLERS: Final[dict[IoctlNumber, Callable[[Call], None]]] = {
 }
 
 
-def handle(number: int, call: Call) -> None:
+def handle(number: int, call: IoctlCall) -> None:
     """Do an ioctl. Refused: EPERM if the node does not allow it, ENOTTY for one that zcrypt does not know."""
     ioctl = IoctlNumber(number & 0xFFFF_FFFF)
     if ioctl.number == 0 or ioctl.number not in call.permissions.ioctls:

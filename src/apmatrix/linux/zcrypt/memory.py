@@ -30,8 +30,8 @@ class UserMemory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A program that calls an ioctl: its storage, and the byte order of its structures. All raises Failed EFAULT."""
+class UserSpace:
+    """A program's storage as ioctls use it, structures in its byte ``order``. All methods raise Failed (EFAULT)."""
 
     memory: UserMemory
     order: ByteOrder

@@ -1,4 +1,7 @@
-"""zcrypt device nodes: ``/dev/z90crypt``, and more of them with masks of their own (hardware.md 5.2)."""
+"""zcrypt device nodes: ``/dev/z90crypt``, and more of them with masks of their own (hardware.md 5.2).
+
+A face serves them to programs: it opens a node, and passes on what programs do with the :class:`ZcryptFile`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from apmatrix.linux.core import AttributeGroup, KObject, Link, Written
+from apmatrix.linux.zcrypt import ioctls
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
-from apmatrix.linux.zcrypt.files import ZcryptFile
+from apmatrix.linux.zcrypt.memory import UserMemory, UserSpace
 from apmatrix.linux.zcrypt.perms import Permissions
 from apmatrix.rules.refusals import Exists, Failed
 from apmatrix.rules.text import written_mask
@@ -16,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.linux.ap import ApBus
+    from apmatrix.linux.core import Host, Task
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.core.sysfs import Node
-    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 MAJOR: Final = 250
 """Major number of the extra nodes; the real kernel takes a free one."""
@@ -73,19 +78,19 @@ def synthesize_uevent(node: DeviceNode, value: Written) -> None:
 class DeviceNode(KObject):
     """A device with a node in /dev, called ``device_name`` there.
 
-    ``opens`` counts who has it open, ``mode`` are the node's permission bits.
+    ``opens`` counts its open files, ``mode`` are the node's permission bits.
     """
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DEVICE_NODE,)
 
-    def __init__(self, system: LinuxSystem, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
-        super().__init__(system.sysfs, f"devices/virtual/{kind}", name)
+    def __init__(self, host: Host, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
+        super().__init__(host.sysfs, f"devices/virtual/{kind}", name)
         self.kind = kind
         self.major, self.minor = number
         self.mode = mode
         self.device_name = name
         self.opens = 0
-        self._uevents = system.uevents
+        self._uevents = host.uevents
 
     def names(self) -> Iterator[str]:
         """Attributes and the class."""
@@ -113,26 +118,24 @@ class DeviceNode(KObject):
 class MiscNode(DeviceNode):
     """A device of the class misc."""
 
-    def __init__(
-        self, system: LinuxSystem, name: str, minor: int, mode: int, *, device_name: str | None = None
-    ) -> None:
-        super().__init__(system, "misc", name, (MISC_MAJOR, minor), mode)
+    def __init__(self, host: Host, name: str, minor: int, mode: int, *, device_name: str | None = None) -> None:
+        super().__init__(host, "misc", name, (MISC_MAJOR, minor), mode)
         self.device_name = device_name or name
 
-    def register(self, system: LinuxSystem) -> None:
+    def register(self) -> None:
         """Show the device in the tree, and tell user space."""
-        system.sysfs.place("devices/virtual/misc", self.name, self)
-        system.sysfs.place("class/misc", self.name, Link(self.path))
+        self.sysfs.place("devices/virtual/misc", self.name, self)
+        self.sysfs.place("class/misc", self.name, Link(self.path))
         self.uevent("add")
 
 
 class DefaultNode(MiscNode):
     """``/dev/z90crypt``: its masks are the bus's."""
 
-    def __init__(self, system: LinuxSystem) -> None:
-        super().__init__(system, "z90crypt", DEFAULT_MINOR, 0o666)
-        self._bus: ApBus = system.ap
-        self.register(system)
+    def __init__(self, host: Host, bus: ApBus) -> None:
+        super().__init__(host, "z90crypt", DEFAULT_MINOR, 0o666)
+        self._bus = bus
+        self.register()
 
     @property
     def permissions(self) -> Permissions:
@@ -145,8 +148,8 @@ class ZcryptNode(DeviceNode):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*DeviceNode.GROUPS, NODE)
 
-    def __init__(self, system: LinuxSystem, name: str, minor: int) -> None:
-        super().__init__(system, "zcrypt", name, (MAJOR, minor), 0o600)
+    def __init__(self, host: Host, name: str, minor: int) -> None:
+        super().__init__(host, "zcrypt", name, (MAJOR, minor), 0o600)
         self.permissions = Permissions()
 
 
@@ -173,43 +176,28 @@ def destroy(nodes: ZcryptNodes, value: Written) -> None:
 
 
 class ZcryptNodes(KObject):
-    """``/sys/class/zcrypt``, and all device nodes of the system.
-
-    ``nodes`` are those that are there, by name; ``opens`` counts the open files of all, destroyed ones included.
-    """
+    """``/sys/class/zcrypt``, and all zcrypt nodes of the system: ``nodes`` holds them by name."""
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CLASS,)
 
-    def __init__(self, system: LinuxSystem) -> None:
-        super().__init__(system.sysfs, "class", "zcrypt")
-        self._system = system
-        system.sysfs.place("class", "zcrypt", self)
-        default = DefaultNode(system)
+    def __init__(self, host: Host, zcrypt: Zcrypt) -> None:
+        super().__init__(host.sysfs, "class", "zcrypt")
+        self._host = host
+        self._zcrypt = zcrypt
+        host.sysfs.place("class", "zcrypt", self)
+        default = DefaultNode(host, zcrypt.bus)
         self.nodes: dict[str, AnyNode] = {default.name: default}
-        self.opens = 0
 
     def _extra(self) -> list[ZcryptNode]:
         return [node for node in self.nodes.values() if isinstance(node, ZcryptNode)]
 
     def open(self, name: str, order: ByteOrder = ByteOrder.LITTLE) -> ZcryptFile:
         """Open a node for a program of that byte order; Refused ENOENT."""
-        return ZcryptFile(self._system, name, order)
-
-    def take(self, name: str) -> AnyNode:
-        """Count one more that has a node open; Refused ENOENT."""
-        with self._system.kernel:
+        with self._host.kernel:
             node = self.nodes.get(name)
             if node is None:
                 raise Failed(f"there is no node {name!r}", number=errno.ENOENT)
-            node.opens += 1
-            self.opens += 1
-            return node
-
-    def give_back(self, node: AnyNode) -> None:
-        """Count one less."""
-        with self._system.kernel:
-            node.opens -= 1
-            self.opens -= 1
+            return ZcryptFile(self._zcrypt, node, order)
 
     def create(self, name: str) -> ZcryptNode:
         """A new node, with a name of its own if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
@@ -221,20 +209,58 @@ class ZcryptNodes(KObject):
         if minor is None:
             raise Failed(f"there are {MOST_NODES} zcrypt nodes already", number=errno.ENOSPC)
         name = name or f"zcrypt_{minor}"
-        node = ZcryptNode(self._system, name, minor)
+        node = ZcryptNode(self._host, name, minor)
         self.nodes[name] = node
-        self._system.sysfs.place(node.parent_path, name, node)
+        self.sysfs.place(node.parent_path, name, node)
         self.add_child(name, Link(node.path))
         node.uevent("add")
         return node
 
     def destroy(self, name: str) -> None:
-        """Remove a node; who has it open keeps it. Refused ENOENT."""
+        """Remove a node; files of it that are open go on working. Refused ENOENT."""
         node = self.nodes.get(name)
         if not isinstance(node, ZcryptNode):
             raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
         del self.nodes[name]
         node.alive = False
-        self._system.sysfs.drop(node.parent_path, name)
+        self.sysfs.drop(node.parent_path, name)
         self.remove_child(name)
         node.uevent("remove")
+
+
+class ZcryptFile:
+    """An open node, for a program whose structures are in ``order``.
+
+    All errors are Refused with the errno that the program gets. A node that is destroyed goes on working for programs
+    that have it open, with its masks, as in the kernel. Calls from several threads are fine.
+    """
+
+    def __init__(self, zcrypt: Zcrypt, node: AnyNode, order: ByteOrder) -> None:
+        self._zcrypt = zcrypt
+        self._node = node
+        self._order = order
+        node.opens += 1
+        zcrypt.opens += 1
+
+    def ioctl(self, number: int, argument: int, memory: UserMemory, task: Task | None = None) -> int:
+        """Do an ioctl and wait for its end; 0. ``argument`` is an address in ``memory``.
+
+        A signal for ``task`` ends the wait with EINTR.
+        """
+        user = UserSpace(memory, self._order)
+        ioctls.handle(number, ioctls.IoctlCall(self._zcrypt, self._node.permissions, user, argument, task))
+        return 0
+
+    def read(self, _length: int) -> bytes:
+        """Nothing can be read."""
+        raise Failed("zcrypt nodes cannot be read", number=errno.EPERM)
+
+    def write(self, _data: bytes) -> int:
+        """Nothing can be written."""
+        raise Failed("zcrypt nodes cannot be written", number=errno.EPERM)
+
+    def close(self) -> None:
+        """Give the node back; once."""
+        with self._zcrypt.bus.kernel:
+            self._node.opens -= 1
+            self._zcrypt.opens -= 1

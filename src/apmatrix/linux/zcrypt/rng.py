@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from apmatrix.arch import Mode
 from apmatrix.cards.messages import CPRBX_VERSION, Cprbx, MessageType, RequestHeader
 from apmatrix.linux.core import AttributeGroup, Mutex, Written
-from apmatrix.linux.zcrypt.cex4 import Cex4QueueDriver, mode_of
 from apmatrix.linux.zcrypt.cprb import USAGE
 from apmatrix.linux.zcrypt.nodes import MiscNode
 from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused
 
 if TYPE_CHECKING:
-    from apmatrix.linux.core import Task
+    from apmatrix.linux.core import Host, Task
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.system import LinuxSystem
+    from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 MINOR: Final = 183
 NAME: Final = "zcrypt"
@@ -111,27 +110,28 @@ class Hwrng(MiscNode):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*MiscNode.GROUPS, HWRNG)
 
-    def __init__(self, system: LinuxSystem) -> None:
-        super().__init__(system, "hw_random", MINOR, 0o600, device_name="hwrng")
+    def __init__(self, host: Host, zcrypt: Zcrypt) -> None:
+        super().__init__(host, "hw_random", MINOR, 0o600, device_name="hwrng")
         self.quality = _QUALITY
         self.chosen = False
-        self._system = system
-        self._reading = Mutex(system.kernel, "the hwrng reading mutex")
+        self._kernel = host.kernel
+        self._zcrypt = zcrypt
+        self._reading = Mutex(host.kernel, "the hwrng reading mutex")
         self._pool = b""
-        self.register(system)
+        self.register()
 
     @property
     def present(self) -> bool:
         """True if there is a queue to ask."""
-        active = self._system.ap.active.values()
-        return any(isinstance(queue.driver, Cex4QueueDriver) and mode_of(queue.card) is Mode.CCA for queue in active)
+        active = self._zcrypt.bus.active.values()
+        return any(queue.has_host_driver and queue.card.mode is Mode.CCA for queue in active)
 
     def read(self, length: int, task: Task | None = None) -> bytes:
         """``length`` random bytes; fewer if the cards fail meanwhile.
 
         Refused: ENODEV without a generator, EIO if no card gives any, EINTR for a signal.
         """
-        with self._system.kernel:
+        with self._kernel:
             self._reading.acquire(task)
             try:
                 return self._collect(length, task)
@@ -156,7 +156,7 @@ class Hwrng(MiscNode):
             raise NoDevice("there is no random number generator")
         if not self._pool:
             try:
-                data = self._system.zcrypt.random(random_request, task)
+                data = self._zcrypt.random(random_request, task)
             except Interrupted:
                 raise
             except Refused as refused:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
-from apmatrix.linux.zcrypt.cex4 import mode_of
-from apmatrix.linux.zcrypt.dispatch import host_queues
 from apmatrix.linux.zcrypt.structures import DeviceStatus, OldDeviceStatus
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ _NEWEST: Final = 0x0C  # CEX6, and all since
 
 def _user_space_type(card: ApCard) -> int:
     """The card's type by the numbering of the status mask."""
-    if mode_of(card) is Mode.CCA:
+    if card.mode is Mode.CCA:
         return _COPROCESSOR
     return _OLD_TYPES.get(card.hardware_type, _NEWEST)
 
@@ -39,7 +37,7 @@ def _user_space_type(card: ApCard) -> int:
 def _all_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:
     for number, card in bus.cards.items():
         if number < cards:
-            yield from host_queues(card)
+            yield from card.host_queues()
 
 
 def _default_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX
-from apmatrix.linux.kvm.vm import EventFd
-from apmatrix.rules.refusals import BadValue, Failed
+from apmatrix.linux.core import EventFd
+from apmatrix.linux.vfio_ap.aqic import handle_aqic
+from apmatrix.rules.refusals import BadValue, Failed, InUse
 
 if TYPE_CHECKING:
-    from apmatrix.linux.kvm.vm import Vm
+    from apmatrix.linux.kvm import KvmVm
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.module import VfioAp
 
 DEVICE_FLAGS = 0x21
 """VFIO_DEVICE_FLAGS_AP | VFIO_DEVICE_FLAGS_RESET."""
@@ -48,7 +51,7 @@ class IrqInfo:
 
 
 class BadPointer:
-    """Stands for a user address that cannot be read or written."""
+    """A user address that cannot be read or written, in the place of an operand."""
 
 
 BAD_POINTER = BadPointer()
@@ -58,17 +61,47 @@ def _fault() -> Failed:
     return Failed("the address is not the caller's", number=errno.EFAULT)
 
 
-class VfioFile:
-    """An open file of an mdev. ``first`` is True for the one that opened the device; others only share it."""
+def open_device(module: VfioAp, uuid: str, vm: KvmVm | None) -> VfioFile:
+    """Open an mdev for a VM (VFIO-2, VFIO-3).
 
-    def __init__(self, mdev: MatrixMdev, vm: Vm, *, first: bool) -> None:
+    Refused: ENODEV if there is no such mdev, EINVAL without a VM, EBUSY if another VM has the mdev, EPERM if the VM
+    has another mdev. The same VM may open it again.
+    """
+    with module.host.kernel:
+        mdev = module.lifecycle.find(uuid)
+        if vm is None:
+            raise BadValue(f"mdev {uuid} cannot be opened without a VM")
+        if mdev.opens:
+            _check_sharing(mdev, vm)
+            mdev.opens += 1
+            return VfioFile(mdev)
+        if vm.pqap_hook is not None:
+            raise Failed(f"VM {vm.name} has a vfio-ap device already", number=errno.EPERM)
+        module.policy.check_open(mdev, vm.level.form.limits)
+        with module.guests_lock, module.mdevs_lock:
+            mdev.opens = 1
+            mdev.vm = vm
+            vm.pqap_hook = partial(handle_aqic, mdev)
+            module.update_guest(mdev)
+        return VfioFile(mdev)
+
+
+def _check_sharing(mdev: MatrixMdev, vm: KvmVm) -> None:
+    if mdev.vm is not vm:
+        holder = mdev.vm.name if mdev.vm else "another process"
+        raise InUse(f"mdev {mdev.name} is in use by VM {holder}", holder=holder, remedy="stop that VM first")
+
+
+class VfioFile:
+    """An open file of an mdev. The mdev is the VM's from the first file that is opened to the last that is closed."""
+
+    def __init__(self, mdev: MatrixMdev) -> None:
         self.mdev = mdev
-        self.vm = vm
-        self.first = first
         self.closed = False
+        self._kernel = mdev.module.host.kernel
 
     def get_info(self, argsz: int | BadPointer = INFO_SIZE) -> DeviceInfo:
-        """VFIO-10: EINVAL for a short structure, EFAULT for a bad pointer."""
+        """VFIO_DEVICE_GET_INFO: EINVAL for a short structure, EFAULT for a bad pointer (VFIO-10)."""
         if isinstance(argsz, BadPointer):
             raise _fault()
         if argsz < INFO_SIZE:
@@ -76,7 +109,7 @@ class VfioFile:
         return DeviceInfo()
 
     def get_irq_info(self, index: int, argsz: int | BadPointer = IRQ_INFO_SIZE) -> IrqInfo:
-        """VFIO-12."""
+        """VFIO_DEVICE_GET_IRQ_INFO: EINVAL for a short structure or another index, EFAULT (VFIO-12)."""
         if isinstance(argsz, BadPointer):
             raise _fault()
         if argsz < IRQ_INFO_SIZE or not 0 <= index < IRQS:
@@ -93,7 +126,10 @@ class VfioFile:
         count: int = 1,
         argsz: int | BadPointer = SET_IRQS_SIZE + 4,
     ) -> None:
-        """VFIO-13. ``fd`` is the event: an EventFd, -1 to remove, a number that is not open, another object."""
+        """VFIO_DEVICE_SET_IRQS: register or remove an event; EINVAL, EFAULT, EBADF (VFIO-13).
+
+        ``fd`` is the event: an EventFd, -1 to remove, a number that is not open, another object.
+        """
         if isinstance(argsz, BadPointer):
             raise _fault()
         if argsz < SET_IRQS_SIZE or not 0 <= index < IRQS or start != 0 or count > 1 or flags & ~_KNOWN_FLAGS:
@@ -101,11 +137,11 @@ class VfioFile:
         if flags != DATA_EVENTFD | ACTION_TRIGGER:
             raise BadValue("only an eventfd that is triggered can be set")
         if count and argsz < SET_IRQS_SIZE + 4:
-            raise BadValue("the eventfd is missing behind the structure")
+            raise BadValue("the eventfd is missing after the structure")
         if isinstance(fd, BadPointer):
             raise _fault()
         event = self._event(fd)
-        with self.vm.host.kernel, self.mdev.module.mdevs_lock:
+        with self._kernel, self.mdev.module.mdevs_lock:
             if index == REQUEST_IRQ:
                 self.mdev.request_event = event
             else:
@@ -116,11 +152,11 @@ class VfioFile:
         if isinstance(fd, EventFd):
             return fd
         if not isinstance(fd, int):
-            raise BadValue("the file is no eventfd")
+            raise BadValue("the file is not an eventfd")
         if fd == -1:
             return None
         if fd < 0:
-            raise BadValue(f"{fd} is no file descriptor")
+            raise BadValue(f"{fd} is not a file descriptor")
         raise Failed(f"file descriptor {fd} is not open", number=errno.EBADF)
 
     def listen(self, request: EventFd | None = None, config: EventFd | None = None) -> None:
@@ -131,7 +167,7 @@ class VfioFile:
     def reset(self) -> None:
         """VFIO_DEVICE_RESET: zeroize the linked queues; EIO if one did not end well (MTX-71)."""
         mdev = self.mdev
-        with self.vm.host.kernel, mdev.module.guests_lock, mdev.module.mdevs_lock:
+        with self._kernel, mdev.module.guests_lock, mdev.module.mdevs_lock:
             if not mdev.module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn)):
                 raise Failed(f"not every queue of mdev {mdev.name} could be reset", number=errno.EIO)
 
@@ -142,19 +178,19 @@ class VfioFile:
         raise Failed(f"ioctl {number:#x} is not supported", number=errno.EOPNOTSUPP)
 
     def get_region_info(self, index: int) -> None:
-        """There are no regions."""
+        """There are no regions: EINVAL (VFIO-14)."""
         raise BadValue(f"there is no region {index}")
 
     def read(self, _length: int) -> bytes:
-        """Not offered."""
+        """The device cannot be read: EINVAL (VFIO-14)."""
         raise BadValue("the device cannot be read")
 
     def write(self, _data: bytes) -> int:
-        """Not offered."""
+        """The device cannot be written: EINVAL (VFIO-14)."""
         raise BadValue("the device cannot be written")
 
     def mmap(self, _length: int) -> None:
-        """Not offered."""
+        """The device cannot be mapped: EINVAL (VFIO-14)."""
         raise BadValue("the device cannot be mapped")
 
     def close(self) -> None:
@@ -163,19 +199,19 @@ class VfioFile:
             return
         self.closed = True
         mdev = self.mdev
-        with self.vm.host.kernel:
-            self.vm.files.remove(self)
+        with self._kernel:
             mdev.opens -= 1
             if mdev.opens == 0:
                 self._release()
-            self.vm.host.kernel.wake()
+            self._kernel.wake()
 
     def _release(self) -> None:
         mdev = self.mdev
-        module = mdev.module
+        module, vm = mdev.module, mdev.vm
+        assert vm is not None
+        vm.pqap_hook = None
         with module.guests_lock, module.mdevs_lock:
-            self.vm.set_masks(EMPTY_MATRIX)
+            vm.level.set_matrix(EMPTY_MATRIX)
             module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
             mdev.vm = None
-            if module.system.policy.forgets_event_fds:
-                mdev.request_event = mdev.config_event = None
+            module.policy.closed(mdev)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
     Apqn,
+    CardFunctions,
     ConditionCode,
     Facility,
     FunctionCode,
-    Functions,
     Instruction,
     Interruption,
     Opcode,
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from apmatrix.machine.cpc import Cpc
     from apmatrix.machine.level import Level
     from apmatrix.machine.memory import Memory
+    from apmatrix.machine.port import Port
 
-Handler = Callable[["Cpc", "Level", PqapControl, Registers, "Memory"], ConditionCode]
+Handler = Callable[["Port", PqapControl, Registers, "Memory"], ConditionCode]
 
 LOW32 = 0xFFFF_FFFF
 WITHOUT_APXA = 0xC0F0  # APQN bits that must be zero without APXA
-QCI_SIZE = 128
 FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
 
 
@@ -102,12 +102,14 @@ def _pqap(machine: Cpc, level: Level, registers: Registers, memory: Memory) -> C
         raise specification("bits 41-47 of GR0 must be zero")
     if control.facilities_too and Facility.APFT not in level.facilities:
         raise specification("the T bit needs facility 15")
+    if function == FunctionCode.QCI:
+        return _qci(machine, level, control, registers, memory)
     handler = _FUNCTIONS.get(function)
     if handler is None:
         raise specification(f"function code {function:02x} is not defined here")
-    if function != FunctionCode.QCI:
-        _check_range(machine, control.apqn)
-    return handler(machine, level, control, registers, memory)
+    apqn = control.apqn
+    _check_range(machine, apqn)
+    return handler(machine.port(level, apqn), control, registers, memory)
 
 
 def _set_status(registers: Registers, status: QueueStatus) -> ConditionCode:
@@ -115,24 +117,24 @@ def _set_status(registers: Registers, status: QueueStatus) -> ConditionCode:
     return ConditionCode.DONE if status.ok else ConditionCode.REFUSED
 
 
-def _tapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
-    status, info = machine.tapq(level, control.apqn)
+def _tapq(port: Port, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    status, info = port.tapq()
     if not control.facilities_too:
         info = info.without_facilities
     registers.gr[2] = info.value
     return _set_status(registers, status)
 
 
-def _rapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
-    return _set_status(registers, machine.rapq(level, control.apqn))
+def _rapq(port: Port, _control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    return _set_status(registers, port.rapq())
 
 
-def _zapq(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
-    return _set_status(registers, machine.zapq(level, control.apqn))
+def _zapq(port: Port, _control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    return _set_status(registers, port.zapq())
 
 
-def _aqic(machine: Cpc, level: Level, control: PqapControl, registers: Registers, memory: Memory) -> ConditionCode:
-    if Facility.AQIC not in level.facilities:
+def _aqic(port: Port, _control: PqapControl, registers: Registers, memory: Memory) -> ConditionCode:
+    if Facility.AQIC not in port.level.facilities:
         raise specification("AQIC needs facility 65")
     request = InterruptionControl(registers.gr[1])
     indication = None
@@ -140,9 +142,9 @@ def _aqic(machine: Cpc, level: Level, control: PqapControl, registers: Registers
         address = registers.gr[2]
         setter = memory.indicator(address) if address else None
         if setter is None:
-            return _set_status(registers, _invalid_address(machine.tapq(level, control.apqn)[0]))
-        indication = Notification(level, address, request.isc, setter)
-    return _set_status(registers, machine.aqic(level, control.apqn, indication))
+            return _set_status(registers, _invalid_address(port.tapq()[0]))
+        indication = Notification(port.level, address, request.isc, setter)
+    return _set_status(registers, port.aqic(indication))
 
 
 def _invalid_address(status: QueueStatus) -> QueueStatus:
@@ -152,18 +154,18 @@ def _invalid_address(status: QueueStatus) -> QueueStatus:
 def _qci(machine: Cpc, level: Level, control: PqapControl, registers: Registers, memory: Memory) -> ConditionCode:
     if Facility.QCI not in level.facilities:
         raise specification("QCI needs facility 12")
-    if control.value & 0xFFFF:
+    if control.adapter or control.domain:
         raise specification("QCI takes no APQN")
     memory.write(registers.gr[2], bytes(machine.qci(level)))
     return ConditionCode.DONE
 
 
-def _qact(machine: Cpc, level: Level, control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
-    if "QACT" not in machine.features:
+def _qact(port: Port, _control: PqapControl, registers: Registers, _memory: Memory) -> ConditionCode:
+    if "QACT" not in port.machine.features:
         raise specification("QACT is not installed")
     query = TypeQuery(registers.gr[1])
-    mode = Functions(coprocessor=query.coprocessor, accelerator=query.accelerator, ep11=query.ep11)
-    status, found = machine.qact(level, control.apqn, mode, query.highest_type)
+    mode = CardFunctions(coprocessor=query.coprocessor, accelerator=query.accelerator, ep11=query.ep11)
+    status, found = port.qact(mode, query.highest_type)
     registers.gr[2] = CompatibleType(hardware_type=found).value
     return _set_status(registers, status)
 
@@ -173,7 +175,6 @@ _FUNCTIONS: dict[int, Handler] = {
     FunctionCode.RAPQ: _rapq,
     FunctionCode.ZAPQ: _zapq,
     FunctionCode.AQIC: _aqic,
-    FunctionCode.QCI: _qci,
     FunctionCode.QACT: _qact,
 }
 """BAPQ and AAPQ are for secure-execution guests only: elsewhere a specification exception."""
@@ -183,19 +184,19 @@ _FUNCTIONS: dict[int, Handler] = {
 
 
 def _operands(
-    machine: Cpc, instruction: Instruction, registers: Registers, control: NqapControl | DqapControl
+    port: Port, instruction: Instruction, registers: Registers, control: NqapControl | DqapControl
 ) -> tuple[int, int]:
     """Address and length from the R2 pair, after the checks that NQAP and DQAP have in common."""
     if control.must_be_zero:
         raise specification("bits 42-47 of GR0 must be zero")
     if instruction.r1 % 2 or instruction.r2 % 2:
         raise specification("R1 and R2 must designate even registers")
-    _check_range(machine, control.apqn)
+    _check_range(port.machine, port.apqn)
     return registers.gr[instruction.r2], registers.gr[instruction.r2 + 1]
 
 
-def _longest(machine: Cpc, apqn: Apqn) -> int:
-    adapter = machine.adapters.get(apqn.adapter)
+def _longest(port: Port) -> int:
+    adapter = port.machine.adapters.get(port.apqn.adapter)
     return adapter.max_message_size if adapter else 0
 
 
@@ -204,15 +205,16 @@ def _nqap(
 ) -> ConditionCode:
     gr, r1, r2 = registers.gr, instruction.r1, instruction.r2
     control = NqapControl(gr[0])
-    address, length = _operands(machine, instruction, registers, control)
+    port = machine.port(level, control.apqn)
+    address, length = _operands(port, instruction, registers, control)
     if not control.last_part:
-        status = machine.tapq(level, control.apqn)[0]
+        status = port.tapq()[0]
         refused = status.replace(response_code=ResponseCode.FACILITY_NOT_INSTALLED) if status.ok else status
         return _set_status(registers, refused)
     # One byte past the longest message is as refused as four gigabytes of it, and cheaper to fetch.
-    message = memory.read(address, min(length, _longest(machine, control.apqn) + 1))
+    message = memory.read(address, min(length, _longest(port) + 1))
     message_id = (gr[r1] & LOW32) << 32 | gr[r1 + 1] & LOW32
-    status = machine.nqap(level, control.apqn, message_id, message, special=control.special_command)
+    status = port.nqap(message_id, message, special=control.special_command)
     condition = _set_status(registers, status)
     if condition is ConditionCode.DONE:
         gr[r2], gr[r2 + 1] = address + length & MASK64, 0
@@ -224,10 +226,11 @@ def _dqap(
 ) -> ConditionCode:
     gr, r1, r2 = registers.gr, instruction.r1, instruction.r2
     control = DqapControl(gr[0])
-    address, length = _operands(machine, instruction, registers, control)
-    room = min(length, _longest(machine, control.apqn))
+    port = machine.port(level, control.apqn)
+    address, length = _operands(port, instruction, registers, control)
+    room = min(length, _longest(port))
     memory.check_store(address, room)  # before the reply leaves the queue
-    delivery = machine.dqap(level, control.apqn, room, control.position)
+    delivery = port.dqap(room, control.position)
     if delivery.status is not None and not delivery.status.ok:
         return _set_status(registers, delivery.status)
     memory.write(address, delivery.data)

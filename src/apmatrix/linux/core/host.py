@@ -1,0 +1,32 @@
+"""What every part of a Linux system is built on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.linux.core.log import KernelLog
+from apmatrix.linux.core.sync import Kernel
+from apmatrix.linux.core.sysfs import Sysfs
+from apmatrix.linux.core.uevents import UeventStream
+
+if TYPE_CHECKING:
+    from apmatrix.machine import Cpc, Level
+
+
+class Host:
+    """Where a Linux system runs, and the services of its kernel.
+
+    ``machine`` executes the system's AP instructions at ``level``; ``name`` is the system's name, by default that of
+    its level. ``kernel`` is its lock, ``log`` its kernel log, ``uevents`` its events, ``sysfs`` the tree below /sys.
+    """
+
+    __slots__ = ("kernel", "level", "log", "machine", "name", "sysfs", "uevents")
+
+    def __init__(self, machine: Cpc, level: Level, name: str | None = None) -> None:
+        self.machine = machine
+        self.level = level
+        self.name = name or level.name
+        self.kernel = Kernel(machine.clock)
+        self.log = KernelLog(machine.clock.now)
+        self.uevents = UeventStream(self.log)
+        self.sysfs = Sysfs(self.kernel)

@@ -1,0 +1,83 @@
+"""Where a better system may decide otherwise than Linux in vfio_ap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apmatrix.arch import Apqn, Mask, Matrix
+    from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+    from apmatrix.linux.vfio_ap.module import VfioAp
+    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.handover import Obstacle
+
+
+class VfioPolicy:
+    """What vfio_ap asks; the answers here are Linux's own: the checks pass, the quirks stay."""
+
+    explains: ClassVar[bool] = False
+    """Attributes beside the kernel's own show what is otherwise hidden."""
+
+    blames_everyone: ClassVar[bool] = False
+    """All conflicts with all mdevs are reported, not just the first mdev's (against BUS-35)."""
+
+    longest_matrix: ClassVar[int | None] = 4095
+    """Most bytes that reading a matrix gives (MTX-41); None: all."""
+
+    # what the host has
+
+    def host_matrix(self, module: VfioAp) -> Matrix:
+        """What the host can give to guests (MTX-3)."""
+        return module.info.matrix
+
+    # assignments
+
+    def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
+        """Before a valid new matrix is given to an mdev."""
+
+    def check_ap_config_text(self, text: str) -> None:
+        """Before an ap_config write is parsed."""
+
+    def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
+        """After an assignment was refused because the APQNs are the host's."""
+
+    def replace_matrix(self, mdev: MatrixMdev, new: Matrix) -> bool:
+        """Put a valid ap_config into force, if the policy has a way of its own; Linux goes in steps (MTX-48)."""
+        del mdev, new
+        return False
+
+    def unassigned(self, mdev: MatrixMdev) -> None:
+        """After an adapter or usage domain was unassigned; what can be used again does not return (MTX-31)."""
+
+    def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
+        """After control domains were assigned."""
+
+    def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
+        """After a filter left adapters out, each with the first obstacle."""
+
+    # guests
+
+    def check_open(self, mdev: MatrixMdev, limits: Matrix) -> None:
+        """Before a VM whose control block has room for ``limits`` gets an mdev."""
+
+    def closed(self, mdev: MatrixMdev) -> None:
+        """After a VM gave an mdev back; the event fds stay (VFIO-4)."""
+
+    def check_remove(self, mdev: MatrixMdev) -> None:
+        """Before an mdev is removed."""
+
+    def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
+        """The queue that a guest's AQIC is for: a linked one, whether the guest has it or not (KVM-33)."""
+        return mdev.queues.get(apqn)
+
+    # resets
+
+    def gives_up(self, waiting: Sequence[VfioQueue], waited: float) -> bool:
+        """Whether to wait no longer, after so many seconds, for queues in reset; Linux waits for ever (MTX-70)."""
+        del waiting, waited
+        return False
+
+    def reset_ended(self, queue: VfioQueue) -> None:
+        """After a queue was reset for a guest, well or not."""

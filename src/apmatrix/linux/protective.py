@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
 
 PATIENCE = 10.0
@@ -41,7 +42,6 @@ class ProtectivePolicy(LinuxPolicy):
 
     name: ClassVar[str] = "protective"
     explains: ClassVar[bool] = True
-    blames_everyone: ClassVar[bool] = True
     longest_matrix: ClassVar[int | None] = None
 
     def _refuse(self, refusal: InUse) -> InUse:
@@ -202,6 +202,10 @@ class ProtectivePolicy(LinuxPolicy):
             self.log.error(f"vfio_ap: reset of queue {queue.apqn} given up after {waited:.1f} s")
             queue.reset_code = ResponseCode.RESET_IN_PROGRESS
         return True
+
+    def reported(self, conflicts: list[Conflict[MatrixMdev]]) -> list[Conflict[MatrixMdev]]:
+        """All of them (limitation 5)."""
+        return conflicts
 
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
         """Say which queues are the host's (limitation 5)."""

@@ -79,8 +79,8 @@ def apmask(bus: ApBus, task: Task) -> str:
 
 @AP_BUS.store("apmask")
 def set_apmask(bus: ApBus, value: Written) -> None:
-    """BUS-33."""
-    bus.write_mask("apmask", value.text, value.task)
+    """Give adapters to the host's own drivers, or take them away (BUS-33)."""
+    bus.write_masks({"apmask": value.text}, value.task)
 
 
 @AP_BUS.show_to()
@@ -92,8 +92,8 @@ def aqmask(bus: ApBus, task: Task) -> str:
 
 @AP_BUS.store("aqmask")
 def set_aqmask(bus: ApBus, value: Written) -> None:
-    """BUS-33."""
-    bus.write_mask("aqmask", value.text, value.task)
+    """Give domains to the host's own drivers, or take them away (BUS-33)."""
+    bus.write_masks({"aqmask": value.text}, value.task)
 
 
 def _explains(bus: ApBus) -> bool:

@@ -87,7 +87,7 @@ class ApBus(Bus):
             self.log.warning(f"ap: {domain} is not a valid cryptographic domain")
 
     def _fetch_limits(self) -> None:
-        """BUS-4: the limits are fixed when the bus starts."""
+        """Find the highest adapter and domain; they are fixed when the bus starts (BUS-4)."""
         self.qci_supported = Facility.QCI in self.level.facilities
         info = self.fetch_info()
         self.max_adapter, self.max_domain = limits.of_bus(info)
@@ -196,53 +196,41 @@ class ApBus(Bus):
         driver = queue.driver
         return settled(
             driver.name if driver else None,
-            default=driver is not None and is_default(driver),
+            default=is_default(driver),
             override=queue.override,
             reserved=self.masks.reserve(queue.apqn),
         )
 
     # masks (BUS-33)
 
-    def write_mask(self, name: str, text: str, task: Task) -> None:
-        """A write to apmask or aqmask; ``name`` says to which."""
+    def write_masks(self, texts: dict[str, str], task: Task) -> None:
+        """A write to ``apmask`` or ``aqmask``, or to both in one step or not at all; ``texts`` has them by name."""
         with self.attribute_mutex.taken(task):
-            current: Mask = getattr(self, name)
-            self._check_no_override(name)
-            self.policy.check_mask_text(name, text)
-            new = written_mask(text, current)
-            if new == current:
+            self._check_no_override()
+            for name, text in texts.items():
+                self.policy.check_mask_text(name, text)
+            current = self.masks._asdict()
+            written = {name: written_mask(text, current[name]) for name, text in texts.items()}
+            new = {name: mask for name, mask in written.items() if mask != current[name]}
+            if not new:
                 return
-            self._commit_masks(**{name: new})
+            self._commit_masks(self.masks._replace(**new))
         self.revise_bindings()
-        self.root.uevent("change", (name.upper(), f"{new}\n"))
+        self.root.uevent("change", *((name.upper(), f"{mask}\n") for name, mask in new.items()))
 
-    def _commit_masks(self, **new: Mask) -> None:
+    def _commit_masks(self, after: Masks) -> None:
         """Check that nobody holds what the host would get, then store."""
-        after = self.masks._replace(**new)
         for wanted in newly_reserved(self.masks, after, self.policy.considered):
             for driver in self.ap_drivers():
                 driver.in_use(wanted)
         self.masks = after
         self.masks_in_use = after != ALL_RESERVED
 
-    def write_masks(self, texts: dict[str, str], task: Task) -> None:
-        """A write to ``masks``: both masks in one step, or neither (policy protective)."""
-        with self.attribute_mutex.taken(task):
-            self._check_no_override("the masks")
-            for name, text in texts.items():
-                self.policy.check_mask_text(name, text)
-            new = {name: written_mask(text, getattr(self, name)) for name, text in texts.items()}
-            new = {name: mask for name, mask in new.items() if mask != getattr(self, name)}
-            self._commit_masks(**new)
-        if new:
-            self.revise_bindings()
-            self.root.uevent("change", *((name.upper(), f"{mask}\n") for name, mask in new.items()))
-
-    def _check_no_override(self, what: str) -> None:
-        """BUS-61."""
+    def _check_no_override(self) -> None:
+        """Raise BadValue while there are overrides (BUS-61)."""
         if self.override_count > 0:
             raise BadValue(
-                f"{what} cannot be changed while queues have a driver_override",
+                "apmask and aqmask cannot be changed while queues have a driver_override",
                 apqns=[queue.apqn for queue in self.queues.values() if queue.override],
                 remedy="write an empty line to the driver_override of each",
             )

@@ -1,12 +1,16 @@
-"""Assigning and unassigning: adapters, domains, control domains, whole matrices (host.md 3.4 to 3.9)."""
+"""Assigning and unassigning: adapters, domains, control domains, whole matrices (host.md 3.4 to 3.9).
+
+What a write names is a change: a matrix with one bit. To assign it is ``matrix | change``, to unassign it
+``matrix - change``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
-from apmatrix.arch import EMPTY_MATRIX, NO_BITS, Mask, Matrix
+from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix
 from apmatrix.arch.matrix import queues_named
 from apmatrix.rules.refusals import HostQueue, NoDevice, SharedQueue
 from apmatrix.rules.text import parse_ap_config, strict_number
@@ -17,161 +21,178 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
 
-Which = Literal["apm", "aqm"]
-NAMES = {"apm": "adapter", "aqm": "domain", "adm": "control domain"}
+Change = Callable[[str, Matrix], Matrix]
+"""Reads what a write names; NoDevice beyond the limits."""
 
 
-class Assignment:
-    """What writes to an mdev's attributes do."""
+def adapter(text: str, limits: Matrix) -> Matrix:
+    """The adapter that a write names."""
+    return Matrix(apm=_bit(text, limits.apm, "adapter"))
 
-    def __init__(self, module: VfioAp) -> None:
-        self._module = module
-        self._policy = module.policy
 
-    @contextmanager
-    def _locked(self, *, with_masks: bool) -> Iterator[None]:
-        """The locks of MTX-5; the attribute mutex only where the bus masks matter."""
-        module = self._module
+def usage_domain(text: str, limits: Matrix) -> Matrix:
+    """The usage domain that a write names."""
+    return Matrix(aqm=_bit(text, limits.aqm, "domain"))
+
+
+def control_domain(text: str, limits: Matrix) -> Matrix:
+    """The control domain that a write names."""
+    return Matrix(adm=_bit(text, limits.adm, "control domain"))
+
+
+def _bit(text: str, limits: Mask, kind: str) -> Mask:
+    number = strict_number(text)
+    if number not in limits:
+        raise NoDevice(f"there is no {kind} {number}", remedy=f"{kind}s go from 0 to {len(limits) - 1}")
+    return Mask.of(number)
+
+
+@contextmanager
+def _locked(module: VfioAp, *, with_masks: bool) -> Iterator[None]:
+    """Hold the locks of MTX-5; the attribute mutex only where the bus masks matter."""
+    if with_masks:
+        module.bus.attribute_mutex.acquire()
+    try:
+        with module.guests_lock, module.mdevs_lock:
+            yield
+    finally:
         if with_masks:
-            module.bus.attribute_mutex.acquire()
-        try:
-            with module.guests_lock, module.mdevs_lock:
-                yield
-        finally:
-            if with_masks:
-                module.bus.attribute_mutex.release()
+            module.bus.attribute_mutex.release()
 
-    def _number(self, mdev: MatrixMdev, which: str, content: str) -> int:
-        """The number of a write, at most the mdev's limit."""
-        number = strict_number(content)
-        limits = cast("Mask", getattr(mdev.limits, which))
-        if number not in limits:
-            raise NoDevice(
-                f"there is no {NAMES[which]} {number}", remedy=f"{NAMES[which]}s go from 0 to {len(limits) - 1}"
-            )
-        return number
 
-    # adapters and usage domains
+# adapters and usage domains
 
-    def assign(self, mdev: MatrixMdev, which: Which, content: str) -> None:
-        """MTX-20, MTX-25."""
-        with self._locked(with_masks=True):
-            bit = Mask.of(self._number(mdev, which, content))
-            present: Mask = getattr(mdev.matrix, which)
-            if bit <= present:
-                return
-            new = replace(mdev.matrix, **{which: present | bit})
-            self.validate(mdev, new)
-            self._policy.check_assignment(mdev, new)
-            self._module.set_matrix(mdev, new)
-            self._module.refilter(mdev)
 
-    def unassign(self, mdev: MatrixMdev, which: Which, content: str) -> None:
-        """MTX-30: never refused, also with a running guest."""
-        with self._locked(with_masks=False):
-            bit = Mask.of(self._number(mdev, which, content))
-            present: Mask = getattr(mdev.matrix, which)
-            if not bit <= present:
-                return
-            gone = replace(mdev.matrix, **{which: bit})
-            self._module.set_matrix(mdev, replace(mdev.matrix, **{which: present - bit}))
-            self.unplug(mdev, which, gone)
-            self._policy.unassigned(mdev)
+def assign(mdev: MatrixMdev, named: Change, text: str) -> None:
+    """Assign an adapter or a usage domain, and let the guest have what is usable of it (MTX-20, MTX-25)."""
+    module = mdev.module
+    with _locked(module, with_masks=True):
+        change = named(text, mdev.limits)
+        if change <= mdev.matrix:
+            return
+        new = mdev.matrix | change
+        validate(mdev, new)
+        module.policy.check_assignment(mdev, new)
+        module.set_matrix(mdev, new)
+        module.refilter(mdev)
 
-    def unplug(self, mdev: MatrixMdev, which: Which, gone: Matrix) -> None:
-        """Take the queues of ``gone`` from the mdev and its guest, and reset those that the guest had."""
-        had = mdev.linked(gone & replace(mdev.guest, adm=NO_BITS))
-        unlinked = mdev.linked(gone)
-        for queue in unlinked:
-            del mdev.queues[queue.apqn]
+
+def unassign(mdev: MatrixMdev, named: Change, text: str) -> None:
+    """Unassign an adapter or a usage domain; never refused, also with a running guest (MTX-30)."""
+    module = mdev.module
+    with _locked(module, with_masks=False):
+        change, old = named(text, mdev.limits), mdev.matrix
+        if not change <= old:
+            return
+        module.set_matrix(mdev, old - change)
+        _unplug(mdev, old, change)
+        module.policy.unassigned(mdev)
+
+
+def _unplug(mdev: MatrixMdev, old: Matrix, change: Matrix) -> None:
+    """Take adapters, or usage domains, of ``old`` from the mdev and its guest; reset the queues that it had."""
+    unlinked = mdev.linked(Matrix(change.apm or old.apm, change.aqm or old.aqm))
+    had = [queue for queue in unlinked if queue.apqn in mdev.guest]
+    for queue in unlinked:
+        del mdev.queues[queue.apqn]
+    before = mdev.guest
+    mdev.guest = before - change
+    if mdev.guest != before:
+        mdev.module.update_guest(mdev)
+    mdev.module.reset(had)
+    for queue in unlinked:
+        queue.mdev = None
+
+
+def validate(mdev: MatrixMdev, new: Matrix) -> None:
+    """Raise HostQueue if an APQN of ``new`` is the host's, SharedQueue if one is another mdev's (MTX-21)."""
+    module = mdev.module
+    hosts = module.bus.ownership.host_queues(new)
+    if hosts:
+        module.policy.host_queues_refused(mdev, hosts)
+        raise HostQueue(
+            f"{queues_named(hosts)} cannot be assigned to mdev {mdev.name}: reserved for the host's drivers",
+            apqns=hosts,
+            holder="the host",
+            remedy="take the adapter out of apmask or the domain out of aqmask first",
+        )
+    conflicts = module.conflicts(mdev, new)
+    if conflicts:
+        for conflict in module.policy.reported(conflicts):
+            for apqn in conflict.apqns:
+                module.host.log.warning(
+                    f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: "
+                    f"already assigned to {conflict.holder.name}"
+                )
+        apqns, other = conflicts[0].apqns, conflicts[0].holder
+        raise SharedQueue(
+            f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "
+            f"mdev {other.name} has {'it' if len(apqns) == 1 else 'them'}",
+            apqns=apqns,
+            holder=other.name,
+            remedy="unassign it there, or choose another adapter or domain",
+        )
+
+
+# control domains
+
+
+def assign_control_domain(mdev: MatrixMdev, text: str) -> None:
+    """Assign a control domain; any number of mdevs may control it (MTX-35)."""
+    module = mdev.module
+    with _locked(module, with_masks=False):
+        change = control_domain(text, mdev.limits)
+        if change <= mdev.matrix:
+            return
+        mdev.matrix = mdev.matrix | change
+        module.policy.control_domains_assigned(mdev, change.adm)
+        if module.filter_control_domains(mdev):
+            module.update_guest(mdev)
+
+
+def unassign_control_domain(mdev: MatrixMdev, text: str) -> None:
+    """Unassign a control domain, also with a running guest (MTX-36)."""
+    module = mdev.module
+    with _locked(module, with_masks=False):
+        change = control_domain(text, mdev.limits)
+        if not change <= mdev.matrix:
+            return
+        mdev.matrix = mdev.matrix - change
         before = mdev.guest
-        mask: Mask = getattr(before, which)
-        mdev.guest = replace(before, **{which: mask - cast("Mask", getattr(gone, which))})
+        mdev.guest = before - change
         if mdev.guest != before:
-            self._module.update_guest(mdev)
-        self._module.reset(had)
-        for queue in unlinked:
-            queue.mdev = None
+            module.update_guest(mdev)
 
-    def validate(self, mdev: MatrixMdev, new: Matrix) -> None:
-        """MTX-21: no APQN of ``new`` may be the host's, and none another mdev's."""
-        hosts = self._module.bus.ownership.host_queues(new)
-        if hosts:
-            self._policy.host_queues_refused(mdev, hosts)
-            raise HostQueue(
-                f"{queues_named(hosts)} cannot be assigned to mdev {mdev.name}: reserved for the host's drivers",
-                apqns=hosts,
-                holder="the host",
-                remedy="take the adapter out of apmask or the domain out of aqmask first",
-            )
-        conflicts = self._module.conflicts(mdev, new)
-        if conflicts:
-            apqns, other = conflicts[0].apqns, conflicts[0].holder
-            for conflict in conflicts if self._policy.blames_everyone else conflicts[:1]:
-                for apqn in conflict.apqns:
-                    self._module.host.log.warning(
-                        f"{mdev.log_prefix()}Userspace may not assign queue {apqn} to mdev: "
-                        f"already assigned to {conflict.holder.name}"
-                    )
-            raise SharedQueue(
-                f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "
-                f"mdev {other.name} has {'it' if len(apqns) == 1 else 'them'}",
-                apqns=apqns,
-                holder=other.name,
-                remedy="unassign it there, or choose another adapter or domain",
-            )
 
-    # control domains
+# everything at once
 
-    def assign_control_domain(self, mdev: MatrixMdev, content: str) -> None:
-        """MTX-35: any number of mdevs may control a domain."""
-        with self._locked(with_masks=False):
-            bit = Mask.of(self._number(mdev, "adm", content))
-            if bit <= mdev.matrix.adm:
-                return
-            mdev.matrix = replace(mdev.matrix, adm=mdev.matrix.adm | bit)
-            self._policy.control_domains_assigned(mdev, bit)
-            if self._module.filter_control_domains(mdev):
-                self._module.update_guest(mdev)
 
-    def unassign_control_domain(self, mdev: MatrixMdev, content: str) -> None:
-        """MTX-36."""
-        with self._locked(with_masks=False):
-            bit = Mask.of(self._number(mdev, "adm", content))
-            if not bit <= mdev.matrix.adm:
-                return
-            mdev.matrix = replace(mdev.matrix, adm=mdev.matrix.adm - bit)
-            if bit.overlaps(mdev.guest.adm):
-                mdev.guest = replace(mdev.guest, adm=mdev.guest.adm - bit)
-                self._module.update_guest(mdev)
+def configure(mdev: MatrixMdev, text: str) -> None:
+    """Give the mdev the three masks of an ``ap_config`` (MTX-46 to MTX-49)."""
+    module = mdev.module
+    with _locked(module, with_masks=True):
+        module.policy.check_ap_config_text(text)
+        new = parse_ap_config(text)
+        validate(mdev, new)
+        beyond = new - mdev.limits
+        if beyond != EMPTY_MATRIX:
+            raise NoDevice(f"there are no {beyond.describe()} on this system")
+        module.policy.check_assignment(mdev, new)
+        if not module.policy.replace_matrix(mdev, new):
+            _replace_in_steps(mdev, new)
 
-    # everything at once
 
-    def configure(self, mdev: MatrixMdev, content: str) -> None:
-        """Write ``ap_config`` (MTX-46 to MTX-49)."""
-        with self._locked(with_masks=True):
-            self._policy.check_ap_config_text(content)
-            new = parse_ap_config(content)
-            old = mdev.matrix
-            self.validate(mdev, new)
-            beyond = new - mdev.limits
-            if beyond != EMPTY_MATRIX:
-                raise NoDevice(f"there are no {beyond.describe()} on this system")
-            self._policy.check_assignment(mdev, new)
-            if self._policy.replace_matrix(mdev, new):
-                return
-            self._unplug_missing(mdev, old, new)
-            self._module.set_matrix(mdev, new)
-            changed, filtered = self._module.filter(mdev)
-            changed = self._module.filter_control_domains(mdev) or changed
-            if changed:
-                self._module.update_guest(mdev)
-                self._module.reset_adapters(mdev, filtered)
-
-    def _unplug_missing(self, mdev: MatrixMdev, old: Matrix, new: Matrix) -> None:
-        """MTX-48: the removed adapters first, then the removed domains, each with its own guest update."""
-        adapters, domains = old.apm - new.apm, old.aqm - new.aqm
-        if adapters:
-            self.unplug(mdev, "apm", Matrix(adapters, old.aqm))
-        if domains:
-            self.unplug(mdev, "aqm", Matrix(old.apm, domains))
+def _replace_in_steps(mdev: MatrixMdev, new: Matrix) -> None:
+    """The removed adapters first, then the removed domains, then what is new: up to three guest updates (MTX-48)."""
+    module, old = mdev.module, mdev.matrix
+    missing = old - new
+    if missing.apm:
+        _unplug(mdev, old, Matrix(apm=missing.apm))
+    if missing.aqm:
+        _unplug(mdev, old, Matrix(aqm=missing.aqm))
+    module.set_matrix(mdev, new)
+    changed, lost = module.filter(mdev)
+    changed = module.filter_control_domains(mdev) or changed
+    if changed:
+        module.update_guest(mdev)
+        module.reset_adapters(mdev, lost)

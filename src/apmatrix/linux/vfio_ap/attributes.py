@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.linux.core import AttributeGroup, Written
+from apmatrix.linux.vfio_ap import assignment
 from apmatrix.rules.text import ap_config_text, control_domains_text, matrix_text
 
 if TYPE_CHECKING:
@@ -16,38 +17,38 @@ ASSIGNMENT: AttributeGroup[MatrixMdev] = AttributeGroup()
 
 @ASSIGNMENT.store()
 def assign_adapter(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-20."""
-    mdev.module.assignment.assign(mdev, "apm", value.text)
+    """Give the guest an adapter, by its number (MTX-20)."""
+    assignment.assign(mdev, assignment.adapter, value.text)
 
 
 @ASSIGNMENT.store()
 def assign_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-25."""
-    mdev.module.assignment.assign(mdev, "aqm", value.text)
+    """Give the guest a usage domain, by its number (MTX-25)."""
+    assignment.assign(mdev, assignment.usage_domain, value.text)
 
 
 @ASSIGNMENT.store()
 def assign_control_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-35."""
-    mdev.module.assignment.assign_control_domain(mdev, value.text)
+    """Give the guest a control domain, by its number (MTX-35)."""
+    assignment.assign_control_domain(mdev, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_adapter(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-30."""
-    mdev.module.assignment.unassign(mdev, "apm", value.text)
+    """Take an adapter back, by its number (MTX-30)."""
+    assignment.unassign(mdev, assignment.adapter, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-30."""
-    mdev.module.assignment.unassign(mdev, "aqm", value.text)
+    """Take a usage domain back, by its number (MTX-30)."""
+    assignment.unassign(mdev, assignment.usage_domain, value.text)
 
 
 @ASSIGNMENT.store()
 def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-36."""
-    mdev.module.assignment.unassign_control_domain(mdev, value.text)
+    """Take a control domain back, by its number (MTX-36)."""
+    assignment.unassign_control_domain(mdev, value.text)
 
 
 @ASSIGNMENT.show()
@@ -97,8 +98,8 @@ def ap_config(mdev: MatrixMdev) -> str:
 
 @ASSIGNMENT.store("ap_config")
 def set_ap_config(mdev: MatrixMdev, value: Written) -> None:
-    """MTX-46 to MTX-49."""
-    mdev.module.assignment.configure(mdev, value.text)
+    """Replace all three masks: ``APM,AQM,ADM`` (MTX-46 to MTX-49)."""
+    assignment.configure(mdev, value.text)
 
 
 MDEV_TYPE: AttributeGroup[MdevType] = AttributeGroup()
@@ -124,7 +125,7 @@ def available_instances(kind: MdevType) -> str:
 
 @MDEV_TYPE.store()
 def create(kind: MdevType, value: Written) -> None:
-    """MTX-11."""
+    """Create an mdev with the written UUID (MTX-11)."""
     kind.module.lifecycle.create(value.raw)
 
 
@@ -133,5 +134,5 @@ MATRIX_DEVICE: AttributeGroup[MatrixDevice] = AttributeGroup()
 
 @MATRIX_DEVICE.show()
 def features(_device: MatrixDevice) -> str:
-    """MTX-2."""
+    """What the driver can do beyond its first version (MTX-2)."""
     return "guest_matrix hotplug ap_config\n"

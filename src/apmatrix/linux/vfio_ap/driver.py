@@ -9,6 +9,7 @@ from apmatrix.arch import Configuration, Mask, Matrix
 from apmatrix.linux.ap.driver import ApBusDriver
 from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device
+from apmatrix.linux.vfio_ap import hostconfig
 from apmatrix.linux.vfio_ap.queue import VfioQueue
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ class VfioApDriver(ApBusDriver):
         self.module.check_not_in_use(wanted)
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
-        """CFG-1."""
-        self.module.host_configuration.changed(new, old)
+        """Follow the host configuration (CFG-1)."""
+        del old
+        hostconfig.changed(self.module, new)
 
     def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """CFG-4."""
+        """Let guests have what the scan found (CFG-4)."""
         del new, old
-        self.module.host_configuration.settled()
+        hostconfig.settled(self.module)

@@ -9,10 +9,8 @@ from apmatrix.arch import Apqn, Configuration, Mask, Matrix, ResponseCode
 from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
-from apmatrix.linux.vfio_ap.assignment import Assignment
 from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE
 from apmatrix.linux.vfio_ap.driver import VfioApDriver
-from apmatrix.linux.vfio_ap.hostconfig import HostConfiguration
 from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
 from apmatrix.rules import handover, limits
@@ -91,9 +89,7 @@ class VfioAp:
         self.info: Configuration = self.bus.fetch_info()
         self.queues: dict[Apqn, VfioQueue] = {}
         self.claims: Claims[MatrixMdev] = Claims()
-        self.assignment = Assignment(self)
         self.lifecycle = Lifecycle(self)
-        self.host_configuration = HostConfiguration(self)
         self._make_devices()
         self.driver = VfioApDriver(self)
         self.bus.add_driver(self.driver)
@@ -147,7 +143,7 @@ class VfioAp:
             conflicts = sorted(self.claims.conflicts(wanted), key=lambda conflict: -conflict.holder.sequence)
             if not conflicts:
                 return
-            for conflict in conflicts if self.policy.blames_everyone else conflicts[:1]:
+            for conflict in self.policy.reported(conflicts):
                 for apqn in conflict.apqns:
                     self.host.log.warning(
                         f"{conflict.holder.log_prefix()}Can not reserve queue {apqn} for host driver: in use by mdev"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
 
 
@@ -19,9 +20,6 @@ class VfioPolicy:
 
     explains: ClassVar[bool] = False
     """Attributes beside the kernel's own show what is otherwise hidden."""
-
-    blames_everyone: ClassVar[bool] = False
-    """All conflicts with all mdevs are reported, not just the first mdev's (against BUS-35)."""
 
     longest_matrix: ClassVar[int | None] = 4095
     """Most bytes that reading a matrix gives (MTX-41); None: all."""
@@ -39,6 +37,10 @@ class VfioPolicy:
 
     def check_ap_config_text(self, text: str) -> None:
         """Before an ap_config write is parsed."""
+
+    def reported(self, conflicts: list[Conflict[MatrixMdev]]) -> list[Conflict[MatrixMdev]]:
+        """Which conflicts with other mdevs go to the kernel log: those with the first mdev (BUS-35)."""
+        return conflicts[:1]
 
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
         """After an assignment was refused because the APQNs are the host's."""

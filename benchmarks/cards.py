@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from apmatrix.arch import Apqn, CardType, Mask, Matrix
+from apmatrix.arch.messages import Ep11Function
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.arithmetic import CrtKey, crt
 from apmatrix.cards.cca.blocks import Parameters, Part, parse_parts
@@ -172,4 +173,4 @@ def _cca(parameters: Parameters) -> bytes:
 
 
 def _ep11(api: int, function: int, strings: tuple[bytes, ...]) -> bytes:
-    return ep11_message(ep11_control(Payload(api << 16 | function, EP11.domain, strings)))
+    return ep11_message(ep11_control(Payload(Ep11Function(api=api, number=function), EP11.domain, strings)))

@@ -1,6 +1,9 @@
 """The rooms stand where docs/architecture.md says: imports point down only, and nothing grows without bound."""
 
 import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,26 @@ STANDS_ON = {
     "machine": {"arch", "rules", "cards"},
     "linux": {"arch", "rules", "cards", "machine"},
     "config": {"arch", "rules"},
-    "emulation": {"arch", "cards", "config", "linux", "machine"},
+    "hosts": {"arch", "rules"},
+    "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
-    "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
-    "cli": {"arch", "config", "emulation", "faces", "machine", "service"},
+    "service": {"hosts", "arch", "cards", "config", "emulation", "faces", "linux"},
+    "cli": {"hosts", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
+
+LINUX_STANDS_ON = {
+    "core": set(),
+    "ap": {"core"},
+    "zcrypt": {"core", "ap"},
+    "kvm": {"core"},
+    "vfio_ap": {"core", "ap", "kvm"},
+    "system": {"core", "ap", "zcrypt", "kvm", "vfio_ap"},
+}
+"""Each part of the room ``linux`` and those that it may import; ``system`` is what stands directly in the room."""
+
+OBJECTS_OF_THE_KERNEL = {"ap", "vfio_ap", "system"}
+"""Parts of ``linux`` whose files name each other: bus and queues, module and mdevs, a system and its VMs."""
 
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FILE = 500
@@ -55,6 +72,74 @@ def test_imports_point_down(room):
         if module.startswith("apmatrix.") and module.split(".")[1] not in STANDS_ON[room] | {room}
     ]
     assert not wrong
+
+
+def part_of_linux(parts):
+    """The part that a path or a module's name below ``linux`` belongs to."""
+    return parts[0] if parts and parts[0] in LINUX_STANDS_ON else "system"
+
+
+def linux_imports():
+    """Each file of ``linux`` with the modules and names that it imports from there, for types alone too."""
+    for path in FILES:
+        room, *parts = path.relative_to(SOURCE).with_suffix("").parts
+        if room == "linux":
+            tree = ast.parse(path.read_text())
+            found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+            names = [f"{node.module}.{alias.name}" for node in found for alias in node.names]
+            modules = [name.split(".") for name in [*imports(tree), *names]]
+            yield parts, [module[2:] for module in modules if module[:2] == ["apmatrix", "linux"] and module[2:]]
+
+
+def test_the_parts_of_linux_import_only_what_they_stand_on():
+    imported = {part: set() for part in LINUX_STANDS_ON}
+    for parts, modules in linux_imports():
+        imported[part_of_linux(parts)] |= {part_of_linux(module) for module in modules}
+    assert {part: found - {part} for part, found in imported.items()} == LINUX_STANDS_ON
+
+
+def test_the_parts_of_linux_are_in_order():
+    assert [*TopologicalSorter(LINUX_STANDS_ON).static_order()]
+
+
+@pytest.mark.parametrize("part", sorted(LINUX_STANDS_ON.keys() - OBJECTS_OF_THE_KERNEL))
+def test_no_files_of_other_parts_of_linux_name_each_other(part):
+    graph = {
+        ".".join(parts): {".".join(module) for module in modules}
+        for parts, modules in linux_imports()
+        if part_of_linux(parts) == part and parts[-1] != "__init__"
+    }
+    assert [*TopologicalSorter(graph).static_order()]
+
+
+LIGHT = ("rules", "hosts", "config")
+"""What a real host's administrator stands on: these load no part of the emulator."""
+EMULATOR = ("cards", "machine", "linux", "emulation", "faces", "service")
+COMPILED = ("gmpy2", "cryptography")
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_nothing_of_the_emulator_is_loaded_by(room):
+    names = [f"apmatrix.{'.'.join(path.relative_to(SOURCE).with_suffix('').parts)}" for path in FILES]
+    own = sorted(name.removesuffix(".__init__") for name in names if name.startswith(f"apmatrix.{room}."))
+    code = f"import sys, {', '.join(own)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    unwanted = (*(f"apmatrix.{name}" for name in EMULATOR), *COMPILED)
+    assert f"apmatrix.{room}" in loaded
+    assert [name for name in loaded if name.startswith(unwanted)] == []
+
+
+@pytest.mark.parametrize("room", STANDS_ON)
+def test_every_allowance_is_used(room):
+    used = {
+        module.split(".")[1]
+        for path in FILES
+        if path.relative_to(SOURCE).parts[0] == room
+        for module in imports(ast.parse(path.read_text()))
+        if module.startswith("apmatrix.")
+    }
+    assert STANDS_ON[room] - used == set()
 
 
 def test_the_document_knows_every_room():

@@ -1,10 +1,11 @@
+import re
 from enum import IntEnum
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.arch import Layout, Mask, bits, flag, octets, text
+from apmatrix.arch import Layout, Mask, bits, constant, flag, octets, text
 
 
 class Colour(IntEnum):
@@ -24,6 +25,13 @@ class Block(Layout, size=40):
     length = octets(2, 2)
     name = text(4, 4)
     mask = octets(8, 32, Mask)
+
+
+class Header(Layout, size=8):
+    magic = constant(text(0, 4), b"AP\1")
+    version = constant(bits(32, 35), 3)
+    colour = constant(bits(36, 39, Colour), Colour.BLUE)
+    length = octets(6, 2)
 
 
 class Longer(Word, width=32):
@@ -87,7 +95,50 @@ def test_a_value_that_does_not_fit_is_refused(value):
         Word(value)
 
 
+def test_a_layout_knows_its_size():
+    assert (Word.SIZE, Block.SIZE, Longer.SIZE) == (4, 40, 4)
+    assert len(bytes(Block())) == Block.SIZE
+
+
+def test_constants_are_filled_in():
+    assert bytes(Header(length=0x1234)) == b"AP\1\0\x32\0\x12\x34"
+    assert Header.parse(bytes(Header(length=0x1234))) == Header(length=0x1234)
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (b"aP\1\0\x32\0\0\0", "magic is b'aP"),
+        (b"AP\1 \x32\0\0\0", "magic is b'AP"),
+        (b"AP\1\0\x42\0\0\0", "version is 0x4 instead of 0x3"),
+        (b"AP\1\0\x31\0\0\0", "colour is RED instead of BLUE"),
+    ],
+)
+def test_parsing_checks_the_constants(data, wrong):
+    with pytest.raises(ValueError, match=f"^Header: {re.escape(wrong)}"):
+        Header.parse(data)
+    assert bytes(Header.overlay(data + b"more")) == data
+
+
+def test_constants_can_be_overwritten_and_are_not_invented_where_all_bits_are_given():
+    assert Header(version=4).version == 4
+    assert Header().replace(version=5).version == 5
+    assert Header(0).value == 0
+
+
+def test_subclasses_keep_the_constants_of_their_base():
+    class Tagged(Header, size=8):
+        tag = constant(octets(5, 1), 9)
+
+    assert bytes(Tagged()) == b"AP\1\0\x32\x09\0\0"
+    with pytest.raises(ValueError, match="tag is 0x0 instead of 0x9"):
+        Tagged.parse(bytes(Header()))
+    assert "tag" not in Header.CONSTANTS
+
+
 def test_data_that_are_too_short_are_refused():
+    with pytest.raises(ValueError, match="40 bytes, got 39"):
+        Block.overlay(bytes(39))
     with pytest.raises(ValueError, match="40 bytes, got 39"):
         Block.parse(bytes(39))
 

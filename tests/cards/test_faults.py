@@ -1,9 +1,9 @@
 import pytest
 
 from apmatrix.arch import ResponseCode
+from apmatrix.arch.messages import ReplyCode
 from apmatrix.cards import AdapterState, Loss, ManualClock, QueueFunction, Request
 from apmatrix.cards.faults import Fault, FaultError, Switchboard
-from apmatrix.cards.messages import ReplyCode
 from support import cca
 from support.messages import vectors
 from support.queues import Echo, Stepper, exchange, make_adapter

@@ -1,8 +1,7 @@
 import pytest
 
-from apmatrix.arch import CardType
 from apmatrix.cards import Request
-from apmatrix.cards.timing import SPEEDS, TimingModel, speeds_of
+from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.traffic import RequestKind, comparable, request_kind
 from support import ep11
 from support.messages import vectors
@@ -43,13 +42,6 @@ SHORT_FORM = (
 )
 def test_kind_of_a_request(message, kind):
     assert request_kind(message) == kind
-
-
-def test_every_card_has_speeds():
-    assert len(SPEEDS) == 15
-    crt_2k = [speeds_of(CardType.parse(f"CEX{generation}A")).crt[1] for generation in range(4, 9)]
-    assert crt_2k == [228, 66, 65, 54, 54]
-    assert speeds_of(CardType.parse("CEX4C")).random == 209
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def registers(*words):
 
 def mkvps(machine, apqn):
     (system, *_) = machine.lpars
-    return system.admin.read(f"bus/ap/devices/{apqn}/mkvps")
+    return system.shell.read(f"bus/ap/devices/{apqn}/mkvps")
 
 
 @pytest.mark.parametrize("key_set", ["aes", "apka", "asym"])
@@ -156,9 +156,9 @@ def test_a_guest_without_control_domains_still_sees_the_keys_of_its_queues(machi
 
 def test_the_carrier_can_be_chosen(machine):
     (kvm1, *_) = machine.lpars
-    before = [kvm1.admin.read(f"bus/ap/devices/05.000{domain}/request_count") for domain in (4, 5)]
+    before = [kvm1.shell.read(f"bus/ap/devices/05.000{domain}/request_count") for domain in (4, 5)]
     command("key", "load", "aes", "--random", "--domain", "0x40", "--through", 5)
-    after = [kvm1.admin.read(f"bus/ap/devices/05.000{domain}/request_count") for domain in (4, 5)]
+    after = [kvm1.shell.read(f"bus/ap/devices/05.000{domain}/request_count") for domain in (4, 5)]
     assert [int(now) - int(then) for then, now in zip(before, after, strict=True)] == [0, 2]
 
 

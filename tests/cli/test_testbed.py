@@ -54,7 +54,7 @@ def test_a_card_fails_on_demand(machine):
     rsa(machine)
     linux = machine.lpars[0].linux
     linux.scan()
-    assert machine.lpars[0].admin.read("bus/ap/devices/card05/chkstop") == "1"
+    assert machine.lpars[0].shell.read("bus/ap/devices/card05/chkstop") == "1"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from apmatrix.arch import Apqn
 from apmatrix.cards import ManualClock
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, Holding, explain, look
+from apmatrix.emulation import Emulation, explain, look
+from apmatrix.hosts import Holding
 from apmatrix.linux import Vm
 
 MACHINE = """
@@ -76,14 +77,14 @@ def test_who_holds_what(start):
     assert holding(emulation, "05.0047") == (Holding.FREE, "")
     assert holding(emulation, "06.0004") == (Holding.HOST, "")
     assert holding(emulation, "07.0004") == (Holding.ABSENT, "")
-    emulation.lpars[0].admin.write("bus/ap/drivers/cex4queue/unbind", "06.0004")
+    emulation.lpars[0].shell.write("bus/ap/drivers/cex4queue/unbind", "06.0004")
     assert holding(emulation, "06.0004") == (Holding.UNBOUND, "")
 
 
 def test_mdevs_that_are_not_in_the_file_are_seen_too(start):
     emulation = start(MACHINE)
     uuid = "62177883-f1bb-47f0-914d-32a22e3a8804"
-    admin = emulation.lpars[0].admin
+    admin = emulation.lpars[0].shell
     for path, text in (
         ("mdev_supported_types/vfio_ap-passthrough/create", uuid),
         (f"{uuid}/assign_adapter", "5"),
@@ -164,13 +165,13 @@ def test_why_a_guest_has_not_a_queue(start, apqn, expected):
 
 def test_why_an_unbound_queue_is_lost(start):
     emulation = start(MACHINE)
-    emulation.lpars[0].admin.write("bus/ap/drivers/vfio_ap/unbind", "05.0004")
+    emulation.lpars[0].shell.write("bus/ap/drivers/vfio_ap/unbind", "05.0004")
     assert reason(emulation, "05.0004") == ("kvm1", "binding", "BUS-42", "bound to no driver")
 
 
 def test_why_one_missing_queue_costs_the_adapter(start):
     emulation = start(MACHINE.replace('domains = "4"', 'domains = "4,5"'))
-    emulation.lpars[0].admin.write("bus/ap/drivers/vfio_ap/unbind", "05.0005")
+    emulation.lpars[0].shell.write("bus/ap/drivers/vfio_ap/unbind", "05.0005")
     where, subject, rule, text = reason(emulation, "05.0004")
     assert (where, subject, rule) == ("kvm1", "filter", "MTX-50")
     assert text.endswith("05.0005 is not bound to vfio_ap, and that costs the whole adapter")
@@ -190,7 +191,7 @@ def test_why_a_small_control_block_loses_a_domain(start):
 def test_why_an_override_decides(start):
     text = MACHINE.replace('apmask = "-5"', "")
     emulation = start(text.replace('  domains = "4"\n', ""))
-    admin = emulation.lpars[0].admin
+    admin = emulation.lpars[0].shell
     (guest,) = emulation.guests()
     for path, word in (
         ("bus/ap/devices/05.0004/driver_override", "vfio_ap"),
@@ -245,7 +246,7 @@ usage_domains = "0-63"
   domains = "0-63"
 """
     emulation = start(text)
-    assert len(emulation.lpars[0].admin.read(f"{next(emulation.guests()).mdev}/matrix")) == 4095
+    assert len(emulation.lpars[0].shell.read(f"{next(emulation.guests()).mdev}/matrix")) == 4095
     assert explain(emulation, ("kvm1", "guest1"), Apqn(15, 63)).has
     assert holding(emulation, "0f.003f") == (Holding.GUEST, "guest1")
 

@@ -38,7 +38,7 @@ def system(emulation, name):
 
 
 def read(emulation, name, path):
-    return system(emulation, name).admin.read(f"bus/ap/devices/{path}")
+    return system(emulation, name).shell.read(f"bus/ap/devices/{path}")
 
 
 def patterns(emulation, name, queue):
@@ -114,18 +114,18 @@ def test_ep11_cards_tell_about_themselves(emulation):
 class Weigher(Filter):
     """Notes the load that a system shows while a request is on its way."""
 
-    def __init__(self, admin, *paths):
-        self.admin, self.paths, self.seen = admin, paths, []
+    def __init__(self, shell, *paths):
+        self.shell, self.paths, self.seen = shell, paths, []
 
     def request(self, queue, handling):
-        self.seen.append(tuple(self.admin.read(f"bus/ap/devices/{path}/load") for path in self.paths))
+        self.seen.append(tuple(self.shell.read(f"bus/ap/devices/{path}/load") for path in self.paths))
         return handling
 
 
 def test_load_is_there_while_a_request_is_and_counts_stay(emulation):
     kvm1 = emulation.lpars[0]
     paths = ("card05", "05.0004", "05.0005")
-    weigher = Weigher(kvm1.admin, *paths)
+    weigher = Weigher(kvm1.shell, *paths)
     counts = [int(read(emulation, "kvm1", f"{path}/request_count")) for path in paths]
     emulation.machine.adapters[5].filters.add(weigher)
     KeyManager(emulation, kvm1, carrier=5).query(KeySet.AES, Apqn(5, 0x40))

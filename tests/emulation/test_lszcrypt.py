@@ -3,7 +3,8 @@
 import pytest
 
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, lszcrypt
+from apmatrix.emulation import Emulation
+from apmatrix.hosts import lszcrypt
 
 FILE = """
 [[adapter]]
@@ -34,7 +35,7 @@ usage_domains = "6,0x33"
 @pytest.fixture
 def admin():
     with Emulation.start(parse(FILE, "f.toml")) as emulation:
-        yield emulation.lpars[0].admin
+        yield emulation.lpars[0].shell
 
 
 def test_cards_and_queues_with_their_state(admin):

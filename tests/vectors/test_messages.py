@@ -3,16 +3,10 @@
 import pytest
 
 from apmatrix.arch import Mask, ResponseCode
+from apmatrix.arch.messages import Cprbx, MessageType, ReplyCode
 from apmatrix.cards import Filter, Handling, Request
 from apmatrix.cards.cca.errors import Reason
-from apmatrix.cards.messages import (
-    CoprocessorRequest,
-    Cprbx,
-    MessageType,
-    ReplyCode,
-    coprocessor_reply,
-    error_reply,
-)
+from apmatrix.cards.messages import CoprocessorRequest, coprocessor_reply, error_reply
 from support.messages import vectors
 from support.queues import exchange, make_adapter
 

@@ -2,10 +2,10 @@
 
 from apmatrix.arch.cardtype import CardType
 from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
-from apmatrix.arch.controlblock import ControlBlock, CrycbFormat
+from apmatrix.arch.controlblock import WITHOUT_APXA, ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
 from apmatrix.arch.info import CardFunctions, Configuration, Mode, QueueInfo
-from apmatrix.arch.layout import Layout, bits, flag, octets, text
+from apmatrix.arch.layout import Layout, bits, constant, flag, octets, text
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask
 from apmatrix.arch.matrix import EMPTY_MATRIX, FULL_MATRIX, Apqn, Matrix
 from apmatrix.arch.registers import Instruction, Registers
@@ -16,6 +16,7 @@ __all__ = [
     "EMPTY_MATRIX",
     "FULL_MATRIX",
     "NO_BITS",
+    "WITHOUT_APXA",
     "ApmatrixError",
     "Apqn",
     "ByteCode",
@@ -40,6 +41,7 @@ __all__ = [
     "Registers",
     "ResponseCode",
     "bits",
+    "constant",
     "flag",
     "octets",
     "text",

@@ -70,6 +70,11 @@ class ResponseCode(ByteCode):
     ASSOCIATION_FAILED = 0x36
     INVALID_DOMAIN = 0x42
 
+    @property
+    def described(self) -> str:
+        """The code for people: ``01 (not available)``."""
+        return f"{self:02x} ({self.name.lower().replace('_', ' ')})"
+
 
 class ConditionCode(IntEnum):
     """Condition codes of the AP instructions (hardware.md 1.3)."""

@@ -1,4 +1,4 @@
-"""Information words: what TAPQ, QCI and QACT tell (hardware.md section 2)."""
+"""Information words: what TAPQ, QCI and QACT report (hardware.md section 2)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class CardFunctions(Layout, width=32):
     full_function = flag(8)  # F
     restricted = flag(9)  # R
     bind_state = bits(16, 17)
+    leading = bits(0, 5)  # S to X, all that zcrypt's device status has room for
+    of_the_queue = bits(16, 31)  # may differ between the queues of an adapter
 
     @property
     def modes(self) -> CardFunctions:
@@ -54,6 +56,11 @@ class CardFunctions(Layout, width=32):
         return "".join(letter if self.value & (1 << (31 - bit)) else "-" for bit, letter in enumerate("SMCDAXNHFR"))
 
 
+def longest_message(limit: int) -> int:
+    """Bytes of the longest message that an adapter takes; ``limit`` counts units of 4 KiB, 0 means 12 KiB."""
+    return limit * 4096 or 12288
+
+
 class QueueInfo(Layout, width=64):
     """TAPQ's GR2: facilities, type, highest domain, message size and depth (hardware.md 2.1)."""
 
@@ -72,11 +79,11 @@ class QueueInfo(Layout, width=64):
     @property
     def max_message_size(self) -> int:
         """Longest message in bytes."""
-        return self.message_limit * 4096 or 12288
+        return longest_message(self.message_limit)
 
     @property
     def without_facilities(self) -> QueueInfo:
-        """What TAPQ tells who does not ask for the facilities: type and depth."""
+        """What TAPQ reports to a caller that does not ask for the facilities: type and depth."""
         return QueueInfo(hardware_type=self.hardware_type, depth_code=self.depth_code)
 
 

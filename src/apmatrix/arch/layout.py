@@ -10,7 +10,12 @@ the most significant one), and which parses, builds, compares and prints itself:
     QueueStatus(0x80000000).empty                      # True
     QueueStatus(response_code=ResponseCode.BUSY)       # QueueStatus(00050000: response_code=BUSY)
 
-Blocks in storage count in bytes: :func:`octets` and :func:`text` take an offset and a length.
+Blocks in storage count in bytes: :func:`octets` and :func:`text` take an offset and a length. A field whose content
+never varies is a :func:`constant`: building fills it in, parsing checks it::
+
+    class Ep11Cprb(Layout, size=32):
+        length = constant(octets(0, 2), 32)
+        version = constant(octets(2, 1), 4)
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ class Field(Generic[T]):
         self.limit = 1 << (last - first + 1)
         self.name = ""
         self.shift = 0
+        self.constant: T | None = None
         self._decoded: dict[int, T] | None = {} if last - first < _NARROW else None
 
     def __set_name__(self, owner: type[Layout], name: str) -> None:
@@ -115,6 +121,12 @@ def text(offset: int, length: int) -> Field[bytes]:
     return Field(offset * 8, (offset + length) * 8 - 1, decode, encode)
 
 
+def constant(field: Field[T], content: T) -> Field[T]:
+    """``field`` with a fixed content, which :class:`Layout` fills in while building and checks while parsing."""
+    field.constant = content
+    return field
+
+
 class Layout:
     """Base of declared formats; see the module's text.
 
@@ -125,20 +137,34 @@ class Layout:
     __slots__ = ("value",)
 
     WIDTH: ClassVar[int] = 0
+    """Bits of the layout."""
+
+    SIZE: ClassVar[int] = 0
+    """Bytes of the layout."""
+
     FIELDS: ClassVar[dict[str, Field[Any]]] = {}
+    CONSTANTS: ClassVar[dict[str, Field[Any]]] = {}
+    _CONSTANT_BITS: ClassVar[int] = 0  # of a layout that has nothing but its constants
+    _CONSTANT_MASK: ClassVar[int] = 0
 
     value: int
 
     def __init_subclass__(cls, width: int = 0, size: int = 0) -> None:
         super().__init_subclass__()
         cls.WIDTH = width or size * 8 or cls.WIDTH
+        cls.SIZE = cls.WIDTH // 8
         own = {name: item for name, item in vars(cls).items() if isinstance(item, Field)}
         for item in own.values():
             item.place(cls.WIDTH)
         cls.FIELDS = {**cls.FIELDS, **own}
+        cls.CONSTANTS = {name: item for name, item in cls.FIELDS.items() if item.constant is not None}
+        for item in cls.CONSTANTS.values():
+            cls._CONSTANT_BITS = item.insert(cls._CONSTANT_BITS, item.constant)
+            cls._CONSTANT_MASK |= (item.limit - 1) << item.shift
 
-    def __init__(self, value: SupportsIndex = 0, /, **fields: Any) -> None:
-        number = value.__index__()
+    def __init__(self, value: SupportsIndex | None = None, /, **fields: Any) -> None:
+        """From all bits as one number, as they are, or from ``fields``, with the constants filled in."""
+        number = self._CONSTANT_BITS if value is None else value.__index__()
         if not 0 <= number < 1 << self.WIDTH:
             raise ValueError(f"{type(self).__name__}: {number:#x} does not fit {self.WIDTH} bits")
         for name, content in fields.items():
@@ -153,14 +179,31 @@ class Layout:
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Self:
-        """Read the layout from the start of ``data``; ValueError if that is too short."""
-        size = cls.WIDTH // 8
-        if len(data) < size:
-            raise ValueError(f"{cls.__name__} needs {size} bytes, got {len(data)}")
-        return cls(int.from_bytes(data[:size], "big"))
+        """Read the layout from the start of ``data``; ValueError if that is too short or a constant is another."""
+        layout = cls.overlay(data)
+        if layout.value & cls._CONSTANT_MASK != cls._CONSTANT_BITS:
+            raise ValueError(f"{cls.__name__}: {layout._wrong_constants()}")
+        return layout
+
+    def _wrong_constants(self) -> str:
+        return ", ".join(
+            f"{name} is {_show(getattr(self, name))} instead of {_show(item.constant)}"
+            for name, item in self.CONSTANTS.items()
+            if item.insert(self.value, item.constant) != self.value
+        )
+
+    @classmethod
+    def overlay(cls, data: bytes | bytearray | memoryview) -> Self:
+        """Lay the layout over the start of ``data``, whatever the constants are there, as C code casts a buffer.
+
+        ValueError if ``data`` are too short.
+        """
+        if len(data) < cls.SIZE:
+            raise ValueError(f"{cls.__name__} needs {cls.SIZE} bytes, got {len(data)}")
+        return cls(int.from_bytes(data[: cls.SIZE], "big"))
 
     def __bytes__(self) -> bytes:
-        return self.value.to_bytes(self.WIDTH // 8, "big")
+        return self.value.to_bytes(self.SIZE, "big")
 
     def replace(self, **fields: Any) -> Self:
         """A copy with the named fields changed; ValueError for content that does not fit."""

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import gmpy2  # type: ignore[import-untyped]
 
+from apmatrix.arch.messages import AcceleratorReply, AcceleratorRequest, MessageType, ReplyCode
 from apmatrix.cards.arithmetic import CrtKey, crt, modexp
 from apmatrix.cards.firmware import Firmware, Request
-from apmatrix.cards.messages import (
-    AcceleratorHeader,
-    MessageType,
-    RefusedMessage,
-    ReplyCode,
-    error_reply,
-    message_type,
-)
+from apmatrix.cards.messages import RefusedMessage, error_reply, message_type
 
 if TYPE_CHECKING:
     from apmatrix.arch import CardFunctions
-
-_HEADER_SIZE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -36,9 +28,9 @@ class _Format:
 
     @classmethod
     def of(cls, *sizes: int) -> _Format:
-        bounds = accumulate(sizes, initial=_HEADER_SIZE)
+        bounds = accumulate(sizes, initial=AcceleratorRequest.SIZE)
         operands = tuple(slice(start, end) for start, end in pairwise(bounds))
-        header = AcceleratorHeader(message_type=MessageType.ACCELERATOR_REPLY, length=_HEADER_SIZE + sizes[-1])
+        header = AcceleratorReply(length=AcceleratorReply.SIZE + sizes[-1])
         return cls(operands, operands[-1].stop, bytes(header), sizes[-1])
 
     def read(self, message: bytes) -> list[int]:
@@ -86,9 +78,9 @@ class Accelerator(Firmware):
     def _answer(self, message: bytes) -> bytes:
         if message_type(message) != MessageType.ACCELERATOR_REQUEST:
             raise RefusedMessage(ReplyCode.MESSAGE_TYPE)
-        if len(message) < _HEADER_SIZE:
+        if len(message) < AcceleratorRequest.SIZE:
             raise RefusedMessage(ReplyCode.INVALID_LENGTH)
-        header = AcceleratorHeader.parse(message)
+        header = AcceleratorRequest.parse(message)
         form = self._modexpo.get(header.format) or self._crt.get(header.format)
         if form is None:
             raise RefusedMessage(ReplyCode.FORMAT_FIELD)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import CardFunctions, CardType, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
+from apmatrix.arch.info import longest_message
 from apmatrix.cards.context import CardContext
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import FilterChain
@@ -113,7 +114,7 @@ class Adapter:
     @property
     def max_message_size(self) -> int:
         """Longest message in bytes."""
-        return self.message_limit * 4096 or 12288
+        return longest_message(self.message_limit)
 
     def queue(self, domain: int) -> Queue:
         """The queue of usage domain ``domain`` (0-255), made when first asked for."""

@@ -11,16 +11,17 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
+from apmatrix.arch.messages import Ep11Function
+from apmatrix.arch.messages.cprb import CCA_MASTER_KEYS
+from apmatrix.arch.messages.ep11info import Ep11DomainInfo
 from apmatrix.cards.cca.admin import FUNCTION
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import Reason
 from apmatrix.cards.ep11.admin import FUNCTION_NUMBER
 from apmatrix.cards.ep11.errors import ReturnValue
-from apmatrix.cards.ep11.info import DomainInfo
 from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.masterkeys import KeySet
-from apmatrix.cards.messages import EP11_ADMINISTRATIVE
 from apmatrix.cards.requests import (
     RequestError,
     cca_control,
@@ -57,7 +58,7 @@ class Action(Enum):
     ZEROIZE_CARD = "ZERO-CRD"
 
 
-_API: Final = 1 << 16
+_EP11_FUNCTION: Final = Ep11Function(api=1, number=FUNCTION_NUMBER)
 _ZEROIZE: Final = (Action.ZEROIZE_DOMAIN, Action.ZEROIZE_CARD)
 
 
@@ -89,11 +90,11 @@ class KeyCommand:
         keyword = self.action.value.encode()
         if self.mode is Mode.EP11:
             strings = (keyword, self.part) if self.part else (keyword,)
-            command = Payload(_API | FUNCTION_NUMBER, self.domain, strings)
-            return ep11_control(command, flags=EP11_ADMINISTRATIVE)
+            command = Payload(_EP11_FUNCTION, self.domain, strings)
+            return ep11_control(command, administrative=True)
         rules = (keyword,) if self.action in _ZEROIZE else (keyword, self.key_set.label.encode())
         parameters = Parameters(FUNCTION, rules, self.domain.to_bytes(2, "big") + self.part)
-        return cca_control(parameters, queue_domain, function_id=b"T5")
+        return cca_control(parameters, queue_domain, function_id=CCA_MASTER_KEYS)
 
     def message(self, queue_domain: int) -> bytes:
         """The whole message, as NQAP takes it, for the queue of ``queue_domain``."""
@@ -137,9 +138,6 @@ _EP11_REASONS: Final[Mapping[int, str]] = {
 }
 _NEW_STATES: Final = {b"1": "empty", b"2": "partial", b"3": "full"}
 _OTHER_STATES: Final = {b"1": "invalid", b"2": "valid"}
-_CURRENT_VALID: Final = 0x02
-_NEW_PRESENT: Final = 0x04
-_NEW_COMMITTED: Final = 0x08
 
 
 def _refused(command: KeyCommand, reason: str | None, codes: str) -> AdministrationError:
@@ -174,11 +172,11 @@ def _ep11_result(control: bytes, command: KeyCommand) -> RegisterView | None:
     data = _ep11_data(control, command)
     if command.action in _ZEROIZE:
         return None
-    if len(data) < DomainInfo.WIDTH // 8:
+    if len(data) < Ep11DomainInfo.SIZE:
         raise RequestError("the card's reply has no domain information")
-    info = DomainInfo.parse(data)
+    info = Ep11DomainInfo.parse(data)
     new = "empty"
-    if info.flags & _NEW_PRESENT:
-        new = "committed" if info.flags & _NEW_COMMITTED else "uncommitted"
-    current = "valid" if info.flags & _CURRENT_VALID else "invalid"
+    if info.new_present:
+        new = "committed" if info.new_committed else "uncommitted"
+    current = "valid" if info.current_valid else "invalid"
     return RegisterView((new, info.new_pattern), (current, info.current_pattern))

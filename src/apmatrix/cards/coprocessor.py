@@ -6,8 +6,9 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apmatrix.arch import ResponseCode
+from apmatrix.arch.messages import ReplyCode
 from apmatrix.cards.firmware import Admission, Firmware, Request
-from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, ReplyCode, error_reply
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, error_reply
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from apmatrix.arch import ResponseCode
 from apmatrix.arch.mask import parse_number
+from apmatrix.arch.messages import ReplyCode
 from apmatrix.cards.adapter import AdapterState
 from apmatrix.cards.coprocessor import Coprocessor
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import Answer, Filter, Handling, Loss, QueueFunction
-from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, ReplyCode, error_reply
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, error_reply
 from apmatrix.cards.traffic import request_kind
 
 if TYPE_CHECKING:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from apmatrix.arch.messages import Cprbx, Ep11Cprb, MessageType, ReplyHeader, RequestHeader
+from apmatrix.arch.messages.cprb import CCA_USAGE, EP11_FUNCTION_ID
+from apmatrix.arch.messages.headers import CCA_AGENT, EP11_AGENT
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError
 from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.errors import CardError
-from apmatrix.cards.messages import (
-    CPRBX_VERSION,
-    EP11_CPRB_VERSION,
-    Cprbx,
-    Ep11Cprb,
-    MessageType,
-    RefusedMessage,
-    ReplyHeader,
-    RequestHeader,
-    message_type,
-)
+from apmatrix.cards.messages import RefusedMessage, message_type
 
-_CPRBX_SIZE: Final = 220
-_CPRB_SIZE: Final = 32
-_HEADER_SIZE: Final = 88
-_REPLY_HEADER_SIZE: Final = 48
 _PARAMETER_ROOM: Final = 512
 _EP11_ROOM: Final = 0x2FD0
 _UNANSWERED: Final = 0xFFFFFFFF
@@ -62,18 +51,16 @@ def cca_control(
     parameters: Parameters,
     domain: int,
     *,
-    function_id: bytes = b"T2",
+    function_id: bytes = CCA_USAGE,
     parameter_room: int = _PARAMETER_ROOM,
     data_room: int = 0,
 ) -> bytes:
     """A CPRBX with ``parameters`` for ``domain``: what a program gives to Linux. The rooms are for the reply."""
     block = parameters.build()
     control = Cprbx(
-        length=_CPRBX_SIZE,
-        version=CPRBX_VERSION,
         function_id=function_id,
         request_parameters=len(block),
-        reply_room=_CPRBX_SIZE + parameter_room,
+        reply_room=Cprbx.SIZE + parameter_room,
         reply_data_room=data_room,
         domain=domain,
     )
@@ -82,12 +69,11 @@ def cca_control(
 
 def cca_message(control: bytes) -> bytes:
     """The type 06 message that takes a CPRBX to the card."""
-    fields = Cprbx.parse(control)
+    fields = Cprbx.overlay(control)
     header = RequestHeader(
-        message_type=MessageType.COPROCESSOR_REQUEST,
-        offset1=_HEADER_SIZE,
-        agent=b"CA",
-        function_code=control[_CPRBX_SIZE : _CPRBX_SIZE + 2],
+        offset1=RequestHeader.SIZE,
+        agent=CCA_AGENT,
+        function_code=control[Cprbx.SIZE : Cprbx.SIZE + 2],
         to_card1=len(control),
         from_card1=fields.reply_room,
         from_card2=fields.reply_data_room,
@@ -95,14 +81,12 @@ def cca_message(control: bytes) -> bytes:
     return bytes(header) + control
 
 
-def ep11_control(command: Payload, *, flags: int = 0) -> bytes:
-    """A CPRB with ``command``: what a program gives to Linux; flags 80 and 20 as hardware.md 3.10 says."""
+def ep11_control(command: Payload, *, administrative: bool = False) -> bytes:
+    """A CPRB with ``command``: what a program gives to Linux; an ``administrative`` one changes the domain."""
     payload = command.build()
     control = Ep11Cprb(
-        length=_CPRB_SIZE,
-        version=EP11_CPRB_VERSION,
-        flags=flags,
-        function_id=b"T4",
+        administrative=administrative,
+        function_id=EP11_FUNCTION_ID,
         target=command.domain,
         return_code=_UNANSWERED,
         payload_length=len(payload),
@@ -113,9 +97,8 @@ def ep11_control(command: Payload, *, flags: int = 0) -> bytes:
 def ep11_message(control: bytes) -> bytes:
     """The type 06 message that takes a CPRB to the card."""
     header = RequestHeader(
-        message_type=MessageType.COPROCESSOR_REQUEST,
-        offset1=_HEADER_SIZE,
-        agent=b"XC",
+        offset1=RequestHeader.SIZE,
+        agent=EP11_AGENT,
         request_id=1,
         to_card1=len(control),
         from_card1=_EP11_ROOM,
@@ -126,10 +109,10 @@ def ep11_message(control: bytes) -> bytes:
 def reply_parts(message: bytes) -> tuple[bytes, bytes]:
     """Control block and data of a type 86 reply; RequestError if the card refused the request as a whole."""
     kind = message_type(message)
-    if kind != MessageType.COPROCESSOR_REPLY or len(message) < _REPLY_HEADER_SIZE:
+    if kind != MessageType.COPROCESSOR_REPLY or len(message) < ReplyHeader.SIZE:
         code = message[4] if len(message) > 4 else 0
         raise RequestError(f"the card refused the message: type {kind & 0xFF:02x}, reply code {code:02x}", code)
-    header = ReplyHeader.parse(message)
+    header = ReplyHeader.overlay(message)
     if header.reply_code:
         code = header.reply_code
         raise RequestError(f"the card refused the request with reply code {code:02x}", code)
@@ -139,11 +122,11 @@ def reply_parts(message: bytes) -> tuple[bytes, bytes]:
 
 def read_cca_control(control: bytes) -> VerbReply:
     """Take the CPRBX of a reply apart; RequestError if it is not whole."""
-    if len(control) < _CPRBX_SIZE:
+    if len(control) < Cprbx.SIZE:
         raise RequestError("the card's reply has no complete CPRBX")
-    fields = Cprbx.parse(control)
+    fields = Cprbx.overlay(control)
     try:
-        parameters = Parameters.parse(control[_CPRBX_SIZE : _CPRBX_SIZE + fields.replied_parameters])
+        parameters = Parameters.parse(control[Cprbx.SIZE : Cprbx.SIZE + fields.replied_parameters])
     except CcaError:
         raise RequestError("the card's reply has no complete parameter block") from None
     return VerbReply(fields.return_code, fields.reason_code, parameters)
@@ -152,7 +135,7 @@ def read_cca_control(control: bytes) -> VerbReply:
 def read_ep11_control(control: bytes) -> FunctionReply:
     """Take the CPRB of a reply apart; RequestError if it is not whole."""
     try:
-        reply = Payload.parse(control[_CPRB_SIZE:])
+        reply = Payload.parse(control[Ep11Cprb.SIZE :])
     except RefusedMessage:
         raise RequestError("the card's reply has no complete payload") from None
     if not reply.strings:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from apmatrix.arch.messages import AcceleratorRequest, Cprbx, Ep11Cprb, MessageType, RequestHeader
+from apmatrix.arch.messages.headers import EP11_AGENT
 from apmatrix.cards.ep11.payload import Payload
-from apmatrix.cards.messages import (
-    AcceleratorHeader,
-    CoprocessorRequest,
-    Ep11Cprb,
-    MessageType,
-    RefusedMessage,
-    message_type,
-)
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, message_type
 
 MODEXPO: Final = "ME"
 CRT: Final = "CRT"
 
-_HEADER_SIZE: Final = 16
-_EP11_AGENT: Final = b"XC"
-_CPRB_SIZE: Final = 32
-_CPRBX_SIZE: Final = 220
-_POINTERS: Final = slice(88 + 48, 88 + 144)
-_CRT_FLAG: Final = 0x10
+_POINTERS: Final = slice(RequestHeader.SIZE + 48, RequestHeader.SIZE + 144)
+_MODULUS_SIZES: Final = {0x01: 128, 0x02: 256, 0x03: 512, 0x11: 128, 0x12: 256, 0x13: 512}
 
 
 class RequestKind(NamedTuple):
@@ -39,10 +30,9 @@ class RequestKind(NamedTuple):
 def request_kind(message: bytes) -> RequestKind:
     """What ``message`` asks for; never raises."""
     kind = message_type(message)
-    if kind == MessageType.ACCELERATOR_REQUEST and len(message) >= _HEADER_SIZE:
-        form = AcceleratorHeader.parse(message).format
-        size = {1: 128, 2: 256, 3: 512}.get(form & ~_CRT_FLAG, 0)
-        return RequestKind(CRT if form & _CRT_FLAG else MODEXPO, size)
+    if kind == MessageType.ACCELERATOR_REQUEST and len(message) >= AcceleratorRequest.SIZE:
+        header = AcceleratorRequest.parse(message)
+        return RequestKind(CRT if header.crt else MODEXPO, _MODULUS_SIZES.get(header.format, 0))
     if kind == MessageType.COPROCESSOR_REQUEST:
         try:
             return _coprocessor_kind(CoprocessorRequest.parse(message))
@@ -52,12 +42,12 @@ def request_kind(message: bytes) -> RequestKind:
 
 
 def _coprocessor_kind(request: CoprocessorRequest) -> RequestKind:
-    if request.header.agent.startswith(_EP11_AGENT):
-        if len(request.control) < _CPRB_SIZE:
+    if request.header.agent.startswith(EP11_AGENT):
+        if len(request.control) < Ep11Cprb.SIZE:
             return RequestKind()
-        end = _CPRB_SIZE + Ep11Cprb.parse(request.control).payload_length
-        return RequestKind(str(Payload.parse(request.control[_CPRB_SIZE:end]).number))
-    block = request.control[_CPRBX_SIZE:]
+        end = Ep11Cprb.SIZE + Ep11Cprb.overlay(request.control).payload_length
+        return RequestKind(str(Payload.parse(request.control[Ep11Cprb.SIZE : end]).number))
+    block = request.control[Cprbx.SIZE :]
     verb = block[:2].decode("ascii", "replace")
     rules = int.from_bytes(block[2:4], "big")
     size = int.from_bytes(block[2 + rules : 4 + rules], "big") - 2
@@ -66,6 +56,6 @@ def _coprocessor_kind(request: CoprocessorRequest) -> RequestKind:
 
 def comparable(message: bytes) -> bytes:
     """``message`` without the fields that differ each time: the kernel's pointers in a CPRBX (hardware.md 3.6)."""
-    if message_type(message) != MessageType.COPROCESSOR_REQUEST or message[32:34] == _EP11_AGENT:
+    if message_type(message) != MessageType.COPROCESSOR_REQUEST or message[32:34] == EP11_AGENT:
         return message
     return message[: _POINTERS.start] + bytes(len(message[_POINTERS])) + message[_POINTERS.stop :]

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from apmatrix.arch import Layout, text
+from apmatrix.arch import Layout, constant, text
 from apmatrix.cards.errors import CardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MAGIC: Final = b"apmatrix-keys\x01"
 _SCRYPT: Final = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 1 << 26, "dklen": 32}
 _SHORTEST_KEY_FILE: Final = 32
 _LONGEST_KEY_FILE: Final = 1 << 20
@@ -65,13 +64,12 @@ class MemoryStore(Store):
         self._contents[name] = content
 
 
-class _Header(Layout, size=48):
-    magic = text(0, 16)
+class _VaultHeader(Layout, size=48):
+    magic = constant(text(0, 16), b"apmatrix-keys\x01")
     salt = text(16, 16)
     nonce = text(32, 16)
 
 
-_HEADER_SIZE: Final = 48
 _NONCE_SIZE: Final = 12
 
 
@@ -106,10 +104,11 @@ class Vault(Store):
             data = path.read_bytes()
         except FileNotFoundError:
             return None
-        if len(data) < _HEADER_SIZE or _Header.parse(data).magic.rstrip(b"\0") != _MAGIC:
-            raise VaultError(f"{path}: this is no file of keys; move it away to start with empty cards")
-        header, sealed = data[:_HEADER_SIZE], data[_HEADER_SIZE:]
-        fields = _Header.parse(header)
+        try:
+            fields = _VaultHeader.parse(data)
+        except ValueError:
+            raise VaultError(f"{path}: this is no file of keys; move it away to start with empty cards") from None
+        header, sealed = data[: _VaultHeader.SIZE], data[_VaultHeader.SIZE :]
         with self._lock:
             self._salt = fields.salt
             cipher = self._cipher(fields.salt)
@@ -125,7 +124,7 @@ class Vault(Store):
         path = self._path(name)
         with self._lock:
             nonce = os.urandom(_NONCE_SIZE)
-            header = bytes(_Header(magic=_MAGIC, salt=self._salt, nonce=nonce))
+            header = bytes(_VaultHeader(salt=self._salt, nonce=nonce))
             sealed = self._cipher(self._salt).encrypt(nonce, content, header + name.encode())
             try:
                 replace_file(path, header + sealed)

@@ -10,14 +10,14 @@ from rich.text import Text
 
 from apmatrix.arch import Apqn, Mask
 from apmatrix.config import counted
-from apmatrix.emulation.view import Holding
+from apmatrix.hosts.view import Holding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
-    from apmatrix.emulation.view import LparView, MatrixView, QueueView
+    from apmatrix.hosts.view import LparView, MatrixView, QueueView
 
 
 class _Look(NamedTuple):

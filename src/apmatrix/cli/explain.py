@@ -17,7 +17,7 @@ from apmatrix.emulation import explain as explain_queue
 from apmatrix.service.errors import ExitCode
 
 if TYPE_CHECKING:
-    from apmatrix.emulation import Explanation
+    from apmatrix.hosts import Explanation
 
 
 def _apqn(ctx: click.Context, param: click.Parameter, value: str | None) -> Apqn | None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import console, json_option, print_json, read_file
 from apmatrix.cli.remote import machine_option
-from apmatrix.emulation import MatrixView, look
+from apmatrix.emulation import look
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.matrix import GetMatrix
+
+if TYPE_CHECKING:
+    from apmatrix.hosts import MatrixView
 
 
 @click.command()

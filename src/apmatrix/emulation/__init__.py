@@ -1,25 +1,8 @@
-"""Brings up what a configuration file describes, and looks at it. Stands on config, linux, machine."""
+"""Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
 
-from apmatrix.emulation.administrator import Administrator, Refusal
 from apmatrix.emulation.bringup import Emulation, Guest, System
-from apmatrix.emulation.explain import Explanation, Step, explain
-from apmatrix.emulation.look import look
-from apmatrix.emulation.view import AdapterView, GuestView, Holding, LparView, MatrixView, QueueView
+from apmatrix.emulation.explain import Subject, explain, explain_subject
+from apmatrix.emulation.tree import SysfsTree
+from apmatrix.emulation.views import look
 
-__all__ = [
-    "AdapterView",
-    "Administrator",
-    "Emulation",
-    "Explanation",
-    "Guest",
-    "GuestView",
-    "Holding",
-    "LparView",
-    "MatrixView",
-    "QueueView",
-    "Refusal",
-    "Step",
-    "System",
-    "explain",
-    "look",
-]
+__all__ = ["Emulation", "Guest", "Subject", "SysfsTree", "System", "explain", "explain_subject", "look"]

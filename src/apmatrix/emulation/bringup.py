@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
-from apmatrix.emulation.administrator import (
-    MATRIX,
-    MDEV_TYPE,
-    Administrator,
-    Refusal,
-    machine_refusal,
-)
+from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
+from apmatrix.emulation.tree import SysfsTree
+from apmatrix.hosts import Refusal, Shell
+from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
 
@@ -40,7 +37,7 @@ class System:
     file: LparFile | GuestFile | None = None
     guests: list[Guest] = field(default_factory=list)
     linux: LinuxSystem = field(init=False)
-    admin: Administrator = field(init=False)
+    shell: Shell = field(init=False)
 
     def __post_init__(self) -> None:
         """Nobody meets a system that has no Linux."""
@@ -54,7 +51,7 @@ class System:
     def boot(self) -> None:
         """Start its Linux, again if it had one."""
         self.linux = self.start()
-        self.admin = Administrator(self.name, self.linux)
+        self.shell = Shell(self.name, SysfsTree(self.linux.sysfs))
 
     @property
     def name(self) -> str:
@@ -89,7 +86,7 @@ class Guest:
 
     @property
     def mdev(self) -> str:
-        """The path of its mdev, below /sys."""
+        """The path of its mdev."""
         return f"{MATRIX}/{self.uuid}"
 
 
@@ -217,8 +214,8 @@ class Emulation:
         host = system.file.host
         for attribute, writes in (("apmask", host.apmask), ("aqmask", host.aqmask)):
             for text in writes:
-                system.admin.write(f"bus/ap/{attribute}", text)
-        self.refusals += system.admin.refusals
+                system.shell.write(f"bus/ap/{attribute}", text)
+        self.refusals += system.shell.refusals
         for file in system.file.guests:
             guest = Guest((*system.names, file.name), file, system)
             system.guests.append(guest)
@@ -251,9 +248,9 @@ def define(guest: Guest) -> Refusal | None:
 
     At the first refusal the mdev is removed again, as mdevctl does, so that it holds nothing back; returns it.
     """
-    admin = guest.host.admin
-    admin.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"
-    if refusal := admin.write(f"{MDEV_TYPE}/create", guest.uuid):
+    shell = guest.host.shell
+    shell.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"
+    if refusal := shell.write(f"{MDEV_TYPE}/create", guest.uuid):
         return refusal
     file = guest.file
     for attribute, numbers in (
@@ -262,8 +259,8 @@ def define(guest: Guest) -> Refusal | None:
         ("assign_control_domain", file.control_domains),
     ):
         for number in numbers:
-            if refusal := admin.write(f"{guest.mdev}/{attribute}", str(number)):
-                admin.write(f"{guest.mdev}/remove", "1")
+            if refusal := shell.write(f"{guest.mdev}/{attribute}", str(number)):
+                shell.write(f"{guest.mdev}/remove", "1")
                 return refusal
     return None
 

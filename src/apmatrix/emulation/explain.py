@@ -1,76 +1,63 @@
-"""Why a guest has a queue, or has it not: every level from the machine down, step by step."""
+"""Explains a queue of a guest of an emulated machine: what each host says, between what the machine says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from apmatrix.arch import Apqn, Matrix
-from apmatrix.arch.matrix import listed
-from apmatrix.emulation.administrator import described
-from apmatrix.emulation.look import GUEST_DRIVER, assigned_matrix, handed_on, queue_drivers
+from apmatrix.emulation.views import users
+from apmatrix.hosts import Explanation, Step, read_facts
+from apmatrix.hosts.explain import GuestOfHost, has, host_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from apmatrix.arch import Apqn, Matrix
     from apmatrix.emulation.bringup import Emulation, Guest, System
+    from apmatrix.linux import Vm
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that decides: where, what was looked at, whether the queue passes, why, by which rule."""
+class Subject:
+    """Whose queues are explained: a guest of the file, or an mdev by its UUID, of a host.
 
-    where: str
-    subject: str
-    passes: bool
-    text: str
-    rule: str
+    ``guest`` is None for an mdev that no file knows.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """All steps for one guest and one queue; the guest has the queue if it passes all of them."""
-
-    guest: str
-    apqn: Apqn
-    steps: tuple[Step, ...]
+    host: System
+    uuid: str
+    guest: Guest | None = None
 
     @property
-    def has(self) -> bool:
-        """True if the guest can use the queue."""
-        return all(step.passes for step in self.steps)
+    def names(self) -> tuple[str, ...]:
+        """The names from the LPAR down."""
+        return self.guest.names if self.guest else (*self.host.names, self.uuid)
 
     @property
-    def reason(self) -> Step:
-        """The first step that the queue does not pass; the last one if it passes all."""
-        return next((step for step in self.steps if not step.passes), self.steps[-1])
+    def vm(self) -> Vm | None:
+        """The VM that has the mdev now, whoever started it."""
+        return users(self.host.linux).get(self.uuid)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "guest": self.guest,
-            "apqn": str(self.apqn),
-            "has": self.has,
-            "reason": self.reason.text,
-            "steps": [
-                {
-                    "where": step.where,
-                    "subject": step.subject,
-                    "passes": step.passes,
-                    "text": step.text,
-                    "rule": step.rule,
-                }
-                for step in self.steps
-            ],
-        }
+    def matrix(self) -> Matrix:
+        """What the file or an administrator gives to the guest."""
+        assigned = read_facts(self.host.shell.tree).assigned(self.uuid)
+        return assigned | self.guest.file.matrix if self.guest else assigned
 
 
 def explain(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Explanation:
-    """Explain ``apqn`` for the guest with these names, the LPAR's first."""
+    """Explain ``apqn`` for the guest of the file with these names, the LPAR's first, as the machine is now."""
     return Explanation("/".join(names), apqn, tuple(_steps(emulation, names, apqn)))
 
 
-def _steps(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Iterator[Step]:
+def explain_subject(emulation: Emulation, subject: Subject, apqn: Apqn) -> Explanation:
+    """The same for a guest or an mdev of a running machine."""
+    steps = _steps(emulation, subject.names, apqn, subject)
+    return Explanation("/".join(subject.names), apqn, tuple(steps))
+
+
+def _steps(
+    emulation: Emulation, names: tuple[str, ...], apqn: Apqn, subject: Subject | None = None
+) -> Iterator[Step]:
     yield _adapter(emulation, apqn)
     yield _profile(emulation, names[0], apqn)
     system = next((lpar for lpar in emulation.lpars if lpar.names == names[:1]), None)
@@ -78,28 +65,42 @@ def _steps(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Iterator
         why = next(str(refusal) for refusal in emulation.refusals if refusal.system == names[0])
         yield Step(names[0], "activation", False, f"the LPAR is not active: {why}", "hardware.md 7.2")
         return
+    vm = None
     for name in names[1:]:
-        guest = next(guest for guest in system.guests if guest.file.name == name)
-        yield from _through(system, guest, apqn)
-        if guest.system is None:
+        guest = next((each for each in system.guests if each.file.name == name), None)
+        step = Subject(system, guest.uuid, guest) if guest else subject
+        assert step is not None
+        vm = step.vm
+        yield from _through(step, vm, apqn)
+        if vm is None or (guest is not None and guest.system is None):
             return
-        system = guest.system
-    yield _answer(emulation, system, apqn)
+        system = guest.system if guest and guest.system else system
+    if vm is not None:
+        yield _answer(emulation, "/".join(names), vm, apqn)
 
 
-def _through(system: System, guest: Guest, apqn: Apqn) -> Iterator[Step]:
+def _through(subject: Subject, vm: Vm | None, apqn: Apqn) -> Iterator[Step]:
     """The steps of one host that hands a queue on to one of its guests."""
-    drivers = queue_drivers(system.linux)
-    yield _device(system, drivers, apqn)
-    yield _ownership(system, apqn)
-    yield _binding(system, drivers, apqn)
-    yield _assignment(system, guest, apqn)
-    yield _filter(system, guest, drivers, apqn)
-    if guest.vm is None:
-        text = guest.refusal.reason if guest.refusal else "the file says start = false"
-        yield Step(system.name, "VM", False, f"{guest.file.name} does not run: {text}", "VFIO-2")
+    host, guest = subject.host, subject.guest
+    name = guest.file.name if guest else subject.uuid
+    refusal = guest.refusal if guest and not guest.defined else None
+    facts = read_facts(host.shell.tree, [apqn])
+    names = {each.uuid: each.file.name for each in host.guests}
+    yield from host_steps(host.name, facts, GuestOfHost(name, subject.uuid, refusal), apqn, names)
+    if vm is None:
+        yield Step(host.name, "VM", False, f"{name} does not run: {_why_stopped(guest)}", "VFIO-2")
     else:
-        yield _control_block(system, guest, apqn)
+        matrix = vm.level.matrix
+        text = f"the control block of {name} (format {vm.level.form.name[-1]}) {has(matrix, apqn)}"
+        yield Step(host.name, "control block", apqn in matrix, text, "KVM-10")
+
+
+def _why_stopped(guest: Guest | None) -> str:
+    if guest is None:
+        return "no VM has its mdev"
+    if guest.refusal:
+        return guest.refusal.reason
+    return "it was stopped" if guest.file.start else "the file says start = false"
 
 
 def _adapter(emulation: Emulation, apqn: Apqn) -> Step:
@@ -112,102 +113,21 @@ def _adapter(emulation: Emulation, apqn: Apqn) -> Step:
 
 
 def _profile(emulation: Emulation, name: str, apqn: Apqn) -> Step:
-    profile = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == name)
-    text = f"the activation profile {_has(profile, apqn)}"
-    return Step(name, "profile", apqn in profile, text, "hardware.md 7.2")
-
-
-def _device(system: System, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
-    found = apqn in drivers
-    text = f"the bus scan found queue {apqn}" if found else f"the bus scan found no queue {apqn}"
-    return Step(system.name, "queue device", found, text, "BUS-76")
-
-
-def _ownership(system: System, apqn: Apqn) -> Step:
-    """Masks, or the override if there is one: who may bind the queue."""
-    apmask, aqmask = system.admin.mask("apmask"), system.admin.mask("aqmask")
-    device = f"bus/ap/devices/{apqn}/driver_override"
-    override = system.admin.read(device) if str(apqn) in system.linux.sysfs.list("bus/ap/devices") else ""
-    if override:
-        owner = f"driver_override gives the queue to {override}"
-        return Step(system.name, "ownership", override == GUEST_DRIVER, owner, "BUS-60")
-    bits = (
-        f"apmask bit {apqn.adapter} is {int(apqn.adapter in apmask)}, aqmask bit {apqn.domain} is "
-        f"{int(apqn.domain in aqmask)}"
-    )
-    host = apqn.adapter in apmask and apqn.domain in aqmask
-    owner = "so the queue is the host's" if host else "so the queue is for vfio_ap"
-    return Step(system.name, "ownership", not host, f"{bits}, {owner}", "BUS-20")
-
-
-def _binding(system: System, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
-    driver = drivers.get(apqn)
-    text = f"bound to {driver}" if driver else "bound to no driver"
-    return Step(system.name, "binding", driver == GUEST_DRIVER, text, "BUS-42")
-
-
-def _assignment(system: System, guest: Guest, apqn: Apqn) -> Step:
-    matrix = assigned_matrix(system.linux, guest.uuid)
-    holders = [name for name, assigned in _others(system, guest) if apqn in assigned]
-    if guest.refusal and not guest.defined:
-        text = f"the assignment was refused with {guest.refusal.error}: {guest.refusal.reason}"
+    """The running profile, or that of the file if the LPAR could not be activated."""
+    running = emulation.machine.lpars.get(name)
+    if running is not None:
+        profile = running.profile.matrix
     else:
-        text = f"the mdev of {guest.file.name} {_has(matrix, apqn)}"
-        if holders and apqn not in matrix:
-            text += f"; {apqn} is assigned to {holders[0]}"
-    return Step(system.name, "assignment", apqn in matrix, text, "MTX-21")
+        profile = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == name)
+    return Step(name, "profile", apqn in profile, f"the activation profile {has(profile, apqn)}", "hardware.md 7.2")
 
 
-def _filter(system: System, guest: Guest, drivers: dict[Apqn, str | None], apqn: Apqn) -> Step:
-    """Linux hands on whole adapters: one queue that is not there costs all of the adapter's."""
-    assigned = assigned_matrix(system.linux, guest.uuid)
-    passes = apqn in handed_on(guest)
-    if passes:
-        text = f"every queue that {guest.file.name} is assigned on adapter {apqn.adapter} is bound to vfio_ap"
-    elif apqn not in assigned:
-        text = "what is not assigned is not handed on"
-    else:
-        domains = assigned.aqm & system.admin.mask("ap_usage_domain_mask")
-        row = (Apqn(apqn.adapter, domain) for domain in domains)
-        missing = [other for other in row if drivers.get(other) != GUEST_DRIVER]
-        text = f"adapter {apqn.adapter} with domain {apqn.domain} is not handed on"
-        if missing:
-            text += f": {listed(missing)} is not bound to vfio_ap, and that costs the whole adapter"
-    return Step(system.name, "filter", passes, text, "MTX-50")
-
-
-def _control_block(system: System, guest: Guest, apqn: Apqn) -> Step:
-    assert guest.vm is not None
-    level = guest.vm.level
-    text = f"the control block of {guest.file.name} (format {level.form.name[-1]}) {_has(level.matrix, apqn)}"
-    return Step(system.name, "control block", apqn in level.matrix, text, "KVM-10")
-
-
-def _answer(emulation: Emulation, system: System, apqn: Apqn) -> Step:
-    level = system.linux.level
+def _answer(emulation: Emulation, where: str, vm: Vm, apqn: Apqn) -> Step:
+    level = vm.level
     status, _ = emulation.machine.port(level, apqn).tapq()
     effective = apqn in level.effective
     text = (
         f"the AND of all {level.depth} levels {'has' if effective else 'does not have'} the queue, "
-        f"TAPQ answers {described(status.response_code)}"
+        f"TAPQ answers {status.response_code.described}"
     )
-    return Step(system.name, "effective", effective, text, "KVM-40")
-
-
-def _has(matrix: Matrix, apqn: Apqn) -> str:
-    """``has adapter 5 and domain 4``, or what is missing."""
-    missing = [
-        f"{what} {number}"
-        for what, number, mask in (("adapter", apqn.adapter, matrix.apm), ("domain", apqn.domain, matrix.aqm))
-        if number not in mask
-    ]
-    if missing:
-        return f"does not have {' and '.join(missing)}"
-    return f"has adapter {apqn.adapter} and domain {apqn.domain}"
-
-
-def _others(system: System, guest: Guest) -> Iterator[tuple[str, Matrix]]:
-    """The other guests of a host and what is assigned to them."""
-    return (
-        (other.file.name, assigned_matrix(system.linux, other.uuid)) for other in system.guests if other is not guest
-    )
+    return Step(where, "effective", effective, text, "KVM-40")

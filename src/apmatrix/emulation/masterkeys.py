@@ -10,9 +10,9 @@ from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.administration import AdministrationError, RegisterView
 from apmatrix.cards.masterkeys import CCA_SETS
-from apmatrix.emulation.administrator import machine_refusal
 from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.programs import Program
+from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.linux import Refused
 from apmatrix.linux.zcrypt import CcaRequest, Ep11Request
 from apmatrix.linux.zcrypt.cprb import ANY
@@ -227,7 +227,7 @@ class KeyManager:
 
     def _read(self, apqn: Apqn) -> tuple[SetState, ...]:
         """From ``mkvps``: lines such as ``AES CUR: valid 0x0102030405060708``."""
-        lines = self._system.admin.read(f"bus/ap/devices/{apqn}/mkvps").splitlines()
+        lines = self._system.shell.read(f"bus/ap/devices/{apqn}/mkvps").splitlines()
         registers: dict[str, dict[int, Register]] = {}
         for line in lines:
             name, _, value = line.partition(": ")

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mode
-from apmatrix.emulation.look import HOST_DRIVER
+from apmatrix.rules.ownership import HOST_DRIVER
 
 if TYPE_CHECKING:
     from apmatrix.arch import Apqn

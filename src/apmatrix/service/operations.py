@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from apmatrix.arch import Mask
 from apmatrix.cards import AdapterState
-from apmatrix.emulation import MatrixView, System, look
+from apmatrix.emulation import System, look
 from apmatrix.linux import Refused
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apmatrix.emulation import Emulation, Guest
+    from apmatrix.hosts import MatrixView
     from apmatrix.linux import Vm
     from apmatrix.service.protocol.messages import Request
 

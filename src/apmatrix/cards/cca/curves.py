@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch import Layout, constant, flag, octets, text
+from apmatrix.arch.messages.tokens import CLEAR_KEY
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, unseal
 from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
@@ -20,16 +21,12 @@ if TYPE_CHECKING:
 PRIVATE: Final = 0x20
 PUBLIC: Final = 0x21
 
-_CLEAR: Final = 0x40
 _ENCRYPTED: Final = 0x08
 _AES_KEY_WRAP: Final = 1
 _SHA256: Final = 2
 _UNCOMPRESSED: Final = b"\x04"
 _PRIME: Final = 0
 _BRAINPOOL: Final = 1
-_ASSOCIATED_SIZE: Final = 16
-_PUBLIC_HEADER_SIZE: Final = 14
-_PRIVATE_HEADER_SIZE: Final = 76
 
 CURVES: Final[Mapping[tuple[int, int], ec.EllipticCurve]] = {
     (_PRIME, 192): ec.SECP192R1(),
@@ -44,14 +41,15 @@ CURVES: Final[Mapping[tuple[int, int], ec.EllipticCurve]] = {
 """The curves by type and bits of the prime: those that the library knows."""
 
 
-class PrivateSection(Layout, size=76):
+class EccPrivateSection(Layout, size=76):
     """The private key section; associated data and the key follow."""
 
-    section = octets(0, 1)
+    section = constant(octets(0, 1), PRIVATE)
     length = octets(2, 2)
     wrap_method = octets(4, 1)
     hash_method = octets(5, 1)
     usage = octets(8, 1)
+    exportable = flag(8 * 8 + 7)  # of the usage: may become a protected key
     curve_type = octets(9, 1)
     key_format = octets(10, 1)
     prime_bits = octets(12, 2)
@@ -65,17 +63,17 @@ class PrivateSection(Layout, size=76):
 class AssociatedData(Layout, size=16):
     """What the private section repeats about its key."""
 
-    length = octets(2, 2)
+    length = constant(octets(2, 2), 16)
     curve_type = octets(7, 1)
     prime_bits = octets(8, 2)
     usage = octets(10, 1)
     key_format = octets(11, 1)
 
 
-class PublicSection(Layout, size=14):
+class EccPublicSection(Layout, size=14):
     """The public key section; the point follows, 04 before its coordinates."""
 
-    section = octets(0, 1)
+    section = constant(octets(0, 1), PUBLIC)
     length = octets(2, 2)
     curve_type = octets(8, 1)
     prime_bits = octets(10, 2)
@@ -104,7 +102,7 @@ class Curve(NamedTuple):
 
 def read_skeleton(token: bytes) -> tuple[Curve, int]:
     """Curve and usage that a token without a key asks for."""
-    header, _ = take_section(parse_sections(token), PRIVATE, PrivateSection)
+    header, _ = take_section(parse_sections(token), PRIVATE, EccPrivateSection)
     return Curve(header.curve_type, header.prime_bits), header.usage
 
 
@@ -120,10 +118,10 @@ def read_private(token: bytes, registers: KeyRegisters) -> tuple[Curve, ec.Ellip
         raise CcaError(Reason.BAD_DATA) from None
 
 
-def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, bytes, int]:
-    """Curve, private key at the curve's full width, and usage; CcaError as for :func:`read_private`."""
+def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, bytes, bool]:
+    """Curve, private key at the curve's full width, and if it is exportable; CcaError as for :func:`read_private`."""
     sections = parse_sections(token)
-    header, content = take_section(sections, PRIVATE, PrivateSection)
+    header, content = take_section(sections, PRIVATE, EccPrivateSection)
     curve = Curve(header.curve_type, header.prime_bits)
     value = content[header.associated_length : header.associated_length + header.formatted_length]
     if (header.key_format, is_internal(token)) == (_ENCRYPTED, True):
@@ -131,16 +129,16 @@ def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, by
         master = opening_key(registers, header.pattern)
         value = unseal(value, _bound(header, associated, sections.get(PUBLIC, b"")), header.object_key, master)
         value = value[: curve.size]
-    elif header.key_format != _CLEAR:
+    elif header.key_format != CLEAR_KEY:
         raise CcaError(Reason.BAD_TOKEN)
     if len(value) != curve.size:
         raise CcaError(Reason.BAD_TOKEN)
-    return curve, value, header.usage
+    return curve, value, header.exportable
 
 
 def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
     """The public key in a token; CcaError if there is none or it is no point of its curve."""
-    header, content = take_section(parse_sections(token), PUBLIC, PublicSection)
+    header, content = take_section(parse_sections(token), PUBLIC, EccPublicSection)
     curve = Curve(header.curve_type, header.prime_bits)
     point = content[: header.point_length]
     if len(point) != 1 + 2 * curve.size or point[:1] != _UNCOMPRESSED:
@@ -155,24 +153,22 @@ def build_pair(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey, master
     """A token with private and public section, the private key under ``master`` or in the clear."""
     secret = key.private_numbers().private_value.to_bytes(curve.size, "big")
     public = _public_section(curve, key)
-    key_format = _CLEAR if master is None else _ENCRYPTED
+    key_format = CLEAR_KEY if master is None else _ENCRYPTED
     associated = AssociatedData(
-        length=_ASSOCIATED_SIZE,
         curve_type=curve.curve_type,
         prime_bits=curve.prime_bits,
         usage=usage,
         key_format=key_format,
     )
     formatted_length = curve.size if master is None else sealed_size(curve.size)
-    private = PrivateSection(
-        section=PRIVATE,
-        length=_PRIVATE_HEADER_SIZE + _ASSOCIATED_SIZE + formatted_length,
+    private = EccPrivateSection(
+        length=EccPrivateSection.SIZE + AssociatedData.SIZE + formatted_length,
         usage=usage,
         curve_type=curve.curve_type,
         key_format=key_format,
         prime_bits=curve.prime_bits,
-        ibm_associated_length=_ASSOCIATED_SIZE,
-        associated_length=_ASSOCIATED_SIZE,
+        ibm_associated_length=AssociatedData.SIZE,
+        associated_length=AssociatedData.SIZE,
         formatted_length=formatted_length,
     )
     if master is not None:
@@ -186,9 +182,8 @@ def build_pair(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey, master
 def _public_section(curve: Curve, key: ec.EllipticCurvePrivateKey) -> bytes:
     numbers = key.public_key().public_numbers()
     point = _UNCOMPRESSED + b"".join(number.to_bytes(curve.size, "big") for number in (numbers.x, numbers.y))
-    header = PublicSection(
-        section=PUBLIC,
-        length=_PUBLIC_HEADER_SIZE + len(point),
+    header = EccPublicSection(
+        length=EccPublicSection.SIZE + len(point),
         curve_type=curve.curve_type,
         prime_bits=curve.prime_bits,
         point_length=len(point),
@@ -196,6 +191,6 @@ def _public_section(curve: Curve, key: ec.EllipticCurvePrivateKey) -> bytes:
     return bytes(header) + point
 
 
-def _bound(header: PrivateSection, associated: bytes, public: bytes) -> bytes:
+def _bound(header: EccPrivateSection, associated: bytes, public: bytes) -> bytes:
     """What a private key under a master key is authenticated with: all of its token that is in the clear."""
     return b"".join((bytes(header.replace(object_key=b"")), associated, public))

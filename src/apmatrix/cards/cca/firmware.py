@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch.messages import Cprbx, ReplyCode
+from apmatrix.arch.messages.cprb import CCA_ADMINISTRATIVE, CCA_MASTER_KEYS, CCA_USAGE
 from apmatrix.cards.cca import admin, aeskeys, ecc, facility, pairs, protect, random, rsa
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Result, VerbCall
 from apmatrix.cards.coprocessor import NO_DOMAIN, Coprocessor, Sender, Target
-from apmatrix.cards.messages import (
-    CPRBX_VERSION,
-    CoprocessorRequest,
-    Cprbx,
-    RefusedMessage,
-    ReplyCode,
-    coprocessor_reply,
-)
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, coprocessor_reply
 
 if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs
     from apmatrix.cards.context import CardContext
 
-_CPRBX_SIZE: Final = 220
-_USAGE: Final = b"T2"
-_ADMINISTRATION: Final = b"T5"
-_ADMINISTRATIVE: Final = frozenset((b"T3", _ADMINISTRATION, b"T6", b"T7"))
 _SPECIAL: Final = frozenset((b"US", b"AU"))
 _RSA: Final = frozenset((b"PK", b"PD"))
 _VERBS: Final[dict[bytes, Verbs]] = {
-    _USAGE: {
+    CCA_USAGE: {
         **rsa.VERBS,
         **random.VERBS,
         **facility.VERBS,
@@ -38,7 +29,7 @@ _VERBS: Final[dict[bytes, Verbs]] = {
         **ecc.VERBS,
         **pairs.VERBS,
     },
-    _ADMINISTRATION: admin.VERBS,
+    CCA_MASTER_KEYS: admin.VERBS,
 }
 
 
@@ -56,14 +47,14 @@ class CcaFirmware(Coprocessor):
         """
         control = _control_block(request)
         block = _parameter_block(request, control)
-        if control.function_id == _ADMINISTRATION and block[:2] == admin.FUNCTION:
+        if control.function_id == CCA_MASTER_KEYS and block[:2] == admin.FUNCTION:
             try:
                 wanted = admin.target_domain(Parameters.parse(block))
             except CcaError:
                 raise RefusedMessage(ReplyCode.MALFORMED) from None
             consistent = control.domain in (wanted, domain)
             return Target(wanted if consistent else NO_DOMAIN, administrative=True)
-        return Target(control.domain, control.function_id in _ADMINISTRATIVE)
+        return Target(control.domain, control.function_id in CCA_ADMINISTRATIVE)
 
     def execute(self, sender: Sender, request: CoprocessorRequest) -> bytes:
         """Run the verb; whatever it refuses still gets a complete CPRBX with all blocks."""
@@ -97,18 +88,19 @@ class CcaFirmware(Coprocessor):
 
 def _control_block(request: CoprocessorRequest) -> Cprbx:
     """The CPRBX; RefusedMessage if it is none."""
-    if len(request.control) < _CPRBX_SIZE:
+    if len(request.control) < Cprbx.SIZE:
         raise RefusedMessage(ReplyCode.MESSAGE_LENGTH)
-    control = Cprbx.parse(request.control)
-    if control.length != _CPRBX_SIZE or control.version != CPRBX_VERSION:
-        raise RefusedMessage(ReplyCode.FORMAT_FIELD)
+    try:
+        control = Cprbx.parse(request.control)
+    except ValueError:
+        raise RefusedMessage(ReplyCode.FORMAT_FIELD) from None
     if control.reserved:
         raise RefusedMessage(ReplyCode.RESERVED_FIELD)
     return control
 
 
 def _parameter_block(request: CoprocessorRequest, control: Cprbx) -> bytes:
-    block = request.control[_CPRBX_SIZE : _CPRBX_SIZE + control.request_parameters]
+    block = request.control[Cprbx.SIZE : Cprbx.SIZE + control.request_parameters]
     if len(block) < control.request_parameters:
         raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
     return block
@@ -123,8 +115,6 @@ def _control(control: Cprbx, function: bytes, result: Result, error: CcaError | 
     """The CPRBX and parameter block of a reply."""
     parameters = Parameters(function.ljust(2, b"\0"), result.rules, result.vud, result.keys).build()
     answer = Cprbx(
-        length=_CPRBX_SIZE,
-        version=CPRBX_VERSION,
         function_id=control.function_id,
         replied_parameters=len(parameters),
         replied_data=len(result.data),

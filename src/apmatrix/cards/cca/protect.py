@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch import Layout, constant, octets, text
 from apmatrix.cards.cca.blocks import Part
 from apmatrix.cards.cca.curves import Curve, read_private_value
 from apmatrix.cards.cca.errors import CcaError, Reason
@@ -18,33 +18,27 @@ if TYPE_CHECKING:
 
     from apmatrix.cards.cca.verb import Verbs
 
-_ALGORITHM_AES: Final = 2
-_VERSION: Final = 1
-_PATTERN_TYPE: Final = 1
 _COMPLETE: Final = 3
-_ALGORITHM_ECC: Final = 0x81
-_VERSION_ECC: Final = 2
-_EXPORTABLE: Final = 0x01  # of the usage of an elliptic-curve key
 _PROTECTED_SIZES: Final[Mapping[Curve, int]] = {Curve(0, 256): 32, Curve(0, 384): 48, Curve(0, 521): 80}
 
 
 class ProtectedKeyHeader(Layout, size=10):
     """What Linux takes a protected elliptic-curve key from; the key follows."""
 
-    version = octets(0, 1)
-    algorithm = octets(3, 1)
+    version = constant(octets(0, 1), 2)
+    algorithm = constant(octets(3, 1), 0x81)
     length = octets(8, 2)
 
 
 class ProtectedKeyBlock(Layout, size=142):
     """What Linux takes a protected AES key from."""
 
-    version = octets(0, 1)
-    algorithm = octets(3, 1)
+    version = constant(octets(0, 1), 1)
+    algorithm = constant(octets(3, 1), 2)
     length = octets(8, 2)
     key = text(10, 64)
     attributes_length = octets(74, 2)
-    pattern_type = octets(109, 1)
+    pattern_type = constant(octets(109, 1), 1)
     pattern = text(110, 32)
 
 
@@ -67,11 +61,11 @@ def unwrap_cipher(call: VerbCall) -> Result:
 
 
 def _protected_curve(call: VerbCall, token: bytes) -> Result:
-    curve, key, usage = read_private_value(token, call.registers(KeySet.APKA))
-    if not usage & _EXPORTABLE or curve not in _PROTECTED_SIZES:
+    curve, key, exportable = read_private_value(token, call.registers(KeySet.APKA))
+    if not exportable or curve not in _PROTECTED_SIZES:
         raise CcaError(Reason.KEY_NOT_EXPORTABLE)
     protected = call.card.wrapping_key.wrap(key.rjust(_PROTECTED_SIZES[curve], b"\0"))
-    header = ProtectedKeyHeader(version=_VERSION_ECC, algorithm=_ALGORITHM_ECC, length=len(protected))
+    header = ProtectedKeyHeader(length=len(protected))
     return Result(vud=Part(0, bytes(header) + protected).build())
 
 
@@ -79,11 +73,8 @@ def _protected(call: VerbCall, key: bytes) -> Result:
     wrapping_key = call.card.wrapping_key
     protected = wrapping_key.wrap(key)
     block = ProtectedKeyBlock(
-        version=_VERSION,
-        algorithm=_ALGORITHM_AES,
         length=len(protected),
         key=protected,
-        pattern_type=_PATTERN_TYPE,
         pattern=wrapping_key.pattern,
     )
     return Result(vud=Part(0, bytes(block)).build())

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch.messages.tokens import (
+    CLEAR_KEY,
+    RSA_PRIVATE_CRT,
+    RSA_PUBLIC,
+    RsaPrivateSection,
+    RsaPublicSection,
+)
 from apmatrix.cards.accelerator import raw_crt, raw_modexpo
 from apmatrix.cards.arithmetic import CrtKey
 from apmatrix.cards.cca.errors import CcaError, Reason
@@ -23,11 +29,7 @@ if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs
     from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 
-_PUBLIC: Final = 0x04
-_PRIVATE_CRT: Final = 0x08
-_CLEAR: Final = 0x40
 _ENCRYPTED: Final = 0x08
-_PRIVATE_HEADER_SIZE: Final = 132
 _GENERATED: Final = (128, 256, 384, 512)
 _EXPONENT: Final = 65537
 _SMALLEST: Final = 16
@@ -35,42 +37,10 @@ _LARGEST: Final = 512
 _PRIME_PADDING: Final = 8  # Linux puts zero bytes before p, dp and u
 
 
-class PublicSection(Layout, size=12):
-    """The public key section; exponent and modulus follow."""
-
-    section = octets(0, 1)
-    length = octets(2, 2)
-    exponent_length = octets(6, 2)
-    modulus_bits = octets(8, 2)
-    modulus_length = octets(10, 2)
-
-
-class PrivateSection(Layout, size=132):
-    """The private key section in CRT form; p, q, dp, dq, u, padding and a modulus of FFs follow."""
-
-    section = octets(0, 1)
-    length = octets(2, 2)
-    key_format = octets(28, 1)
-    p_length = octets(54, 2)
-    q_length = octets(56, 2)
-    dp_length = octets(58, 2)
-    dq_length = octets(60, 2)
-    u_length = octets(62, 2)
-    modulus_length = octets(64, 2)
-    pad_length = octets(70, 2)
-    pattern = text(76, 16)
-    object_key = text(92, 32)
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Bytes of p, q, dp, dq and u."""
-        return (self.p_length, self.q_length, self.dp_length, self.dq_length, self.u_length)
-
-
 def modexpo(call: VerbCall) -> Result:
     """PK: the power of the input with the token's exponent and modulus."""
     call.require(b"MRP")
-    header, content = take_section(parse_sections(call.key_parts(1)[0].content), _PUBLIC, PublicSection)
+    header, content = take_section(parse_sections(call.key_parts(1)[0].content), RSA_PUBLIC, RsaPublicSection)
     limit = header.modulus_length
     exponent, modulus = _numbers(content, limit, header.exponent_length, header.modulus_length)
     return _compute(call, header.modulus_length, lambda value: raw_modexpo(value, exponent, modulus))
@@ -81,27 +51,27 @@ def decrypt(call: VerbCall) -> Result:
     call.require(b"ZERO-PAD")
     token = call.key_parts(1)[0].content
     sections = parse_sections(token)
-    header, content = take_section(sections, _PRIVATE_CRT, PrivateSection)
+    header, content = take_section(sections, RSA_PRIVATE_CRT, RsaPrivateSection)
     if (header.key_format, is_internal(token)) == (_ENCRYPTED, True):
         content = _open(header, content, sections, call.registers(KeySet.ASYM))
-    elif header.key_format != _CLEAR:
+    elif header.key_format != CLEAR_KEY:
         raise CcaError(Reason.BAD_TOKEN)
     limit = (header.modulus_length + 1) // 2 + _PRIME_PADDING
     key = CrtKey(*_numbers(content, limit, *header.lengths))
     return _compute(call, header.modulus_length, lambda value: raw_crt(value, key))
 
 
-def _open(header: PrivateSection, content: bytes, sections: dict[int, bytes], registers: KeyRegisters) -> bytes:
+def _open(header: RsaPrivateSection, content: bytes, sections: dict[int, bytes], registers: KeyRegisters) -> bytes:
     """The numbers of a private key under the ASYM master key; CcaError if it cannot be opened."""
     master = opening_key(registers, header.pattern)
     size = sum(header.lengths) + header.pad_length
-    bound = _bound(header, content[size:], sections.get(_PUBLIC, b""))
+    bound = _bound(header, content[size:], sections.get(RSA_PUBLIC, b""))
     return unseal(content[:size], bound, header.object_key, master)
 
 
 def generate(skeleton: bytes, master: MasterKey | None) -> bytes:
     """The token of a random key pair with the skeleton's length of the modulus, under an ASYM key or in the clear."""
-    wanted, _ = take_section(parse_sections(skeleton), _PRIVATE_CRT, PrivateSection)
+    wanted, _ = take_section(parse_sections(skeleton), RSA_PRIVATE_CRT, RsaPrivateSection)
     length = wanted.modulus_length
     if length not in _GENERATED:
         raise CcaError(Reason.BAD_LENGTH)
@@ -110,17 +80,16 @@ def generate(skeleton: bytes, master: MasterKey | None) -> bytes:
     numbers = b"".join(number.to_bytes(half, "big") for number in (key.p, key.q, key.dmp1, key.dmq1, key.iqmp))
     modulus = key.public_numbers.n.to_bytes(length, "big")
     public = _public_section(modulus)
-    header = PrivateSection(
-        section=_PRIVATE_CRT,
-        length=_PRIVATE_HEADER_SIZE + len(numbers) + length,
-        key_format=_CLEAR,
+    header = RsaPrivateSection(
+        length=RsaPrivateSection.SIZE + len(numbers) + length,
+        key_format=CLEAR_KEY,
         **dict.fromkeys(("p_length", "q_length", "dp_length", "dq_length", "u_length"), half),
         modulus_length=length,
     )
     if master is not None:
         size = sealed_size(len(numbers))
         header = header.replace(
-            length=_PRIVATE_HEADER_SIZE + size + length,
+            length=RsaPrivateSection.SIZE + size + length,
             key_format=_ENCRYPTED,
             pad_length=size - len(numbers),
             pattern=master.pattern,
@@ -133,9 +102,8 @@ def generate(skeleton: bytes, master: MasterKey | None) -> bytes:
 
 def _public_section(modulus: bytes) -> bytes:
     exponent = _EXPONENT.to_bytes(3, "big")
-    header = PublicSection(
-        section=_PUBLIC,
-        length=PublicSection.WIDTH // 8 + len(exponent) + len(modulus),
+    header = RsaPublicSection(
+        length=RsaPublicSection.SIZE + len(exponent) + len(modulus),
         exponent_length=len(exponent),
         modulus_bits=len(modulus) * 8,
         modulus_length=len(modulus),
@@ -143,7 +111,7 @@ def _public_section(modulus: bytes) -> bytes:
     return b"".join((bytes(header), exponent, modulus))
 
 
-def _bound(header: PrivateSection, modulus: bytes, public: bytes) -> bytes:
+def _bound(header: RsaPrivateSection, modulus: bytes, public: bytes) -> bytes:
     """What a private key under a master key is authenticated with: all of its token that is in the clear."""
     return b"".join((bytes(header.replace(object_key=b"")), modulus, public))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from apmatrix.arch import Layout, bits, flag, octets, text
+from apmatrix.arch import Layout, bits, constant, flag, octets, text
 from apmatrix.cards.cca.errors import CcaError, Reason
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ _FIXED_PART: Final = 8
 class DataToken(Layout, size=64):
     """An AES DATA key."""
 
-    token_type = octets(0, 1)
-    version = octets(4, 1)
+    token_type = constant(octets(0, 1), INTERNAL)
+    version = constant(octets(4, 1), DATA_VERSION)
     flags = octets(6, 1)
     pattern = text(8, 8)
     wrapped = text(16, 32)
@@ -50,9 +50,9 @@ class DataToken(Layout, size=64):
 class CipherToken(Layout, size=56):
     """The header of an AES CIPHER key; the wrapped payload follows."""
 
-    token_type = octets(0, 1)
+    token_type = constant(octets(0, 1), INTERNAL)
     length = octets(2, 2)
-    version = octets(4, 1)
+    version = constant(octets(4, 1), CIPHER_VERSION)
     key_state = octets(8, 1)
     pattern_type = octets(9, 1)
     pattern = text(10, 8)
@@ -66,7 +66,6 @@ class CipherToken(Layout, size=56):
     completeness = bits(416, 417)  # management field 2
 
 
-_HEADER_SIZE: Final = 56
 _DATA_FLAGS: Final = 0xC0
 _WRAPPED_STATE: Final = 3
 _AES_KEY_WRAP: Final = 2
@@ -104,8 +103,6 @@ def seal_data(key: bytes, registers: KeyRegisters) -> bytes:
     master = current_key(registers)
     encryptor = _data_cipher(master).encryptor()
     token = DataToken(
-        token_type=INTERNAL,
-        version=DATA_VERSION,
         flags=_DATA_FLAGS,
         pattern=master.pattern,
         wrapped=encryptor.update(key.ljust(_LARGEST_KEY, b"\0")),
@@ -117,15 +114,12 @@ def seal_data(key: bytes, registers: KeyRegisters) -> bytes:
 
 def open_data(token: bytes, registers: KeyRegisters) -> bytes:
     """The key in a DATA token; CcaError if the token is malformed or under another master key."""
-    if len(token) != DataToken.WIDTH // 8:
-        raise CcaError(Reason.BAD_TOKEN)
-    fields = DataToken.parse(token)
+    try:
+        fields = DataToken.parse(token)
+    except ValueError:
+        raise CcaError(Reason.BAD_TOKEN) from None
     size = fields.bits // 8
-    if (
-        (fields.token_type, fields.version) != (INTERNAL, DATA_VERSION)
-        or size not in AES_KEY_SIZES
-        or fields.check != token_check(token)
-    ):
+    if len(token) != DataToken.SIZE or size not in AES_KEY_SIZES or fields.check != token_check(token):
         raise CcaError(Reason.BAD_TOKEN)
     master = opening_key(registers, fields.pattern)
     padded = _data_cipher(master).decryptor().update(fields.wrapped)
@@ -140,10 +134,11 @@ def _data_cipher(master: MasterKey) -> Cipher[modes.CBC]:
 
 def parse_cipher_header(token: bytes) -> CipherToken:
     """The header of a CIPHER token or skeleton; CcaError if it is none."""
-    if len(token) < _HEADER_SIZE:
-        raise CcaError(Reason.BAD_TOKEN)
-    header = CipherToken.parse(token)
-    if (header.token_type, header.version) != (INTERNAL, CIPHER_VERSION) or header.length != len(token):
+    try:
+        header = CipherToken.parse(token)
+    except ValueError:
+        raise CcaError(Reason.BAD_TOKEN) from None
+    if header.length != len(token):
         raise CcaError(Reason.BAD_TOKEN)
     if (header.algorithm, header.key_type) != (_AES, _CIPHER):
         raise CcaError(Reason.KEY_TYPE)
@@ -158,7 +153,7 @@ def seal_cipher(skeleton: CipherToken, key: bytes, completeness: int, registers:
     padded = key.ljust(_LARGEST_KEY, b"\0") if skeleton.payload_format == _FORMAT_FIXED else key
     payload_size = _DIGEST_SIZE + _FIXED_PART + len(padded) + _FIXED_PART
     header = skeleton.replace(
-        length=_HEADER_SIZE + payload_size,
+        length=CipherToken.SIZE + payload_size,
         key_state=_WRAPPED_STATE,
         pattern_type=1,
         pattern=master.pattern,
@@ -177,7 +172,7 @@ def open_cipher(token: bytes, registers: KeyRegisters) -> tuple[CipherToken, byt
     header = parse_cipher_header(token)
     master = opening_key(registers, header.pattern)
     try:
-        plain = aes_key_unwrap(master.key, token[_HEADER_SIZE:])
+        plain = aes_key_unwrap(master.key, token[CipherToken.SIZE :])
     except (InvalidUnwrap, ValueError):
         raise CcaError(Reason.BAD_TOKEN) from None
     digest, rest = plain[:_DIGEST_SIZE], plain[_DIGEST_SIZE:]

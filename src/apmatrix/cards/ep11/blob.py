@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from apmatrix.arch import Layout, octets, text
+from apmatrix.arch import Layout, constant, flag, octets, text
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 
 if TYPE_CHECKING:
@@ -21,25 +22,26 @@ if TYPE_CHECKING:
 KEY_SIZES: Final = (16, 24, 32)
 """Bytes of an AES key."""
 
-ATTRIBUTE_PROTECTABLE: Final = 0x00200000
-"""The key may become a protected key."""
-
-_SIZE: Final = 256
 _HEADER_SIZE: Final = 16
-_VERSION: Final = 0x1234
 _PATTERN_SIZE: Final = 16
 _AUTHENTICATED: Final = slice(32, 224)
 _IV_SIZE: Final = 14
 _DATA_SIZE: Final = 144
 
 
+class KeyAttributes(Layout, size=8):
+    """The boolean attributes of a key."""
+
+    protectable = flag(42)  # the key may become a protected key
+
+
 class KeyBlob(Layout, size=256):
     """A blob. ``data`` is encrypted, ``mac`` covers everything behind the session."""
 
     pattern = text(32, 16)
-    attributes = octets(48, 8)
+    attributes = octets(48, 8, KeyAttributes)
     mode = octets(56, 8)
-    version = octets(64, 2)
+    version = constant(octets(64, 2), 0x1234)
     iv = text(66, 14)
     data = text(80, 144)
     mac = text(224, 32)
@@ -51,9 +53,9 @@ def find_blob(content: bytes) -> slice:
     More may follow; a header may lie over the session. ValueError if there is none.
     """
     for start in (0, _HEADER_SIZE):
-        candidate = content[start : start + _SIZE]
-        if len(candidate) == _SIZE and KeyBlob.parse(candidate).version == _VERSION:
-            return slice(start, start + _SIZE)
+        with suppress(ValueError):
+            KeyBlob.parse(content[start:])
+            return slice(start, start + KeyBlob.SIZE)
     raise ValueError("there is no EP11 key blob in it")
 
 
@@ -66,10 +68,10 @@ class Key(NamedTuple):
     """An AES key with its attributes."""
 
     value: bytes
-    attributes: int
+    attributes: KeyAttributes
 
     def __repr__(self) -> str:
-        return f"<Key of {len(self.value) * 8} bits, attributes {self.attributes:08x}>"
+        return f"<Key of {len(self.value) * 8} bits, attributes {self.attributes.value:08x}>"
 
 
 def seal(key: Key, registers: KeyRegisters) -> bytes:
@@ -83,7 +85,6 @@ def seal(key: Key, registers: KeyRegisters) -> bytes:
     blob = KeyBlob(
         pattern=registers.current.pattern[:_PATTERN_SIZE],
         attributes=key.attributes,
-        version=_VERSION,
         iv=iv,
         data=_cipher(registers.current, iv).encryptor().update(plain),
     )
@@ -92,11 +93,11 @@ def seal(key: Key, registers: KeyRegisters) -> bytes:
 
 def unseal(data: bytes, registers: KeyRegisters) -> Key:
     """The key in a blob; Ep11Error if it is malformed, altered, or under another wrapping key."""
-    if len(data) != _SIZE:
+    if len(data) != KeyBlob.SIZE:
         raise Ep11Error(ReturnValue.KEY_HANDLE_INVALID)
     if registers.current is None:
         raise Ep11Error(ReturnValue.NO_WRAPPING_KEY)
-    blob = KeyBlob.parse(data)
+    blob = KeyBlob.overlay(data)
     if not hmac.compare_digest(blob.pattern, registers.current.pattern[:_PATTERN_SIZE]):
         raise Ep11Error(ReturnValue.WRONG_WRAPPING_KEY)
     if not hmac.compare_digest(blob.mac, _mac(registers.current, data)):

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch.messages import Ep11Cprb, ReplyCode
 from apmatrix.cards.coprocessor import Coprocessor, Sender, Target
 from apmatrix.cards.ep11 import admin, info, keys
 from apmatrix.cards.ep11.call import FunctionCall
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 from apmatrix.cards.ep11.payload import Payload
-from apmatrix.cards.messages import (
-    EP11_ADMINISTRATIVE,
-    EP11_CPRB_VERSION,
-    EP11_SPECIAL,
-    CoprocessorRequest,
-    Ep11Cprb,
-    RefusedMessage,
-    ReplyCode,
-    coprocessor_reply,
-)
+from apmatrix.cards.messages import CoprocessorRequest, RefusedMessage, coprocessor_reply
 
 if TYPE_CHECKING:
     from apmatrix.cards.context import CardContext
     from apmatrix.cards.ep11.call import Handlers
 
-_CPRB_SIZE: Final = 32
 _USAGE: Final[Handlers] = {**info.FUNCTIONS, **keys.FUNCTIONS}
 _SPECIAL: Final = frozenset((33,))
 
@@ -36,20 +27,19 @@ class Ep11Firmware(Coprocessor):
         self._card = card
 
     def target(self, domain: int, request: CoprocessorRequest) -> Target:
-        """The control block names the domain; flag 80 makes the command administrative (hardware.md 5.1)."""
+        """The control block names the domain, and whether the command is administrative (hardware.md 5.1)."""
         del domain
         control = _control_block(request)
-        return Target(control.target, bool(control.flags & EP11_ADMINISTRATIVE))
+        return Target(control.target, control.administrative)
 
     def execute(self, sender: Sender, request: CoprocessorRequest) -> bytes:
         """Run the function; what it refuses gets its return value in a complete reply."""
         control = _control_block(request)
         command = _command(request, control)
-        administrative = bool(control.flags & EP11_ADMINISTRATIVE)
-        special = bool(control.flags & EP11_SPECIAL) or command.number in _SPECIAL
+        special = control.special or command.number in _SPECIAL
         if special and not sender.special:
             raise RefusedMessage(ReplyCode.INVALID_SPECIAL_COMMAND)
-        handler = (admin.FUNCTIONS if administrative else _USAGE).get(command.number)
+        handler = (admin.FUNCTIONS if control.administrative else _USAGE).get(command.number)
         try:
             if command.domain != control.target:
                 raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
@@ -69,16 +59,16 @@ class Ep11Firmware(Coprocessor):
 
 def _control_block(request: CoprocessorRequest) -> Ep11Cprb:
     """The CPRB; RefusedMessage if it is none."""
-    if len(request.control) < _CPRB_SIZE:
+    if len(request.control) < Ep11Cprb.SIZE:
         raise RefusedMessage(ReplyCode.MESSAGE_LENGTH)
-    control = Ep11Cprb.parse(request.control)
-    if control.length != _CPRB_SIZE or control.version != EP11_CPRB_VERSION:
-        raise RefusedMessage(ReplyCode.FORMAT_FIELD)
-    return control
+    try:
+        return Ep11Cprb.parse(request.control)
+    except ValueError:
+        raise RefusedMessage(ReplyCode.FORMAT_FIELD) from None
 
 
 def _command(request: CoprocessorRequest, control: Ep11Cprb) -> Payload:
-    payload = request.control[_CPRB_SIZE : _CPRB_SIZE + control.payload_length]
+    payload = request.control[Ep11Cprb.SIZE : Ep11Cprb.SIZE + control.payload_length]
     if len(payload) < control.payload_length:
         raise RefusedMessage(ReplyCode.PACKET_TRUNCATED)
     return Payload.parse(payload)
@@ -86,8 +76,6 @@ def _command(request: CoprocessorRequest, control: Ep11Cprb) -> Payload:
 
 def _reply(control: Ep11Cprb, payload: bytes, code: ReplyCode = ReplyCode.NORMAL, final_status: int = 0) -> bytes:
     answer = Ep11Cprb(
-        length=_CPRB_SIZE,
-        version=EP11_CPRB_VERSION,
         function_id=control.function_id,
         target=control.target,
         payload_length=len(payload),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from apmatrix.arch import Layout, bits, octets
-from apmatrix.cards.ep11.blob import ATTRIBUTE_PROTECTABLE, KEY_SIZES, Key, seal, unseal
+from apmatrix.arch import Layout, bits, constant, octets
+from apmatrix.cards.ep11.blob import KEY_SIZES, Key, KeyAttributes, seal, unseal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _TYPE_AES: Final = 0x1F
 _BLOCK: Final = 16
 _BLOCK_BITS: Final = 128
 _WORD: Final = 4
-_WRAPPED_AES: Final = 1
 _KEY_FIELD: Final = 64
 
 
@@ -34,7 +33,7 @@ class AttributeHeader(Layout, size=12):
     Pairs of attribute and value follow.
     """
 
-    boolean_words = bits(0, 3)
+    boolean_words = constant(bits(0, 3), 1)
     pairs = bits(4, 15)
     mask = octets(4, 4)
     values = octets(8, 4)
@@ -43,8 +42,8 @@ class AttributeHeader(Layout, size=12):
 class WrappedKey(Layout, size=42):
     """What Linux takes a protected key from; the key follows in a field of 64 bytes."""
 
-    version = octets(0, 2)
-    key_type = octets(18, 4)
+    version = constant(octets(0, 2), 1)
+    key_type = constant(octets(18, 4), 1)  # AES
     bits = octets(22, 4)
     size = octets(26, 8)
 
@@ -93,26 +92,27 @@ def wrap_for_cpacf(call: FunctionCall) -> bytes:
     if mechanism[:_WORD] != _word(_CPACF_WRAP):
         raise Ep11Error(ReturnValue.MECHANISM_INVALID)
     key = unseal(blob, call.registers)
-    if not key.attributes & ATTRIBUTE_PROTECTABLE:
+    if not key.attributes.protectable:
         raise Ep11Error(ReturnValue.KEY_UNEXTRACTABLE)
     protected = call.card.wrapping_key.wrap(key.value)
-    header = WrappedKey(version=1, key_type=_WRAPPED_AES, bits=len(key.value) * 8, size=len(protected))
+    header = WrappedKey(bits=len(key.value) * 8, size=len(protected))
     return bytes(header) + protected.ljust(_KEY_FIELD, b"\0")
 
 
-def _attributes(data: bytes) -> tuple[int, int]:
+def _attributes(data: bytes) -> tuple[KeyAttributes, int]:
     """Booleans and key length of an attribute list; Ep11Error if it is malformed or no AES key's."""
-    size = AttributeHeader.WIDTH // 8
-    if len(data) < size:
-        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
-    header = AttributeHeader.parse(data)
+    try:
+        header = AttributeHeader.parse(data)
+    except ValueError:
+        raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT) from None
+    size = AttributeHeader.SIZE
     words = [int.from_bytes(data[at : at + _WORD], "big") for at in range(size, len(data), _WORD)]
-    if header.boolean_words != 1 or len(data) != size + 2 * _WORD * header.pairs:
+    if len(data) != size + 2 * _WORD * header.pairs:
         raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
     values = dict(zip(words[::2], words[1::2], strict=True))
     if values.get(_ATTRIBUTE_KEY_TYPE, _TYPE_AES) != _TYPE_AES:
         raise Ep11Error(ReturnValue.TEMPLATE_INCONSISTENT)
-    return header.mask & header.values, values.get(_ATTRIBUTE_VALUE_LENGTH, 0)
+    return KeyAttributes(header.mask & header.values), values.get(_ATTRIBUTE_VALUE_LENGTH, 0)
 
 
 def _iv(mechanism: bytes, wanted: int) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from apmatrix.cards.messages import RefusedMessage, ReplyCode
+from apmatrix.arch.messages import Ep11Function, ReplyCode
+from apmatrix.cards.messages import RefusedMessage
 
 _SEQUENCE: Final = 0x30
 _OCTET_STRING: Final = 0x04
@@ -14,19 +15,19 @@ _INTEGER_SIZES: Final = (1, 2, 4)
 
 
 class Payload(NamedTuple):
-    """A request or reply taken apart. ``function`` holds the API version in its upper half."""
+    """A request or reply taken apart: function, domain and the strings that follow."""
 
-    function: int
+    function: Ep11Function
     domain: int
     strings: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Payload {self.function:08x} domain {self.domain}>"  # the strings may be clear keys
+        return f"<Payload {self.function.value:08x} domain {self.domain}>"  # the strings may be clear keys
 
     @property
     def number(self) -> int:
         """The function's number without the API version."""
-        return self.function & 0xFFFF
+        return self.function.number
 
     @classmethod
     def parse(cls, payload: bytes) -> Payload:
@@ -40,16 +41,16 @@ class Payload(NamedTuple):
             strings.append(string)
         if len(strings) < 2:
             raise RefusedMessage(ReplyCode.MALFORMED)
-        return cls(_integer(strings[0]), _integer(strings[1]), tuple(strings[2:]))
+        return cls(Ep11Function(_integer(strings[0])), _integer(strings[1]), tuple(strings[2:]))
 
     def build(self) -> bytes:
         """The payload of a request."""
-        words = (self.function.to_bytes(4, "big"), self.domain.to_bytes(4, "big"))
+        words = (bytes(self.function), self.domain.to_bytes(4, "big"))
         return _long(_SEQUENCE, b"".join(_string(string) for string in (*words, *self.strings)))
 
     def reply(self, value: int, data: bytes = b"") -> bytes:
         """The payload that answers this command. Linux wants these forms of the lengths."""
-        words = b"".join(_string(word.to_bytes(4, "big")) for word in (self.function, self.domain, value))
+        words = b"".join(_string(word.to_bytes(4, "big")) for word in (self.function.value, self.domain, value))
         return _long(_SEQUENCE, words + _long(_OCTET_STRING, data))
 
 

@@ -16,15 +16,17 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
+from apmatrix.arch.messages import ReplyCode
+from apmatrix.arch.messages.cprb import CCA_MASTER_KEYS, CCA_USAGE
 from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
-from apmatrix.cards.messages import Cprbx, MessageType, ReplyHeader, RequestHeader, message_type
+from apmatrix.cards.cca.blocks import Parameters
+from apmatrix.cards.requests import RequestError, cca_control, cca_message, reply_parts
 from apmatrix.config import counted
 from apmatrix.emulation import programs
-from apmatrix.emulation.administrator import described
-from apmatrix.emulation.look import granted
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
-from apmatrix.machine import FlatMemory
+from apmatrix.emulation.views import granted
+from apmatrix.machine import FlatMemory, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +52,7 @@ class Cpu:
     def run(self, opcode: Opcode, *registers: int, problem_state: bool = False) -> Registers:
         """Execute with GR0, GR1 … as given, R1 = 4 and R2 = 6; the registers afterwards. Raises ProgramCheck."""
         state = Registers([*registers, *[0] * (16 - len(registers))], problem_state)
-        self.machine.execute(self.level, Instruction(opcode, 4, 6), state, self.memory)
+        execute(self.machine, self.level, Instruction(opcode, 4, 6), state, self.memory)
         return state
 
     def pqap(self, function: FunctionCode, apqn: Apqn) -> QueueStatus:
@@ -125,7 +127,7 @@ def _all_functions(cpu: Cpu, apqn: Apqn) -> Iterator[ResponseCode]:
 
 
 def _codes(answers: set[ResponseCode]) -> str:
-    return ", ".join(map(described, sorted(answers))) or "none"
+    return ", ".join(code.described for code in sorted(answers)) or "none"
 
 
 def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:
@@ -155,27 +157,29 @@ def _foreign_domains(machine: Cpc, system: System, report: Report) -> None:
     level = system.linux.level
     cpu = Cpu(machine, level)
     other = next(domain for domain in range(256) if domain not in level.effective.adm and domain != apqn.domain)
-    for what, function_id in (("a request for domain", b"T2"), ("an administrative command for domain", b"T5")):
+    for what, function_id in (
+        ("a request for domain", CCA_USAGE),
+        ("an administrative command for domain", CCA_MASTER_KEYS),
+    ):
         answer, refused = _send_for(cpu, apqn, other, function_id)
         report.check(f"{system.name}: {what} {other:#04x} through {apqn}: {answer}", passed=refused)
 
 
 def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[str, bool]:
     """Send a CPRB for ``domain``; what the machine answered, and whether that is a refusal."""
-    control = Cprbx(length=220, version=2, function_id=function_id, request_parameters=6, domain=domain)
-    header = RequestHeader(
-        message_type=MessageType.COPROCESSOR_REQUEST, offset1=88, agent=b"CA", function_code=b"FQ", to_card1=226
-    )
-    status = cpu.nqap(apqn, bytes(header) + bytes(control) + b"FQ\0\2\0\2")
+    status = cpu.nqap(apqn, cca_message(cca_control(Parameters(b"FQ"), domain, function_id=function_id)))
     if not status.ok:
         code = status.response_code
         return f"NQAP answers {code:02x}", code is ResponseCode.INVALID_DOMAIN
     cpu.machine.adapters[apqn.adapter].queue(apqn.domain).wait(programs.PATIENCE)
     status, reply = cpu.dqap(apqn)
-    if not status.ok or message_type(reply) != MessageType.COPROCESSOR_REPLY:
+    if not status.ok:
         return f"DQAP answers {status.response_code:02x}", False
-    code_in_reply = ReplyHeader.parse(reply).reply_code
-    return f"the card answers reply code {code_in_reply:02x}", code_in_reply == 0x8A
+    try:
+        reply_parts(reply)
+    except RequestError as refused:
+        return f"the card answers reply code {refused.code:02x}", refused.code == ReplyCode.INVALID_DOMAIN_PENDING
+    return "the card does what it says", False
 
 
 def _forged_control_block(system: System, report: Report) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import Apqn, ResponseCode
 from apmatrix.config import counted
 from apmatrix.emulation import programs
-from apmatrix.emulation.look import assigned_matrix
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
+from apmatrix.hosts.facts import assigned_matrix
 
 if TYPE_CHECKING:
     from apmatrix.emulation.bringup import Emulation, Guest, System
@@ -71,11 +71,11 @@ def _plan(emulation: Emulation) -> _Plan | None:
 
 def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/unassign_{plan.kind}"
-    refusal = plan.top.host.admin.write(path, str(plan.number))
+    refusal = plan.top.host.shell.write(path, str(plan.number))
     report.line(f"        unplug {what}: echo {plan.number} > /sys/{path}")
     status, _ = emulation.machine.port(plan.user.linux.level, plan.leaving).tapq()
     gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(
-        plan.top.host.linux, plan.top.uuid
+        plan.top.host.shell.tree, plan.top.uuid
     )
     report.check(
         f"{plan.leaving} is gone at once: TAPQ answers {status.response_code:02x} in {plan.user.name}",
@@ -85,7 +85,7 @@ def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> Non
 
 def _plug(plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/assign_{plan.kind}"
-    refusal = plan.top.host.admin.write(path, str(plan.number))
+    refusal = plan.top.host.shell.write(path, str(plan.number))
     report.line(f"        plug {what}: echo {plan.number} > /sys/{path}")
     _scan_below(plan.top.host)
     back = plan.leaving in Program(plan.user).rsa_queues()
@@ -96,7 +96,7 @@ def _scan_below(system: System) -> None:
     """Let every guest look at once, instead of at its next regular scan."""
     for guest in system.guests:
         if guest.system is not None:
-            guest.system.admin.write("bus/ap/scans", "1")
+            guest.system.shell.write("bus/ap/scans", "1")
             _scan_below(guest.system)
 
 

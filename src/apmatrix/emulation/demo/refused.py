@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError, Mask
-from apmatrix.emulation.administrator import MATRIX, MDEV_TYPE, Administrator
-from apmatrix.emulation.look import GUEST_DRIVER, HOST_DRIVER, assigned_matrix, look, queue_drivers
+from apmatrix.emulation.views import look
+from apmatrix.hosts import Shell
+from apmatrix.hosts.facts import MATRIX, MDEV_TYPE, assigned_matrix, queue_drivers
 from apmatrix.machine import ActivationProfile
+from apmatrix.rules.ownership import GUEST_DRIVER, HOST_DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +44,10 @@ def try_what_is_refused(emulation: Emulation, report: Report) -> int:
     if host is None:
         return refusals
     before = _state(emulation, host)
-    admin = Administrator(host.name, host.linux)
-    admin.mdevs = {**host.admin.mdevs, SCRATCH: "a new mdev"}
+    shell = Shell(host.name, host.shell.tree)
+    shell.mdevs = {**host.shell.mdevs, SCRATCH: "a new mdev"}
     if host.linux.vfio_ap is not None:
-        refusals += sum(_try(admin, attempt, report) for attempt in _attempts(host))
+        refusals += sum(_try(shell, attempt, report) for attempt in _attempts(host))
     refusals += _second_profile(emulation, host, report)
     report.check("nothing changed by all that", passed=_state(emulation, host) == before)
     return refusals
@@ -53,16 +55,16 @@ def try_what_is_refused(emulation: Emulation, report: Report) -> int:
 
 def _state(emulation: Emulation, host: System) -> object:
     """Everything that the attempts could change."""
-    return look(emulation), host.admin.mask("apmask"), host.admin.mask("aqmask")
+    return look(emulation), host.shell.mask("apmask"), host.shell.mask("aqmask")
 
 
-def _try(admin: Administrator, attempt: RefusedWrite, report: Report) -> bool:
+def _try(shell: Shell, attempt: RefusedWrite, report: Report) -> bool:
     """Make one attempt on a scratch mdev; True if it was refused as it must be."""
-    admin.write(f"{MDEV_TYPE}/create", SCRATCH)
+    shell.write(f"{MDEV_TYPE}/create", SCRATCH)
     for path, text in attempt.before:
-        admin.write(path, text)
-    refusal = admin.write(attempt.path, attempt.text)
-    admin.write(f"{MATRIX}/{SCRATCH}/remove", "1")
+        shell.write(path, text)
+    refusal = shell.write(attempt.path, attempt.text)
+    shell.write(f"{MATRIX}/{SCRATCH}/remove", "1")
     answer = refusal.error if refusal else "no error"
     report.check(f"{answer:13} {attempt.what}", passed=answer == attempt.error)
     if refusal:
@@ -74,7 +76,7 @@ def _attempts(host: System) -> Iterator[RefusedWrite]:
     """What can be tried at this host, with the errno that Linux gives (host.md section 7)."""
     mdev = f"{MATRIX}/{SCRATCH}"
     adapter = f"{mdev}/assign_adapter"
-    highest = int(host.admin.read("bus/ap/ap_max_adapter_id"))
+    highest = int(host.shell.read("bus/ap/ap_max_adapter_id"))
     yield from _taken(host, mdev)
     yield from _host_owned(host, mdev)
     yield RefusedWrite("an adapter that cannot exist", adapter, str(highest + 1), "ENODEV")
@@ -101,7 +103,7 @@ def _taken(host: System, mdev: str) -> Iterator[RefusedWrite]:
     yield from _back_to_the_host(host, apqn)
     override = f"bus/ap/devices/{apqn}/driver_override"
     yield RefusedWrite("an override while masks are in use", override, HOST_DRIVER, "EINVAL")
-    if queue_drivers(host.linux).get(apqn) == GUEST_DRIVER:
+    if queue_drivers(host.shell.tree).get(apqn) == GUEST_DRIVER:
         yield RefusedWrite(
             "a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY"
         )
@@ -116,7 +118,7 @@ def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[RefusedWrite]:
     """Masks that give the host a queue of a guest. Linux refuses each, also where the other mask still keeps it."""
     what = f"{apqn} back to the host"
     bits = (("apmask", apqn.adapter), ("aqmask", apqn.domain))
-    missing = [(mask, number) for mask, number in bits if number not in host.admin.mask(mask)]
+    missing = [(mask, number) for mask, number in bits if number not in host.shell.mask(mask)]
     if host.linux.policy.name == "protective" and len(missing) > 1:
         joint = " ".join(f"{mask}=+{number}" for mask, number in missing)
         yield RefusedWrite(what, "bus/ap/masks", joint, "EBUSY")
@@ -126,19 +128,19 @@ def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[RefusedWrite]:
 
 
 def _assigned_queues(host: System) -> Iterator[tuple[Guest, Apqn]]:
-    drivers = queue_drivers(host.linux)
+    drivers = queue_drivers(host.shell.tree)
     return (
         (guest, apqn)
         for guest in host.guests
-        for apqn in assigned_matrix(host.linux, guest.uuid).apqns()
+        for apqn in assigned_matrix(host.shell.tree, guest.uuid).apqns()
         if apqn in drivers
     )
 
 
 def _host_owned(host: System, mdev: str) -> Iterator[RefusedWrite]:
     """A queue that the masks give to the host."""
-    apmask, aqmask = host.admin.mask("apmask"), host.admin.mask("aqmask")
-    limit = int(host.admin.read("bus/ap/ap_max_adapter_id"))
+    apmask, aqmask = host.shell.mask("apmask"), host.shell.mask("aqmask")
+    limit = int(host.shell.read("bus/ap/ap_max_adapter_id"))
     adapters = apmask & Mask.up_to(limit)
     if adapters and aqmask:
         yield RefusedWrite(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.config import counted
-from apmatrix.emulation import lszcrypt
-from apmatrix.emulation.look import granted, queue_drivers
+from apmatrix.emulation.views import granted
+from apmatrix.hosts import lszcrypt
+from apmatrix.hosts.facts import queue_drivers
 
 if TYPE_CHECKING:
     from apmatrix.emulation.bringup import Emulation, Guest, System
@@ -25,10 +26,10 @@ def show_views(emulation: Emulation, report: Report) -> None:
 
 
 def _show(emulation: Emulation, guest: Guest, system: System, report: Report) -> None:
-    rows = list(lszcrypt.rows(system.admin))
+    rows = list(lszcrypt.rows(system.shell))
     if len(rows) <= MANY:
         for text in (f"{system.name}:", lszcrypt.title(), *map(str, rows)):
             report.line(text)
-    found = set(queue_drivers(system.linux))
+    found = set(queue_drivers(system.shell.tree))
     given = {apqn for apqn in granted(emulation, guest).apqns() if apqn.adapter in emulation.machine.adapters}
     report.check(f"{system.name} sees its {counted(len(given), 'queue')} and no other", passed=found == given)

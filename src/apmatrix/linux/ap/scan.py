@@ -258,7 +258,6 @@ class Scanner:
             queue.start()
 
 
-def _facilities(info: QueueInfo) -> int:
+def _facilities(info: QueueInfo) -> CardFunctions:
     """The facility bits without those that may differ between the queues of a card (hardware.md 2.1)."""
-    functions: CardFunctions = info.functions
-    return functions.value & 0xFFFF0000
+    return info.functions.replace(of_the_queue=0)

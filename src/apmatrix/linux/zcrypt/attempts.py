@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from apmatrix.arch import ALL_BITS, Mode
+from apmatrix.arch.speeds import Work, rating, rsa_work
 from apmatrix.linux.zcrypt.cprb import (
     ANY,
     ANY_CARD,
@@ -20,7 +21,7 @@ from apmatrix.linux.zcrypt.exchange import exchange
 from apmatrix.linux.zcrypt.perms import Permissions
 from apmatrix.linux.zcrypt.replies import accelerator_result, cca_result, random_data
 from apmatrix.linux.zcrypt.rsa import RsaRequest, build
-from apmatrix.linux.zcrypt.speeds import Work, cca_weight, ep11_weight, rating, rsa_work
+from apmatrix.linux.zcrypt.weights import cca_weight, ep11_weight
 from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:

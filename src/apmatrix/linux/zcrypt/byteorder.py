@@ -29,10 +29,9 @@ class ByteOrder(Enum):
         """Read a structure all of whose bytes are declared; ValueError if ``data`` is too short."""
         if self is ByteOrder.BIG:
             return kind.parse(data)
-        size = kind.WIDTH // 8
-        if len(data) < size:
-            raise ValueError(f"{kind.__name__} needs {size} bytes, got {len(data)}")
-        number = int.from_bytes(data[:size], "little")
+        if len(data) < kind.SIZE:
+            raise ValueError(f"{kind.__name__} needs {kind.SIZE} bytes, got {len(data)}")
+        number = int.from_bytes(data[: kind.SIZE], "little")
         fields = kind.FIELDS.items()
         return kind(**{name: item.decode((number >> item.first) & (item.limit - 1)) for name, item in fields})
 
@@ -41,7 +40,7 @@ class ByteOrder(Enum):
         if self is ByteOrder.BIG:
             return bytes(block)
         number = sum(_content(block, item) << item.first for item in type(block).FIELDS.values())
-        return number.to_bytes(block.WIDTH // 8, "little")
+        return number.to_bytes(block.SIZE, "little")
 
     def number(self, value: int, size: int) -> bytes:
         """A number of ``size`` bytes."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.cards.messages import Cprbx
+from apmatrix.arch.messages import Cprbx
 from apmatrix.linux.zcrypt.cprb import ANY, CcaRequest
+from apmatrix.linux.zcrypt.messages import cca_control
 from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap import ApCard, ApQueue
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
-_CPRBX_SIZE: Final = Cprbx.WIDTH // 8
 _ROOM: Final = 4332
 _ELEMENT: Final = 8
 _NEW_STATES: Final = {b"1": "empty", b"2": "partial", b"3": "full"}
@@ -68,21 +68,14 @@ _MINIMUM: Final = {b"STATICSA": (10, 204), b"STATICSB": (13, 240)}
 def facility_query(zcrypt: Zcrypt, keyword: bytes, card: int, domain: int) -> Facts | None:
     """Ask with FQ; None if no card answers as it should."""
     parameters = b"FQ\x00\x0a" + keyword + b"\x10\x02" + bytes(4096) + b"\x00\x02"
-    control = Cprbx(
-        length=_CPRBX_SIZE,
-        version=2,
-        function_id=b"T2",
-        request_parameters=len(parameters),
-        reply_room=_ROOM,
-        domain=domain,
-    )
+    control = cca_control(parameters, domain, reply_room=_ROOM)
     try:
-        reply = zcrypt.cprb(CcaRequest(bytes(control) + parameters, card=card, control_room=_ROOM))
+        reply = zcrypt.cprb(CcaRequest(control, card=card, control_room=_ROOM))
     except Refused:
         return None
     if reply.cprbx.return_code:
         return None
-    return _facts(reply.control[_CPRBX_SIZE:], *_MINIMUM[keyword])
+    return _facts(reply.control[Cprbx.SIZE :], *_MINIMUM[keyword])
 
 
 def _facts(parameters: bytes, least_rules: int, least_data: int) -> Facts | None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
-from apmatrix.cards.messages import (
-    CPRBX_VERSION,
-    EP11_ADMINISTRATIVE,
-    EP11_CPRB_VERSION,
-    EP11_SPECIAL,
+from apmatrix.arch.messages import (
     Cprbx,
     Ep11Cprb,
+    Ep11Function,
     ErrorReply,
     MessageType,
     ReplyHeader,
     RequestHeader,
 )
+from apmatrix.arch.messages.cprb import CCA_ADMINISTRATIVE, CCA_USAGE, CPRBX_VERSION, EP11_CPRB_VERSION
+from apmatrix.arch.messages.headers import CCA_AGENT
 from apmatrix.linux.zcrypt import asn1
+from apmatrix.linux.zcrypt.messages import cca_message, ep11_message, padding
 from apmatrix.linux.zcrypt.replies import Reply, ReplyError, broken, error_of, length_of_blocks
 from apmatrix.rules.refusals import BadValue, Failed
 
@@ -29,15 +30,8 @@ ANY_CARD: Final = 0xFFFF_FFFF
 ERROR_STATUS: Final = 0x0008_044D
 """What ``status`` tells when the card refused the message itself."""
 
-USAGE: Final = b"T2"
-ADMINISTRATIVE: Final = frozenset((b"T3", b"T5", b"T6", b"T7"))
 _SPECIAL: Final = (b"US", b"AU")
 _LARGEST_ROOM: Final = 0xFFFF_FFFF
-
-_HEADER_SIZE: Final = RequestHeader.WIDTH // 8
-_REPLY_HEADER_SIZE: Final = ReplyHeader.WIDTH // 8
-_CPRBX_SIZE: Final = Cprbx.WIDTH // 8
-_EP11_SIZE: Final = Ep11Cprb.WIDTH // 8
 
 
 class StatusError(ReplyError):
@@ -48,7 +42,7 @@ class StatusError(ReplyError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CcaRequest:
     """A CPRBX with its parameters, and data. ``card`` or ANY_CARD; rooms are those of the caller's buffers."""
 
@@ -57,7 +51,7 @@ class CcaRequest:
     card: int = ANY_CARD
     control_room: int = 8192
     data_room: int = 0
-    agent: bytes = b"CA"
+    agent: bytes = CCA_AGENT
 
     def check(self, longest: int) -> None:
         """BadValue for lengths that cannot be; ``longest`` is the size of Linux' message buffers."""
@@ -66,35 +60,35 @@ class CcaRequest:
 
     def check_verb(self) -> None:
         """BadValue if the control block ends before its verb."""
-        if self.cprbx.length + len(self.verb) > len(self.control) + _padding(len(self.control)):
+        if self.cprbx.length + len(self.verb) > len(self.control) + padding(len(self.control)):
             raise BadValue(f"the CPRB has no verb where it says: behind {self.cprbx.length} bytes")
 
     @staticmethod
     def check_lengths(control: int, data: int, control_room: int, data_room: int, longest: int) -> None:
         """The checks that need nothing but the lengths."""
-        if control < _CPRBX_SIZE or control_room < _CPRBX_SIZE:
-            raise BadValue(f"a CPRB needs {_CPRBX_SIZE} bytes, and as much room for its reply")
-        if _HEADER_SIZE + control + _padding(control) + data > longest:
+        if control < Cprbx.SIZE or control_room < Cprbx.SIZE:
+            raise BadValue(f"a CPRB needs {Cprbx.SIZE} bytes, and as much room for its reply")
+        if RequestHeader.SIZE + control + padding(control) + data > longest:
             raise BadValue(f"a request of {control + data} bytes is longer than any card takes")
-        if control_room + _padding(control_room) + data_room > _LARGEST_ROOM:
+        if control_room + padding(control_room) + data_room > _LARGEST_ROOM:
             raise BadValue("the room for the reply is larger than can be")
 
-    @property
+    @cached_property
     def cprbx(self) -> Cprbx:
         """The control block's header."""
-        return Cprbx.parse(self.control)
+        return Cprbx.overlay(self.control)
 
     @property
     def administrative(self) -> bool:
         """True for function ids that change a domain."""
-        return self.cprbx.function_id in ADMINISTRATIVE
+        return self.cprbx.function_id in CCA_ADMINISTRATIVE
 
     @property
     def known(self) -> bool:
         """True for function ids that Linux knows."""
-        return self.administrative or self.cprbx.function_id == USAGE
+        return self.administrative or self.cprbx.function_id == CCA_USAGE
 
-    @property
+    @cached_property
     def verb(self) -> bytes:
         """What the card shall do, such as ``b"FQ"``."""
         start = self.cprbx.length
@@ -108,42 +102,38 @@ class CcaRequest:
     @property
     def size(self) -> int:
         """Bytes of the message."""
-        return _HEADER_SIZE + len(self.control) + _padding(len(self.control)) + len(self.data)
+        return RequestHeader.SIZE + len(self.control) + padding(len(self.control)) + len(self.data)
 
     def message(self, domain: int, longest: int) -> bytes:
         """The type 06 message for a card with messages of at most ``longest`` bytes.
 
         Linux 7.2 overwrites the domain with that of the transporting queue (5.1).
         """
-        control = bytes(self.cprbx.replace(domain=domain)) + self.control[_CPRBX_SIZE:]
-        padded = control + bytes(_padding(len(control)))
-        payload = longest - _REPLY_HEADER_SIZE
+        control = bytes(self.cprbx.replace(domain=domain)) + self.control[Cprbx.SIZE :]
+        payload = longest - ReplyHeader.SIZE
         data_room = min(self.data_room, payload)
-        header = RequestHeader(
-            message_type=MessageType.COPROCESSOR_REQUEST,
-            offset1=_HEADER_SIZE,
-            offset2=_HEADER_SIZE + len(padded) if self.data else 0,
+        return cca_message(
+            control,
+            self.verb,
+            reply_room=min(self.control_room, payload - data_room),
+            data_room=data_room,
+            data=self.data,
             agent=self.agent,
-            function_code=self.verb,
-            to_card1=len(control),
-            to_card2=len(self.data),
-            from_card1=min(self.control_room, payload - data_room),
-            from_card2=data_room,
+            aligned=True,
         )
-        return bytes(header) + padded + self.data
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CcaReply:
     """The card's control block and data."""
 
     control: bytes = field(repr=False)
     data: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def cprbx(self) -> Cprbx:
         """The control block's header, with return and reason code."""
-        return Cprbx.parse(self.control)
+        return Cprbx.overlay(self.control)
 
     def check_room(self, request: CcaRequest) -> None:
         """Failed (EMSGSIZE) where the caller has no room."""
@@ -161,16 +151,16 @@ def cca_reply(reply: Reply) -> CcaReply:
     message = reply.taken(CPRBX_VERSION, length_of_blocks)
     if message[1] in (MessageType.ERROR, MessageType.ERROR_88):
         raise StatusError(error_of(message), ERROR_STATUS)
-    header = ReplyHeader.parse(message.ljust(_REPLY_HEADER_SIZE, b"\0"))
+    header = ReplyHeader.overlay(message.ljust(ReplyHeader.SIZE, b"\0"))
     if message[1] == MessageType.COPROCESSOR_REPLY and header.reply_code:
         raise StatusError(error_of(message), header.final_status)
-    if len(message) < _REPLY_HEADER_SIZE:
+    if len(message) < ReplyHeader.SIZE:
         raise StatusError(broken(message), ERROR_STATUS)
     data = message[header.offset2 : header.offset2 + header.count2] if header.count2 else b""
     return CcaReply(message[header.offset1 : header.offset1 + header.count1], data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ep11Request:
     """An EP11 CPRB with its payload. ``targets`` are (card, domain), ANY for either; none at all: any queue."""
 
@@ -181,47 +171,47 @@ class Ep11Request:
     def check(self, longest: int) -> None:
         """BadValue for lengths that cannot be, or a payload that Linux does not understand."""
         self.check_lengths(len(self.cprb), self.room, longest)
-        if self.header.payload_length != len(self.cprb) - _EP11_SIZE:
+        if self.header.payload_length != len(self.cprb) - Ep11Cprb.SIZE:
             raise BadValue("the payload length of the EP11 CPRB is wrong")
         asn1.function_part(self._payload)
 
     @staticmethod
     def check_lengths(request: int, room: int, longest: int) -> None:
         """The checks that need nothing but the lengths."""
-        if request < _EP11_SIZE + asn1.SHORTEST or room < _EP11_SIZE:
-            raise BadValue(f"an EP11 CPRB needs {_EP11_SIZE} bytes and a payload, and room for its reply")
-        if _HEADER_SIZE + request + _padding(request) > longest or room + _padding(room) > _LARGEST_ROOM:
+        if request < Ep11Cprb.SIZE + asn1.SHORTEST or room < Ep11Cprb.SIZE:
+            raise BadValue(f"an EP11 CPRB needs {Ep11Cprb.SIZE} bytes and a payload, and room for its reply")
+        if RequestHeader.SIZE + request + padding(request) > longest or room + padding(room) > _LARGEST_ROOM:
             raise BadValue(f"a request of {request} bytes, or its reply, is longer than any card takes")
 
-    @property
+    @cached_property
     def _payload(self) -> bytes:
-        return self.cprb[_EP11_SIZE:]
+        return self.cprb[Ep11Cprb.SIZE :]
 
     @property
     def function(self) -> int:
         """The number of the function."""
         part = asn1.function_part(self._payload)
-        return int.from_bytes(self._payload[part.start : part.end], "big") & 0xFFFF
+        return Ep11Function(int.from_bytes(self._payload[part.start : part.end], "big")).number
 
     @property
     def size(self) -> int:
         """Bytes of the message."""
-        return _HEADER_SIZE + len(self.cprb) + _padding(len(self.cprb))
+        return RequestHeader.SIZE + len(self.cprb) + padding(len(self.cprb))
 
-    @property
+    @cached_property
     def header(self) -> Ep11Cprb:
         """The control block's header."""
-        return Ep11Cprb.parse(self.cprb)
+        return Ep11Cprb.overlay(self.cprb)
 
     @property
     def administrative(self) -> bool:
         """True if the request changes a domain."""
-        return bool(self.header.flags & EP11_ADMINISTRATIVE)
+        return self.header.administrative
 
     @property
     def special(self) -> bool:
         """True if it needs NQAP's S bit."""
-        return bool(self.header.flags & EP11_SPECIAL)
+        return self.header.special
 
     def wants(self, card: int, domain: int) -> bool:
         """True if the target list allows the queue."""
@@ -232,15 +222,7 @@ class Ep11Request:
     def message(self, domain: int, longest: int) -> bytes:
         """The type 06 message; a usage request gets the queue's domain, an administrative one keeps its own."""
         cprb = self.cprb if self.administrative else self._for_domain(domain)
-        header = RequestHeader(
-            message_type=MessageType.COPROCESSOR_REQUEST,
-            offset1=_HEADER_SIZE,
-            agent=b"XC",
-            request_id=1,
-            to_card1=len(cprb),
-            from_card1=longest - _REPLY_HEADER_SIZE,
-        )
-        return bytes(header) + cprb + bytes(_padding(len(cprb)))
+        return ep11_message(cprb, reply_room=longest - ReplyHeader.SIZE)
 
     def _for_domain(self, domain: int) -> bytes:
         """Overwrite target id and domain string."""
@@ -259,12 +241,7 @@ def ep11_reply(reply: Reply) -> bytes:
     refused = kind == MessageType.COPROCESSOR_REPLY and ErrorReply.parse(message).reply_code
     if refused or kind in (MessageType.ERROR, MessageType.ERROR_EP11):
         raise error_of(message)
-    if len(message) < _REPLY_HEADER_SIZE:
+    if len(message) < ReplyHeader.SIZE:
         raise broken(message)
-    header = ReplyHeader.parse(message)
+    header = ReplyHeader.overlay(message)
     return message[header.offset1 : header.offset1 + header.count1]
-
-
-def _padding(length: int) -> int:
-    """Bytes that are missing to a multiple of four."""
-    return -length % 4

@@ -59,7 +59,7 @@ class UserSpace:
 
     def fetch(self, kind: type[L], address: int) -> L:
         """Fetch a structure."""
-        return self.order.parse(kind, self.bytes_at(address, kind.WIDTH // 8))
+        return self.order.parse(kind, self.bytes_at(address, kind.SIZE))
 
     def store_block(self, address: int, block: Layout) -> None:
         """Store a structure."""

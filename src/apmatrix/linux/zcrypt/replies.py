@@ -5,25 +5,18 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from apmatrix.cards.messages import (
-    CPRBX_VERSION,
-    AcceleratorHeader,
-    Cprbx,
-    ErrorReply,
-    MessageType,
-    ReplyHeader,
-)
+from apmatrix.arch.messages import AcceleratorReply, Cprbx, ErrorReply, MessageType, ReplyHeader
+from apmatrix.arch.messages.cprb import CPRBX_VERSION
 from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CONTROL: Final = ReplyHeader.WIDTH // 8
+_CONTROL: Final = ReplyHeader.SIZE
 _VERSION: Final = _CONTROL + 2
 _RESULT: Final = 274
 _LENGTH_OF_RESULT: Final = slice(272, _RESULT)
-_ACCELERATOR_RESULT: Final = AcceleratorHeader.WIDTH // 8
-_SHORT: Final = ErrorReply.WIDTH // 8
+_SHORT: Final = ErrorReply.SIZE
 _EXPONENT_TOO_LONG: Final = 0x14F
 
 _USER_ERRORS: Final = frozenset((0x22, 0x23, 0x24, 0x29, 0x34, 0x40, 0x41, 0x80, 0x82, 0x84, 0x85, 0x8A, 0x8B, 0xA0))
@@ -74,7 +67,7 @@ class Reply(NamedTuple):
 
 def length_of_blocks(view: bytes) -> int:
     """The length that a reply with control block and data tells."""
-    header = ReplyHeader.parse(view)
+    header = ReplyHeader.overlay(view)
     return header.offset2 + header.count2 if header.count2 else header.offset1 + header.count1
 
 
@@ -98,9 +91,9 @@ def accelerator_result(reply: Reply, length: int) -> bytes:
         raise error_of(view)
     if view[1] != MessageType.ACCELERATOR_REPLY:
         raise broken(view)
-    told = AcceleratorHeader.parse(view).length
+    told = AcceleratorReply.parse(view).length
     reply.check_length(told)
-    if told < _ACCELERATOR_RESULT + length:
+    if told < AcceleratorReply.SIZE + length:
         code = ErrorReply.parse(view).reply_code
         raise ReplyError(errno.EAGAIN, "the card's reply is too short", f"code=0x{code:02x} => online=0")
     return reply.data[-length:]
@@ -115,7 +108,7 @@ def cca_result(reply: Reply, length: int) -> bytes:
     if message[1] in _ERRORS:
         raise error_of(message)
     whole = len(message) > _SHORT
-    control = Cprbx.parse(message[_CONTROL:]) if whole else Cprbx()
+    control = Cprbx.overlay(message[_CONTROL:]) if whole else Cprbx()
     if control.return_code and control.reason_code == _EXPONENT_TOO_LONG and length > 256:
         raise ReplyError(errno.EINVAL, "the exponent is too long for the card")
     if message[1] == MessageType.COPROCESSOR_REPLY and ErrorReply.parse(message).reply_code:
@@ -150,10 +143,10 @@ def random_data(reply: Reply) -> bytes:
         raise ReplyError(errno.EINVAL, "the card refused to make random numbers")
     if len(message) <= _CONTROL:
         raise broken(message)
-    control = Cprbx.parse(message[_CONTROL:])
+    control = Cprbx.overlay(message[_CONTROL:])
     if control.return_code or control.reason_code:
         raise ReplyError(errno.EINVAL, f"the card answered {control.return_code}/{control.reason_code}")
-    header = ReplyHeader.parse(message)
+    header = ReplyHeader.overlay(message)
     return message[header.offset2 : header.offset2 + header.count2]
 
 

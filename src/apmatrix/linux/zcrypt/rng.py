@@ -10,9 +10,9 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from apmatrix.arch import Mode
-from apmatrix.cards.messages import CPRBX_VERSION, Cprbx, MessageType, RequestHeader
+from apmatrix.arch.messages import Cprbx
 from apmatrix.linux.core import AttributeGroup, Mutex, Written
-from apmatrix.linux.zcrypt.cprb import USAGE
+from apmatrix.linux.zcrypt.messages import cca_control, cca_message
 from apmatrix.linux.zcrypt.nodes import MiscNode
 from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused
 
@@ -30,33 +30,15 @@ BEST_QUALITY: Final = 1024
 _QUALITY: Final = 990  # per mille, as the driver tells
 _WORD: Final = 4
 _PARAMETERS: Final = b"RL\x00\x0aRANDOM  \x00\x02\x00\x02"
-_CPRBX_SIZE: Final = Cprbx.WIDTH // 8
 
 HWRNG: AttributeGroup[Hwrng] = AttributeGroup()
 
 
 def random_request(domain: int) -> bytes:
     """The message that asks for 4096 random bytes."""
-    room = _CPRBX_SIZE + len(_PARAMETERS)
-    control = Cprbx(
-        length=_CPRBX_SIZE,
-        version=CPRBX_VERSION,
-        function_id=USAGE,
-        request_parameters=len(_PARAMETERS),
-        reply_room=room,
-        reply_data_room=BYTES_A_REQUEST,
-        domain=domain,
-    )
-    header = RequestHeader(
-        message_type=MessageType.COPROCESSOR_REQUEST,
-        offset1=RequestHeader.WIDTH // 8,
-        agent=b"CA",
-        function_code=_PARAMETERS[:2],
-        to_card1=room,
-        from_card1=room,
-        from_card2=BYTES_A_REQUEST,
-    )
-    return bytes(header) + bytes(control) + _PARAMETERS
+    room = Cprbx.SIZE + len(_PARAMETERS)
+    control = cca_control(_PARAMETERS, domain, reply_room=room, data_room=BYTES_A_REQUEST)
+    return cca_message(control, _PARAMETERS[:2], reply_room=room, data_room=BYTES_A_REQUEST)
 
 
 @HWRNG.show()

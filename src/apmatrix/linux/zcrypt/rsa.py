@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from apmatrix.arch import Mode
-from apmatrix.cards.messages import AcceleratorHeader, Cprbx, MessageType, RequestHeader
+from apmatrix.arch.messages.tokens import (
+    CLEAR_KEY,
+    EXTERNAL,
+    PkaTokenHeader,
+    RsaPrivateSection,
+    RsaPublicSection,
+)
+from apmatrix.linux.zcrypt.messages import accelerator_message, cca_control, cca_message
 from apmatrix.rules.refusals import Failed
 
 REPLY_ROOM: Final = 0x724
 _SIZES: Final = (128, 256, 512)
-_CPRBX_SIZE: Final = 220
-_HEADER_SIZE: Final = 88
 _CRT_FORMAT: Final = 0x10
+_USE_FLAGS: Final = 0x8000_0000
+_DUMMY_EXPONENT: Final = b"\x01\x00\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +54,14 @@ class ModExpo:
     def cca_message(self, domain: int) -> bytes:
         """Type 06 with "PK"."""
         length = self.length
-        section = b"\x04\x00" + _bytes(2, 2 * length + 12, 0, length, 8 * length, length)
-        token = _token(section + self.exponent + self.modulus)
-        return _type06(domain, b"PK", b"MRP     ", self.data, token, REPLY_ROOM)
+        section = RsaPublicSection(
+            length=RsaPublicSection.SIZE + 2 * length,
+            exponent_length=length,
+            modulus_bits=8 * length,
+            modulus_length=length,
+        )
+        key = _key_part(bytes(section) + self.exponent + self.modulus)
+        return _type06(domain, b"PK", b"MRP     ", self.data, key, REPLY_ROOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +109,28 @@ class ModExpoCrt:
         """Type 06 with "PD". The card computes the modulus from p and q: its field is filled with FF."""
         length, short = self.length, self.short
         long = short + 8
-        padding = -(3 * long + 2 * short) % 8
-        lengths = _bytes(2, long, short, long, short, long, length)
-        body = (
-            bytes(24)
-            + b"\x40"
-            + bytes(21)
-            + b"\x80\0\0\0"
-            + lengths
-            + bytes(4)
-            + _bytes(2, padding)
-            + bytes(60)
-            + self.p
-            + self.q
-            + self.dp
-            + self.dq
-            + self.u
-            + bytes(padding)
-            + b"\xff" * length
+        numbers = self.p + self.q + self.dp + self.dq + self.u
+        pad = -len(numbers) % 8
+        private = RsaPrivateSection(
+            length=RsaPrivateSection.SIZE + len(numbers) + pad + length,
+            key_format=CLEAR_KEY,
+            use_flags=_USE_FLAGS,
+            p_length=long,
+            q_length=short,
+            dp_length=long,
+            dq_length=short,
+            u_length=long,
+            modulus_length=length,
+            pad_length=pad,
         )
-        public = b"\x04\0" + _bytes(2, 15, 0, 3, 8 * length, 0) + b"\x01\0\x01"
-        token = _token(b"\x08\0" + _bytes(2, len(body) + 4) + body + public)
-        return _type06(domain, b"PD", b"ZERO-PAD", self.data, token, None)
+        public = RsaPublicSection(
+            length=RsaPublicSection.SIZE + len(_DUMMY_EXPONENT),
+            exponent_length=len(_DUMMY_EXPONENT),
+            modulus_bits=8 * length,
+        )
+        placeholder = bytes(pad) + b"\xff" * length
+        key = _key_part(b"".join((bytes(private), numbers, placeholder, bytes(public), _DUMMY_EXPONENT)))
+        return _type06(domain, b"PD", b"ZERO-PAD", self.data, key, None)
 
 
 RsaRequest = ModExpo | ModExpoCrt
@@ -133,46 +145,23 @@ def _size(length: int) -> int:
     return next(size for size in _SIZES if length <= size)
 
 
-def _bytes(size: int, *numbers: int) -> bytes:
-    return b"".join(number.to_bytes(size, "big") for number in numbers)
-
-
 def _type50(form: int, size: int, operands: bytes) -> bytes:
-    header = AcceleratorHeader(
-        message_type=MessageType.ACCELERATOR_REQUEST,
-        length=AcceleratorHeader.WIDTH // 8 + len(operands),
-        format=form | _SIZES.index(size) + 1,
-    )
-    return bytes(header) + operands
+    return accelerator_message(form | _SIZES.index(size) + 1, operands)
 
 
 def _block(content: bytes) -> bytes:
     """A parameter block: its length, itself included, and the content."""
-    return _bytes(2, len(content) + 2) + content
+    return (len(content) + 2).to_bytes(2, "big") + content
 
 
-def _token(sections: bytes) -> bytes:
+def _key_part(sections: bytes) -> bytes:
     """A key part: length, flags, and a key token made of ``sections``."""
-    token = b"\x1e\0" + _bytes(2, len(sections) + 8) + bytes(4) + sections
-    return _bytes(2, len(token) + 4, 0) + token
+    token = PkaTokenHeader(token_type=EXTERNAL, length=PkaTokenHeader.SIZE + len(sections))
+    return _block(bytes(2) + bytes(token) + sections)
 
 
-def _type06(domain: int, name: bytes, rule: bytes, data: bytes, keys: bytes, room: int | None) -> bytes:
-    parameters = name + _block(rule) + _block(data) + _block(keys)
-    control = Cprbx(
-        length=_CPRBX_SIZE,
-        version=2,
-        function_id=b"T2",
-        request_parameters=len(parameters),
-        reply_room=len(parameters) if room is None else room,
-        domain=domain,
-    )
-    header = RequestHeader(
-        message_type=MessageType.COPROCESSOR_REQUEST,
-        offset1=_HEADER_SIZE,
-        agent=b"CA",
-        function_code=name,
-        to_card1=_CPRBX_SIZE + len(parameters),
-        from_card1=REPLY_ROOM,
-    )
-    return bytes(header) + bytes(control) + parameters
+def _type06(domain: int, verb: bytes, rule: bytes, data: bytes, key: bytes, room: int | None) -> bytes:
+    """``room`` for the reply, None for as many bytes as the request has (a quirk, 3.7)."""
+    parameters = verb + _block(rule) + _block(data) + _block(key)
+    control = cca_control(parameters, domain, reply_room=len(parameters) if room is None else room)
+    return cca_message(control, verb, reply_room=REPLY_ROOM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apmatrix.emulation.view import MatrixView
+from apmatrix.hosts import MatrixView
 from apmatrix.service.protocol.messages import Request
 
 

@@ -1,13 +1,19 @@
-"""The matrix of a machine as plain data: who holds which queue. Knows nothing of how it was found out."""
+"""Who holds which queue: of a Linux by its facts, and of a whole machine as plain data."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, Matrix  # noqa: TC001 - looked up when a view is decoded
+from apmatrix.rules.ownership import GUEST_DRIVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apmatrix.hosts.facts import HostFacts
 
 
 class Holding(Enum):
@@ -33,6 +39,41 @@ class QueueView:
     def label(self) -> str:
         """``guest1/guest2``, or how the queue is held if no guest has to do with it."""
         return "/".join(self.holder) or self.holding.value
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """The guest of an mdev: its name, what it can use now, and its own system if that is known."""
+
+    name: str
+    effective: Matrix
+    below: Holders | None = None
+
+
+class Holders:
+    """Who holds the queues of one Linux. ``guests`` has the guests by the UUIDs of their mdevs."""
+
+    def __init__(self, facts: HostFacts, guests: Mapping[str, GuestState]) -> None:
+        self._drivers = facts.drivers
+        self._guests: dict[Apqn, GuestState] = {}  # an APQN is in one mdev at most
+        for uuid, mdev in facts.mdevs.items():
+            self._guests.update(dict.fromkeys(mdev.assigned.apqns(), guests[uuid]))
+
+    def look(self, apqn: Apqn) -> QueueView:
+        """The queue's holder, as deep down as it was handed on."""
+        if apqn not in self._drivers:
+            return QueueView(apqn, Holding.ABSENT)
+        driver = self._drivers[apqn]
+        if driver != GUEST_DRIVER:
+            return QueueView(apqn, Holding.HOST if driver else Holding.UNBOUND)
+        guest = self._guests.get(apqn)
+        if guest is None:
+            return QueueView(apqn, Holding.FREE)
+        if apqn not in guest.effective:
+            return QueueView(apqn, Holding.ASSIGNED, (guest.name,))
+        deeper = guest.below.look(apqn) if guest.below else None
+        inner = deeper.holder if deeper and deeper.holding is Holding.GUEST else ()
+        return QueueView(apqn, Holding.GUEST, (guest.name, *inner))
 
 
 @dataclass(frozen=True, slots=True)

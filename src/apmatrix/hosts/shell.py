@@ -1,4 +1,4 @@
-"""Someone at the shell of an emulated Linux system: writes to sysfs, and keeps what was refused and why."""
+"""A shell on a Linux: writes to sysfs, and keeps what was refused and why."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ALL_BITS, Mask
+from apmatrix.hosts.facts import MATRIX
 
 if TYPE_CHECKING:
-    from apmatrix.arch import ApmatrixError, ResponseCode
-    from apmatrix.linux import LinuxSystem
-
-MATRIX = "devices/vfio_ap/matrix"
-"""The device below which mdevs live, from /sys on."""
-
-MDEV_TYPE = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
-
-
-def described(code: ResponseCode) -> str:
-    """A response code for people: ``01 (not available)``."""
-    return f"{code:02x} ({code.name.lower().replace('_', ' ')})"
+    from apmatrix.hosts.tree import Names, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +27,24 @@ class Refusal:
         return f"{self.system}: {self.action}: {self.error}: {self.reason}"
 
 
-class Administrator:
-    """Writes to one Linux system.
+class Shell:
+    """Reads and writes the files below /sys of one Linux.
 
     ``refusals`` has what failed, in order. ``mdevs`` has words for UUIDs, such as ``guest1's mdev``, which
-    messages then use instead.
+    messages then use instead. Paths are absolute, or relative to /sys.
     """
 
-    def __init__(self, name: str, linux: LinuxSystem) -> None:
+    def __init__(self, name: str, tree: Tree) -> None:
         self.name = name
-        self.linux = linux
+        self.tree = tree
         self.mdevs: dict[str, str] = {}
         self.refusals: list[Refusal] = []
 
     def write(self, path: str, text: str) -> Refusal | None:
-        """Do ``echo text > /sys/path``; the refusal, or None if it was accepted."""
+        """Do ``echo text > path``; the refusal, or None if it was accepted."""
+        path = _absolute(path)
         try:
-            self.linux.sysfs.write(path, f"{text}\n".encode())
+            self.tree.write(path, f"{text}\n".encode())
         except OSError as error:
             refusal = Refusal(self.name, self._action(path, text), errno_name(error), self._reason(error))
             self.refusals.append(refusal)
@@ -61,11 +52,15 @@ class Administrator:
         return None
 
     def read(self, path: str) -> str:
-        """What ``cat /sys/path`` prints, without the last newline; OSError as the kernel gives it.
+        """What ``cat path`` prints, without the last newline; OSError as the kernel gives it.
 
         A byte is a character: a serial number, say, has whatever the card says.
         """
-        return self.linux.sysfs.read(path).decode("latin-1").removesuffix("\n")
+        return self.tree.read(_absolute(path)).decode("latin-1").removesuffix("\n")
+
+    def list(self, path: str) -> Names:
+        """What ``ls path`` prints; OSError as the kernel gives it."""
+        return self.tree.list(_absolute(path))
 
     def mask(self, attribute: str) -> Mask:
         """A mask of the AP bus; all ones where the system does not know it, for want of QCI."""
@@ -77,21 +72,18 @@ class Administrator:
         mdev, _, attribute = path.removeprefix(f"{MATRIX}/").partition("/")
         if mdev in self.mdevs:
             return f"{attribute} {text} for {self.mdevs[mdev]}"
-        return f"echo {text} > /sys/{path}"
+        return f"echo {text} > {path}"
 
     def _reason(self, error: OSError) -> str:
-        """What the emulated kernel has to say beyond the errno, with names for UUIDs."""
+        """What an emulated kernel says beyond the errno, with names for UUIDs."""
         text = str(error.__cause__ or error.strerror)
         return re.sub(r"mdev ([0-9a-f-]{36})", lambda found: self.mdevs.get(found[1], found[0]), text)
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"/sys/{path}"
 
 
 def errno_name(error: OSError) -> str:
     """``EADDRINUSE``."""
     return errno.errorcode.get(error.errno or 0, f"errno {error.errno}")
-
-
-def machine_refusal(system: str, action: str, error: ApmatrixError) -> Refusal:
-    """What was refused elsewhere than at a file of sysfs."""
-    number = getattr(error, "errno", None)
-    name = errno.errorcode.get(number, str(number)) if number else type(error).__name__
-    return Refusal(system, action, name, str(error))

@@ -10,7 +10,7 @@ from apmatrix.arch import CardFunctions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apmatrix.emulation.administrator import Administrator
+    from apmatrix.hosts.shell import Shell
 
 _LINE = "{:<8} {:<5} {:<11} {:<9} {:>9} {:>8} {:>6} {:>6} {:<10} {}"
 _TITLES = ("CARD.DOM", "TYPE", "MODE", "STATUS", "REQUESTS", "PENDING", "HWTYPE", "QDEPTH", "FUNCTIONS", "DRIVER")
@@ -42,52 +42,52 @@ def title() -> str:
     return _LINE.format(*_TITLES)
 
 
-def rows(admin: Administrator) -> Iterator[Row]:
+def rows(shell: Shell) -> Iterator[Row]:
     """Cards and queues in order."""
-    devices = admin.linux.sysfs.list("bus/ap/devices")
+    devices = shell.list("bus/ap/devices")
     for card in sorted(name for name in devices if name.startswith("card")):
         path = f"devices/ap/{card}"
-        yield _row(admin, path, path, card.removeprefix("card"))
+        yield _row(shell, path, path, card.removeprefix("card"))
         queues = sorted(name for name in devices if name.startswith(f"{card.removeprefix('card')}."))
         for name in queues:
-            yield _row(admin, f"{path}/{name}", path, name)
+            yield _row(shell, f"{path}/{name}", path, name)
 
 
-def _row(admin: Administrator, path: str, card: str, name: str) -> Row:
-    entries = set(admin.linux.sysfs.list(path))
-    kind = _read(admin, f"{card}/type")
-    waiting = [_read(admin, f"{path}/{queue}") for queue in ("requestq_count", "pendingq_count")]
-    functions = CardFunctions(int(_read(admin, f"{card}/ap_functions"), 16))
+def _row(shell: Shell, path: str, card: str, name: str) -> Row:
+    entries = set(shell.list(path))
+    kind = _read(shell, f"{card}/type")
+    waiting = [_read(shell, f"{path}/{queue}") for queue in ("requestq_count", "pendingq_count")]
+    functions = CardFunctions(int(_read(shell, f"{card}/ap_functions"), 16))
     return Row(
         name=name,
         type=kind,
         mode=_MODES.get(kind[-1:], "-"),
-        status=_status(admin, path, entries),
-        requests=_read(admin, f"{path}/request_count"),
+        status=_status(shell, path, entries),
+        requests=_read(shell, f"{path}/request_count"),
         pending=str(sum(map(int, waiting))),
-        hardware_type=_read(admin, f"{card}/hwtype"),
-        depth=f"{int(_read(admin, f'{card}/depth')):02}",
+        hardware_type=_read(shell, f"{card}/hwtype"),
+        depth=f"{int(_read(shell, f'{card}/depth')):02}",
         functions=functions.letters(),
-        driver=_driver(admin, path, entries),
+        driver=_driver(shell, path, entries),
     )
 
 
-def _status(admin: Administrator, path: str, entries: set[str]) -> str:
-    if _read(admin, f"{path}/config") == "0":
+def _status(shell: Shell, path: str, entries: set[str]) -> str:
+    if _read(shell, f"{path}/config") == "0":
         return "deconfig"
-    if _read(admin, f"{path}/chkstop") == "1":
+    if _read(shell, f"{path}/chkstop") == "1":
         return "chkstop"
     if "online" in entries:
-        return "online" if _read(admin, f"{path}/online") == "1" else "offline"
-    return _read(admin, f"{path}/status") if "status" in entries else "-"
+        return "online" if _read(shell, f"{path}/online") == "1" else "offline"
+    return _read(shell, f"{path}/status") if "status" in entries else "-"
 
 
-def _driver(admin: Administrator, path: str, entries: set[str]) -> str:
-    return admin.linux.sysfs.readlink(f"{path}/driver").rpartition("/")[2] if "driver" in entries else "-no-driver-"
+def _driver(shell: Shell, path: str, entries: set[str]) -> str:
+    return shell.tree.readlink(f"/sys/{path}/driver").rpartition("/")[2] if "driver" in entries else "-no-driver-"
 
 
-def _read(admin: Administrator, path: str) -> str:
+def _read(shell: Shell, path: str) -> str:
     try:
-        return admin.read(path)
+        return shell.read(path)
     except FileNotFoundError:
         return "-"

@@ -1,0 +1,29 @@
+"""A Linux as anybody sees it: its files through a tree, what they say, and what follows. Stands on rules."""
+
+from apmatrix.hosts.explain import Explanation, Step
+from apmatrix.hosts.facts import HostFacts, read_facts
+from apmatrix.hosts.shell import Refusal, Shell
+from apmatrix.hosts.snapshot import Recorder, Snapshot
+from apmatrix.hosts.tree import LocalTree, Query, QueryKind, Tree
+from apmatrix.hosts.view import AdapterView, GuestView, Holding, LparView, MatrixView, QueueView
+
+__all__ = [
+    "AdapterView",
+    "Explanation",
+    "GuestView",
+    "Holding",
+    "HostFacts",
+    "LocalTree",
+    "LparView",
+    "MatrixView",
+    "Query",
+    "QueryKind",
+    "QueueView",
+    "Recorder",
+    "Refusal",
+    "Shell",
+    "Snapshot",
+    "Step",
+    "Tree",
+    "read_facts",
+]

@@ -10,7 +10,7 @@ from apmatrix.cli.main import COMMANDS, main
 from apmatrix.config import load
 from apmatrix.emulation import Emulation, look
 from apmatrix.service.protocol.matrix import GetMatrix
-from apmatrix.service.protocol.messages import Result, decode_answer, encode
+from apmatrix.service.protocol.messages import Success, decode_answer, encode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -181,7 +181,7 @@ def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
 
     def ask(machine, request):
         asked.append((machine, request))
-        return decode_answer(encode(Result(view)), GetMatrix)
+        return decode_answer(encode(Success(view)), GetMatrix)
 
     monkeypatch.setattr("apmatrix.cli.show.ask", ask)
     for options in ((), ("--json",)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apmatrix.hosts import MatrixView
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
-class GetMatrix(Request[MatrixView], frozen=True):
+class GetMatrix(MachineRequest[MatrixView], frozen=True):
     """Each LPAR with its queues and their holders."""

@@ -9,8 +9,8 @@ from apmatrix.arch.registers import InterruptionControl, PqapControl
 from apmatrix.machine import FlatMemory, execute
 
 if TYPE_CHECKING:
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
 
 INTERRUPTION_SUBCLASS: Final = 6
 INDICATOR: Final = 8

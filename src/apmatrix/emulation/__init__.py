@@ -1,7 +1,7 @@
 """Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
-from apmatrix.emulation.explain import NoSuchGuest, Subject, explain, explain_subject, find_subject
+from apmatrix.emulation.explain import NoSuchGuest, explain, explain_all, find_subject
 from apmatrix.emulation.tree import SysfsTree
 from apmatrix.emulation.views import look
 
@@ -9,11 +9,10 @@ __all__ = [
     "Emulation",
     "Guest",
     "NoSuchGuest",
-    "Subject",
     "SysfsTree",
     "System",
     "explain",
-    "explain_subject",
+    "explain_all",
     "find_subject",
     "look",
 ]

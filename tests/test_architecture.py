@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ STANDS_ON = {
     "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
+    "api": {"arch", "cards", "config", "emulation", "hosts", "linux", "machine", "rules"},
     "cli": {"hosts", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
@@ -145,6 +147,15 @@ def test_every_allowance_is_used(room):
 def test_the_document_knows_every_room():
     document = (SOURCE.parents[1] / "docs" / "architecture.md").read_text()
     assert [room for room in STANDS_ON if f"| `{room}` |" not in document] == []
+
+
+def test_each_class_has_a_name_of_its_own():
+    places = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(SOURCE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def too_long():

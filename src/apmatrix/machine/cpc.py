@@ -102,7 +102,8 @@ class Cpc:
                 raise AdapterRefused(f"adapter {number} is there already: choose another number")
             if not 0 <= number <= self.max_adapter:
                 raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
-            adapter = Adapter(number, card_type, functions, clock=self.clock, workers=self.workers, **options)
+            options.setdefault("workers", self.workers)
+            adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
             self.adapters[number] = adapter
             return adapter
 

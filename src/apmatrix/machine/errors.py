@@ -1,15 +1,4 @@
-"""What the machine refuses.
-
-ApmatrixError
-├── UnknownFeature          a QCI feature that does not exist
-├── UnknownAdapter          the machine has no adapter of this number
-├── UnknownLpar             no LPAR of this name is active
-├── AdapterRefused          an adapter's number is taken, or the machine has no such number
-├── LparActive              an LPAR of this name is active already
-├── ProfileError            an activation profile does not fit the machine or another LPAR
-├── ValidityInterception    a nested guest cannot be entered: its control block is wrong
-└── Intercepted             an AP instruction left SIE and nobody above handles it
-"""
+"""What the machine refuses."""
 
 from __future__ import annotations
 

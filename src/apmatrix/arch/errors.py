@@ -38,6 +38,9 @@
     ├── NotInFile                   a name that the file does not have, or has several times
     ├── TestbedError                a record cannot be made, or there is none to stop
     ├── KeysRefused                 a command about master keys was refused
+    ├── UnknownName                 in Python: no system has this name, or several have it
+    ├── NotRunning                  in Python: the system is not running
+    ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
     ├── ControlError                a running machine refused a request, or cannot be reached
     ├── NamespaceError              the computer does not allow what a private /sys needs
     ├── LayerError                  a directory cannot be covered

@@ -59,12 +59,10 @@ def find_subject(emulation: Emulation, name: str) -> Subject:
 
 
 def _subjects(emulation: Emulation) -> Iterator[Subject]:
-    """All guests of the file and the machine, then the mdevs of no guest, by the names of their VMs if they have one."""
+    """All guests of the file and the machine, then the mdevs of no guest, by their VMs' names if they have one."""
     hosted = {guest.names: guest for guest in emulation.guests()}
-    for names, file in {
-        **dict(emulation.file.guests()),
-        **{names: each.file for names, each in hosted.items()},
-    }.items():
+    guests = dict(emulation.file.guests()) | {names: guest.file for names, guest in hosted.items()}
+    for names, file in guests.items():
         yield Subject(names, str(file.uuid), file, hosted[names].host if names in hosted else None)
     for system in emulation.systems():
         known = {guest.uuid for guest in system.guests}

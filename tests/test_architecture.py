@@ -19,7 +19,7 @@ STANDS_ON = {
     "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
-    "cli": {"hosts", "arch", "config", "emulation", "faces", "service"},
+    "cli": {"hosts", "rules", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
 

@@ -40,6 +40,8 @@ def explain(ctx: click.Context, file: str, guest: str, apqn: Apqn | None, as_jso
     binding, the assignment, the filter, the control block; at last what the guest can really use. GUEST is a name, or
     names from the LPAR down where one is not enough: kvm1/guest1/guest2. The exit code is 1 if a queue is missing.
 
+    Each step cites the rule that decides it; `apmatrix rule BUS-20` prints the text of one.
+
     \b
       apmatrix explain examples/three-guests.toml guest2
       apmatrix explain examples/three-guests.toml guest2 05.0004
@@ -69,6 +71,7 @@ def _print_steps(explanation: Explanation) -> None:
     for step in explanation.steps:
         table.add_row(_verdict(step.passes), step.where, step.subject, step.text, step.rule)
     out.print(table)
+    out.print(Text(f"\nTo read the rule: apmatrix rule {explanation.reason.rule}"))
 
 
 def _print_queues(guest: str, explanations: list[Explanation]) -> None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "lpar": "apmatrix.cli.hardware",
     "record": "apmatrix.cli.testing",
     "replay": "apmatrix.cli.testing",
+    "rule": "apmatrix.cli.rule",
     "run": "apmatrix.cli.run",
     "shell": "apmatrix.cli.run",
     "show": "apmatrix.cli.show",

@@ -56,10 +56,11 @@ def exit_code(error: ApmatrixError) -> int:
     if isinstance(error, ControlError):
         return error.code
     from apmatrix.config import ConfigError, NotInFile, Severity  # noqa: PLC0415 - slow
+    from apmatrix.rules.reference import UnknownRule  # noqa: PLC0415 - slow
 
     if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
         return UNREADABLE
-    return UNREADABLE if isinstance(error, NotInFile) else REFUSED
+    return UNREADABLE if isinstance(error, NotInFile | UnknownRule) else REFUSED
 
 
 class SentenceGroup(click.Group):

@@ -16,7 +16,7 @@ from apmatrix.arch import ALL_BITS, Apqn, CardType, Instruction, Mask, Matrix, O
 from apmatrix.cards.arithmetic import CrtKey, crt
 from apmatrix.linux import LinuxSystem
 from apmatrix.linux.zcrypt import ModExpoCrt
-from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, Level
+from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, Level, execute
 from benchmarks.report import Result, rate
 
 QUEUE = Apqn(6, 4)
@@ -49,7 +49,7 @@ def _instructions() -> list[Result]:
     test = 0x0080_0000 | QUEUE.code
 
     def tapq(level: Level) -> None:
-        machine.execute(level, TAPQ, Registers([test, *[0] * 15]), memory)
+        execute(machine, level, TAPQ, Registers([test, *[0] * 15]), memory)
 
     memory.write(0x1000, NULL_REQUEST)
     send, receive = Instruction(Opcode.NQAP, 4, 6), Instruction(Opcode.DQAP, 4, 6)
@@ -58,10 +58,10 @@ def _instructions() -> list[Result]:
     def exchange(level: Level) -> None:
         registers = [0] * 16
         registers[0], registers[6], registers[7] = 0x4000_0000 | QUEUE.code, 0x1000, len(NULL_REQUEST)
-        machine.execute(level, send, Registers(registers), memory)
+        execute(machine, level, send, Registers(registers), memory)
         target.wait()
         registers[0], registers[6], registers[7] = 0x8000_0000 | QUEUE.code, 0x2000, 12288
-        machine.execute(level, receive, Registers(registers), memory)
+        execute(machine, level, receive, Registers(registers), memory)
 
     numbers: dict[int, int] = {1: 1}
     call = rate(lambda: numbers.get(1))

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,23 @@ STANDS_ON = {
     "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"arch", "cards", "config", "emulation", "faces", "linux"},
+    "api": {"arch", "cards", "config", "emulation", "hosts", "linux", "machine", "rules"},
     "cli": {"hosts", "rules", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
+
+LINUX_STANDS_ON = {
+    "core": set(),
+    "ap": {"core"},
+    "zcrypt": {"core", "ap"},
+    "kvm": {"core"},
+    "vfio_ap": {"core", "ap", "kvm"},
+    "system": {"core", "ap", "zcrypt", "kvm", "vfio_ap"},
+}
+"""Each part of the room ``linux`` and those that it may import; ``system`` is what stands directly in the room."""
+
+OBJECTS_OF_THE_KERNEL = {"ap", "vfio_ap", "system"}
+"""Parts of ``linux`` whose files name each other: bus and queues, module and mdevs, a system and its VMs."""
 
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST_FILE = 500
@@ -60,6 +76,44 @@ def test_imports_point_down(room):
     assert not wrong
 
 
+def part_of_linux(parts):
+    """The part that a path or a module's name below ``linux`` belongs to."""
+    return parts[0] if parts and parts[0] in LINUX_STANDS_ON else "system"
+
+
+def linux_imports():
+    """Each file of ``linux`` with the modules and names that it imports from there, for types alone too."""
+    for path in FILES:
+        room, *parts = path.relative_to(SOURCE).with_suffix("").parts
+        if room == "linux":
+            tree = ast.parse(path.read_text())
+            found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+            names = [f"{node.module}.{alias.name}" for node in found for alias in node.names]
+            modules = [name.split(".") for name in [*imports(tree), *names]]
+            yield parts, [module[2:] for module in modules if module[:2] == ["apmatrix", "linux"] and module[2:]]
+
+
+def test_the_parts_of_linux_import_only_what_they_stand_on():
+    imported = {part: set() for part in LINUX_STANDS_ON}
+    for parts, modules in linux_imports():
+        imported[part_of_linux(parts)] |= {part_of_linux(module) for module in modules}
+    assert {part: found - {part} for part, found in imported.items()} == LINUX_STANDS_ON
+
+
+def test_the_parts_of_linux_are_in_order():
+    assert [*TopologicalSorter(LINUX_STANDS_ON).static_order()]
+
+
+@pytest.mark.parametrize("part", sorted(LINUX_STANDS_ON.keys() - OBJECTS_OF_THE_KERNEL))
+def test_no_files_of_other_parts_of_linux_name_each_other(part):
+    graph = {
+        ".".join(parts): {".".join(module) for module in modules}
+        for parts, modules in linux_imports()
+        if part_of_linux(parts) == part and parts[-1] != "__init__"
+    }
+    assert [*TopologicalSorter(graph).static_order()]
+
+
 LIGHT = ("rules", "hosts", "config")
 """What a real host's administrator stands on: these load no part of the emulator."""
 EMULATOR = ("cards", "machine", "linux", "emulation", "faces", "service")
@@ -93,6 +147,15 @@ def test_every_allowance_is_used(room):
 def test_the_document_knows_every_room():
     document = (SOURCE.parents[1] / "docs" / "architecture.md").read_text()
     assert [room for room in STANDS_ON if f"| `{room}` |" not in document] == []
+
+
+def test_each_class_has_a_name_of_its_own():
+    places = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(SOURCE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def too_long():

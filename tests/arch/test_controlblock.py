@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apmatrix.arch import ControlBlock, CrycbFormat, Mask, Matrix
-from apmatrix.arch.controlblock import CrycbDesignation
 from support.strategies import matrices
 
 HX = Matrix(Mask.of(5, 70), Mask.of(4, 20), Mask.of(4, 20))
@@ -70,12 +69,3 @@ def test_format_numbers_and_sizes(form, code, size):
 def test_binary_10_is_no_format():
     with pytest.raises(ValueError):
         CrycbFormat(2)
-
-
-@pytest.mark.parametrize(
-    ("designation", "origin", "form"),
-    [(0xFFFFFFFF, 0x7FFFFFF8, 3), (0x00001003, 0x1000, 3), (0x80000004, 0, 0), (0x00000F82, 0xF80, 2)],
-)
-def test_the_designation_splits_into_origin_and_format(designation, origin, form):
-    word = CrycbDesignation(designation)
-    assert (word.origin, word.format_bits) == (origin, form)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from apmatrix.arch import Apqn
-from apmatrix.cards import ManualClock
+from apmatrix.arch import ApmatrixError, Apqn
+from apmatrix.cards import Inline, ManualClock, VirtualClock
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation, explain, look
+from apmatrix.emulation.rsa import Question, RsaKey
 from apmatrix.hosts import Holding
 from apmatrix.linux import Vm
 
@@ -264,3 +265,36 @@ def test_nobody_meets_a_guest_that_is_only_being_started(start, monkeypatch):
     monkeypatch.setattr(Vm, "reboot", reboot)
     emulation.start_guest(guest)
     assert seen == ["kvm1"]
+
+
+def test_a_card_that_is_plugged_in_is_like_those_of_the_file(start):
+    """It has the faults that are on for all, the machine's timing, and Linux finds it with a scan."""
+    text = '[machine]\ntiming = 1e-6\nfaults = "domain=0x47 delay=1.5"\n' + MACHINE
+    emulation, other = start(text), parse(MACHINE.replace('"5,6"', '"7"').replace("CEX8A", "CEX8P"), "g.toml")
+    linux = emulation.lpars[0].linux
+    emulation.plug(other.adapters[0])
+    filters = [emulation.machine.adapters[number].filters._filters for number in (5, 7)]
+    assert [type(each) for each in filters[1]] == [type(each) for each in filters[0]]
+    assert filters[1][1] is filters[0][1]
+    assert "card07" not in linux.sysfs.list("bus/ap/devices")
+    linux.scan()
+    assert linux.sysfs.read("bus/ap/devices/card07/type") == b"CEX8P\n"
+    with pytest.raises(ApmatrixError, match="adapter 7 is there already"):
+        emulation.plug(other.adapters[0])
+
+
+def test_the_cards_work_where_the_caller_says(start):
+    class Counted(Inline):
+        count = 0
+
+        def submit(self, action, /, *arguments):
+            self.count += 1
+            super().submit(action, *arguments)
+
+    workers = Counted()
+    with Emulation.start(parse(MACHINE, "f.toml"), clock=VirtualClock(), workers=workers) as emulation:
+        linux = emulation.lpars[0].linux
+        question = Question.random(RsaKey.generate(1024), crt=False)
+        assert question.is_answered_by(linux.zcrypt.rsa(question.request(), queue="06.0004"))
+        assert emulation.machine.clock.now() > 0
+    assert workers.count == 1

@@ -17,10 +17,13 @@ from apmatrix.arch import (
     Opcode,
     ProgramCheck,
     Registers,
+    ResponseCode,
 )
+from apmatrix.cards import QueueFunction
 from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, QemuError, Service
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
+from support.bench import QUEUE, REPLY, Bench
 
 
 def fake(tmp_path: Path, text: str) -> Hardware:
@@ -157,6 +160,33 @@ def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
     LevelProcessor(machine, levels[0]).reset()
     assert machine.port(levels[0], Apqn(5, 4)).tapq()[0].empty
     assert not machine.port(levels[1], Apqn(5, 6)).tapq()[0].empty
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    yield made
+    made.close()
+
+
+def test_a_fault_of_zapq_leaves_nothing_of_an_ended_guest(bench):
+    guest = bench.level.child("guest")
+    guest.set_matrix(bench.level.matrix)
+    bench.load(in_process=1, replies=1)
+    bench.enable()
+    bench.answer(QueueFunction.ZAPQ, ResponseCode.RESET_IN_PROGRESS)
+    LevelProcessor(bench.machine, guest).reset()
+    status, _ = bench.machine.port(guest, QUEUE).tapq()
+    assert (status.ok, status.empty, status.interrupts_enabled) == (True, True, False)
+    bench.steps.finish()
+    assert bench.machine.port(guest, QUEUE).dqap(len(REPLY)).status.response_code is ResponseCode.NO_PENDING_REPLY
+    assert bench.machine.port(guest, QUEUE).zapq().response_code is ResponseCode.RESET_IN_PROGRESS  # not used up
+
+
+def test_a_guest_that_ends_in_a_reset_leaves_a_queue_that_works(bench):
+    bench.run_reset()
+    LevelProcessor(bench.machine, bench.level).reset()
+    assert bench.machine.port(bench.level, QUEUE).nqap(1, b"of the next").ok
 
 
 def test_an_instruction_that_nobody_handles_is_not_installed(machine):

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from apmatrix.arch import Apqn, Interruption
+from apmatrix.arch import Apqn, Interruption, ResponseCode
+from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
 from apmatrix.faces.boot.service import DONE, ProgramInterruption
@@ -192,6 +193,17 @@ def test_the_end_of_a_connection_resets_what_was_under_way(emulation, path, stor
         if thread.name == "client":
             thread.join(10)
     assert port.tapq()[0].empty
+
+
+def test_a_restart_from_a_distance_empties_queues_whose_zapq_is_faulted(emulation, path):
+    port = emulation.machine.port(emulation.lpars[0].guests[0].vm.level, Apqn(5, 6))
+    with RemoteLevel(connect(path), None, "guest1") as level:
+        emulation.machine.adapters[5].filters.add(
+            ScriptedAnswers(QueueFunction.ZAPQ, [ResponseCode.RESET_IN_PROGRESS])
+        )
+        assert port.nqap(1, b"\0\x50" + bytes(398)).ok
+        level.reset()
+        assert port.tapq()[0].empty
 
 
 def test_one_level_and_one_storage_for_a_connection(path, storage):

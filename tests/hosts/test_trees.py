@@ -13,7 +13,7 @@ import pytest
 from apmatrix.arch import Apqn
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation, SysfsTree
-from apmatrix.hosts import LocalTree, Query, QueryKind, Recorder, Shell, Snapshot, Tree, lszcrypt, read_facts
+from apmatrix.hosts import LocalTree, Query, QueryKind, RecordingTree, Shell, Snapshot, Tree, lszcrypt, read_facts
 from apmatrix.hosts.explain import GuestOfHost, host_steps
 from apmatrix.hosts.facts import BUS, MATRIX
 
@@ -71,7 +71,7 @@ def local(emulated, tmp_path):
 
 @pytest.fixture
 def recorded(emulated):
-    recorder = Recorder(emulated)
+    recorder = RecordingTree(emulated)
     read_facts(recorder, [Apqn(5, 4), Apqn(6, 4)])
     entries = json.loads(json.dumps(recorder.snapshot.as_json()))
     return Snapshot.from_json(entries)
@@ -116,7 +116,7 @@ def test_errors_are_the_kernels(kind, path, error, emulated, local):
         (answer,) = tree.ask([Query(kind, path)])
         assert isinstance(answer, OSError), tree
         assert answer.errno == error, tree
-    recorder = Recorder(emulated)
+    recorder = RecordingTree(emulated)
     recorder.ask([Query(kind, path)])
     (again,) = Snapshot.from_json(recorder.snapshot.as_json()).ask([Query(kind, path)])
     assert isinstance(again, OSError)
@@ -153,7 +153,7 @@ def test_a_local_write_is_one_write_to_a_file_that_is_there(local, tmp_path):
 
 
 def test_a_recorder_forgets_what_a_write_changes(emulated):
-    recorder = Recorder(emulated)
+    recorder = RecordingTree(emulated)
     before = recorder.read(f"{BUS}/config_time")
     recorder.write(f"{BUS}/config_time", b"77\n")
     with pytest.raises(FileNotFoundError):

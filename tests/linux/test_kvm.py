@@ -18,7 +18,7 @@ from apmatrix.arch import (
 )
 from apmatrix.cards import QueueFunction
 from apmatrix.linux import Refused
-from apmatrix.machine import FlatMemory
+from apmatrix.machine import FlatMemory, execute
 from support.host import FACILITIES, TYPE, U1, U2, U3, Documented
 
 Code = ResponseCode
@@ -40,7 +40,7 @@ def aqic(host, guest, gr1, gr2, memory=None):
     """The response code that the guest's program gets."""
     gr = [0x03000504, gr1, gr2, *[0] * 13]
     registers = Registers(gr)
-    host.machine.execute(guest.level, Instruction(Opcode.PQAP), registers, memory or FlatMemory(0x4000))
+    execute(host.machine, guest.level, Instruction(Opcode.PQAP), registers, memory or FlatMemory(0x4000))
     return registers.gr[1] >> 16 & 0xFF
 
 

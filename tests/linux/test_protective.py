@@ -17,7 +17,7 @@ from apmatrix.arch import (
 )
 from apmatrix.cards import QueueFunction
 from apmatrix.linux import Refused
-from apmatrix.machine import FlatMemory
+from apmatrix.machine import FlatMemory, execute
 from support.host import FEATURES, ONES, TYPE, U1, U2, ZEROS, Documented, Guest, Host, h1
 
 GOOD_MASK = "0x06" + "0" * 62
@@ -289,7 +289,7 @@ def test_11_the_hosts_reset_stays_away_from_guests_queues(policy, protective):
 
 def aqic(host: Host, guest: Guest, apqn: int, gr1: int) -> Registers:
     registers = Registers([FunctionCode.AQIC << 24 | apqn, gr1, 0x100, *[0] * 13])
-    host.machine.execute(guest.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
+    execute(host.machine, guest.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
     return registers
 
 
@@ -305,7 +305,7 @@ def test_11_aqic_without_device_tells_the_truth(policy, protective):
     host = h1(policy=policy, facilities=(*Facility,))
     vm = host.system.vmm.create_vm("bare")
     registers = Registers([FunctionCode.AQIC << 24 | 0x0504, 6, 0x100, *[0] * 13])
-    host.machine.execute(vm.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
+    execute(host.machine, vm.level, Instruction(Opcode.PQAP), registers, FlatMemory(0x1000))
     assert registers.gr[1] == (0x0001_0000 if protective else 0x0001_0000_0000_0006)
 
 

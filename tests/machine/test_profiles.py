@@ -2,8 +2,17 @@
 
 import pytest
 
-from apmatrix.arch import EMPTY_MATRIX, ApmatrixError, Apqn, CardType, Mask, Matrix, ResponseCode
-from apmatrix.machine import ActivationProfile, ProfileError
+from apmatrix.arch import EMPTY_MATRIX, Apqn, CardType, Mask, Matrix, ResponseCode
+from apmatrix.cards import AdapterState
+from apmatrix.machine import (
+    ActivationProfile,
+    AdapterRefused,
+    LparActive,
+    ProfileError,
+    UnknownAdapter,
+    UnknownFeature,
+    UnknownLpar,
+)
 
 Q54, Q57, Q58 = Apqn(5, 4), Apqn(5, 7), Apqn(5, 8)
 
@@ -81,16 +90,30 @@ def test_removing_an_lpar_zeroizes_its_queues(cpc):
 
 
 def test_names_are_unique(cpc):
-    with pytest.raises(ApmatrixError, match="one"):
+    with pytest.raises(LparActive, match="one"):
         cpc.add_lpar(ActivationProfile("one", matrix((7,), (9,))))
-    with pytest.raises(ApmatrixError, match="three"):
+
+
+def test_an_lpar_that_is_not_active_is_refused_with_those_that_are(cpc):
+    with pytest.raises(UnknownLpar, match="no LPAR three in cpc1: it has one, two"):
         cpc.set_profile("three", EMPTY_MATRIX)
+    with pytest.raises(UnknownLpar, match="no LPAR three in cpc1: it has one, two"):
+        cpc.remove_lpar("three")
+    for name in ("one", "two"):
+        cpc.remove_lpar(name)
+    with pytest.raises(UnknownLpar, match="no LPAR one in cpc1: it has none"):
+        cpc.remove_lpar("one")
+
+
+def test_an_adapter_that_is_not_plugged_has_no_state(cpc):
+    with pytest.raises(UnknownAdapter, match="no adapter 7 in cpc1: it has 5-6"):
+        cpc.set_adapter_state(7, AdapterState.CHECKSTOPPED)
 
 
 def test_adapter_numbers_are_unique_and_in_range(cpc):
     before = cpc.adapters[5]
     for number in (5, 64, -1):
-        with pytest.raises(ApmatrixError, match=str(number)):
+        with pytest.raises(AdapterRefused, match=str(number)):
             cpc.add_adapter(number, CardType.parse("CEX8A"))
     assert cpc.adapters[5] is before
     assert set(cpc.adapters) == {5, 6}
@@ -105,6 +128,6 @@ def test_an_adapter_may_be_in_a_profile_before_it_is_plugged(cpc):
 
 
 def test_unknown_features_are_refused(cpc):
-    with pytest.raises(ApmatrixError, match="APSX"):
+    with pytest.raises(UnknownFeature, match="APSX"):
         cpc.set_features(["APSC", "APSX"])
     assert cpc.qci(cpc.lpars["one"].level).apsc

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
 from apmatrix.cards import AdapterState, Firmware, Indication, ManualClock, QueueFunction, Request, ScriptedAnswers
-from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
+from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -142,4 +142,4 @@ class Bench:
         """Execute an instruction with the registers that were set."""
         pqap = opcode is Opcode.PQAP
         instruction = Instruction(opcode) if pqap else Instruction(opcode, r1, r2)
-        return self.machine.execute(level or self.level, instruction, self.registers, self.memory)
+        return execute(self.machine, level or self.level, instruction, self.registers, self.memory)

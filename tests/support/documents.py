@@ -3,8 +3,13 @@
 The words behind ``console`` say what a block needs to run: nothing, ``mounted`` (a mounted /sys, so /dev/fuse and
 namespaces), ``boot`` (QEMU and Debian's s390x packages), ``make``. Blocks of one document with the same last word,
 such as ``mounted keys``, are one story: they run one after the other in the same place.
+
+The words behind ``python`` are the same; those of one story run one after the other with the same variables. What a
+block prints is in the block without a kind right behind it. ``python pytest NAME.py`` is a file with tests.
 """
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -17,17 +22,18 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 NEEDS = ("", "mounted", "boot", "make")
 """What a block of commands may need."""
 
-_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```\n(?:\n```\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its document's path and line, the words behind its kind, its lines."""
+    """A fenced block: its document's path and line, the words behind its kind, its lines, and those of its output."""
 
     document: Path
     line: int
     words: tuple[str, ...]
     content: str
+    output: str
 
     @property
     def need(self):
@@ -52,7 +58,30 @@ def blocks(kind):
         text = path.read_text()
         for found in _BLOCK.finditer(text):
             if found[1] == kind:
-                yield Block(path, text.count("\n", 0, found.start()) + 1, tuple(found[2].split()), found[3])
+                line = text.count("\n", 0, found.start()) + 1
+                yield Block(path, line, tuple(found[2].split()), found[3], found[4] or "")
+
+
+def programs(*, mounted):
+    """The Python programs, each as the blocks of its story: those that need a mounted /sys, or the others."""
+    told = {}
+    for block in blocks("python"):
+        words = [word for word in block.words if word != "mounted"]
+        if block.need != "pytest" and (block.need == "mounted") is mounted:
+            told.setdefault((block.document, words[0] if words else block.name), []).append(block)
+    return list(told.values())
+
+
+def run_program(story):
+    """Run the blocks of a program one after the other; each must print what the document shows."""
+    variables = {"__name__": "__main__"}
+    for block in story:
+        printed = io.StringIO()
+        # Line numbers of errors are those in the document.
+        code = compile("\n" * block.line + block.content, str(block.document), "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(code, variables)
+        assert matches(block.output, printed.getvalue()), f"{block.name} printed:\n{printed.getvalue()}"
 
 
 def stories(need):

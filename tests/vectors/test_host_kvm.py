@@ -23,7 +23,7 @@ from apmatrix.arch import (
 )
 from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
-from apmatrix.machine import FlatMemory, ValidityInterception, check_entry
+from apmatrix.machine import FlatMemory, ValidityInterception, check_entry, execute
 from support.bench import POISON
 from support.host import FACILITIES, H0_MATRIX, U1, U2, Documented, Host, h1
 
@@ -54,7 +54,7 @@ class Program:
         gr[2] = POISON[2] if gr2 is None else gr2
         gr[6], gr[7] = 0x1000, 64
         registers = Registers(gr, problem_state)
-        condition = self.host.machine.execute(self.level, Instruction(opcode, 4, 6), registers, self.memory)
+        condition = execute(self.host.machine, self.level, Instruction(opcode, 4, 6), registers, self.memory)
         return condition, registers.gr[1], registers.gr[2]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from apmatrix.arch import ConditionCode, Facility, Instruction, Interruption, Opcode, ProgramCheck, ResponseCode
 from apmatrix.cards import QueueFunction
-from apmatrix.machine import Cpc, FlatMemory, Level
+from apmatrix.machine import Cpc, FlatMemory, Level, execute
 from support.bench import FACILITIES_OF_M, Bench
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def test_I1_a_machine_without_ap_gives_an_operation_exception(bench):
     empty = Cpc("empty")
     bench.set(gr0=0)
     with pytest.raises(ProgramCheck) as check:
-        empty.execute(Level("lpar"), Instruction(Opcode.PQAP), bench.registers, bench.memory)
+        execute(empty, Level("lpar"), Instruction(Opcode.PQAP), bench.registers, bench.memory)
     assert check.value.code is Interruption.OPERATION
     empty.close()
 

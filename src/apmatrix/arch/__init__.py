@@ -2,7 +2,7 @@
 
 from apmatrix.arch.cardtype import CardType
 from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode
-from apmatrix.arch.controlblock import ControlBlock, CrycbFormat
+from apmatrix.arch.controlblock import WITHOUT_APXA, ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
 from apmatrix.arch.info import CardFunctions, Configuration, Mode, QueueInfo
 from apmatrix.arch.layout import Layout, bits, constant, flag, octets, text
@@ -16,6 +16,7 @@ __all__ = [
     "EMPTY_MATRIX",
     "FULL_MATRIX",
     "NO_BITS",
+    "WITHOUT_APXA",
     "ApmatrixError",
     "Apqn",
     "ByteCode",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 from apmatrix.arch.layout import Layout, octets
 from apmatrix.arch.mask import Mask
-from apmatrix.arch.matrix import Matrix
+from apmatrix.arch.matrix import FULL_MATRIX, Matrix
+
+WITHOUT_APXA: Final = Matrix(Mask.up_to(63), Mask.up_to(15), Mask.up_to(15))
+"""The adapters and domains that exist without extended addressing: 0-63 and 0-15 (hardware.md 1.1)."""
 
 
 class CrycbFormat(IntEnum):
@@ -24,9 +28,7 @@ class CrycbFormat(IntEnum):
     @property
     def limits(self) -> Matrix:
         """The adapters and domains that the format has room for: 64 and 16, or all."""
-        if self is CrycbFormat.FORMAT_2:
-            return Matrix(Mask.up_to(255), Mask.up_to(255), Mask.up_to(255))
-        return Matrix(Mask.up_to(63), Mask.up_to(15), Mask.up_to(15))
+        return FULL_MATRIX if self is CrycbFormat.FORMAT_2 else WITHOUT_APXA
 
 
 def _left(bits: int) -> int:
@@ -64,20 +66,3 @@ class ControlBlock(Layout, size=256):
             return Matrix(self.apm1, self.aqm1, self.adm1)
         words = (self.apm0, self.aqm0, self.adm0)
         return Matrix(*(Mask(word << _left(64)) for word in words)) & form.limits
-
-
-class CrycbDesignation(Layout, width=32):
-    """The CRYCB designation in a state description (KVM-42): origin and format."""
-
-    ORIGIN_MASK = 0x7FFFFFF8
-    FORMAT_MASK = 0x00000003
-
-    @property
-    def origin(self) -> int:
-        """Address of the block."""
-        return self.value & self.ORIGIN_MASK
-
-    @property
-    def format_bits(self) -> int:
-        """The two low bits; 2 (binary 10) is no format."""
-        return self.value & self.FORMAT_MASK

@@ -1,11 +1,60 @@
-"""The root of every exception that apmatrix raises on purpose.
+"""The root of every exception that apmatrix raises on purpose, and what grows from it.
 
-    ApmatrixError               one sentence: what was refused, which APQNs, who holds them, what to do
-    └── ProgramCheck            an AP instruction ended with a program interruption
+    ApmatrixError                   one sentence: what was refused, which APQNs, who holds them, what to do
+    ├── ProgramCheck                an AP instruction ended with a program interruption
+    ├── Refused                     a system refused something; has the errno that programs see
+    │   ├── BadValue                the text or value makes no sense there
+    │   ├── TooLarge                a number of 2^64 or more
+    │   ├── NoDevice                there is no such device, or it is not one for this driver
+    │   ├── InUse                   somebody holds it
+    │   ├── Exists                  the name is taken
+    │   ├── HostQueue               an APQN belongs to the host's own drivers
+    │   ├── SharedQueue             an APQN belongs to another mdev
+    │   ├── Interrupted             a signal ended a wait
+    │   └── Failed                  anything else; the errno is given
+    │       └── ReplyError          a card's reply is not an answer
+    │           └── StatusError     the same for a CPRB; has the status that the program gets
+    ├── CardError                   an adapter cannot be made or used as asked
+    │   ├── RefusedMessage          a card refuses a malformed message; has the reply code
+    │   ├── CcaError                a verb of CCA refuses its input; has return and reason code
+    │   ├── Ep11Error               a function of EP11 refuses its arguments; has the return value
+    │   ├── RequestError            to the sender: a card refused a request, or its reply makes no sense
+    │   ├── AdministrationError     to the sender: a card refused an administrative command
+    │   ├── MasterKeyError          a register is not in the state that a command needs, or a key part is unfit
+    │   ├── ProtectedKeyError       a protected key is under another wrapping key
+    │   ├── VaultError              keys cannot be read or kept
+    │   ├── FaultError              a fault is written wrongly, or is not on
+    │   └── RecordingError          a record of traffic cannot be read
+    ├── UnknownFeature              a QCI feature that does not exist
+    ├── UnknownAdapter              the machine has no adapter of this number
+    ├── UnknownLpar                 no LPAR of this name is active
+    ├── UnknownPolicy               a Linux system has no policy of this name
+    ├── AdapterRefused              an adapter's number is taken, or the machine has no such number
+    ├── LparActive                  an LPAR of this name is active already
+    ├── ProfileError                an activation profile does not fit the machine or another LPAR
+    ├── ValidityInterception        a nested guest cannot be entered: its control block is wrong
+    ├── Intercepted                 an AP instruction left SIE and nothing above handles it
+    ├── ConfigError                 a configuration file cannot be used; has its findings
+    ├── NotInFile                   a name that the file does not have, or has several times
+    ├── TestbedError                a record cannot be made, or there is none to stop
+    ├── KeysRefused                 a command about master keys was refused
+    ├── ControlError                a running machine refused a request, or cannot be reached
+    ├── NamespaceError              the computer does not allow what a private /sys needs
+    ├── LayerError                  a directory cannot be covered
+    ├── BootError                   what a boot can end with
+    │   ├── PackageError            a Debian package, or the tool that gets it, cannot be had
+    │   ├── QemuError               QEMU is missing, did not start, or ended
+    │   ├── KernelError             the kernel is not one whose AP instructions can be intercepted
+    │   └── GuestError              the guest did not do what it was started for
+    └── GdbError                    what a debug connection can end with
+        ├── Disconnected            the peer closed the connection or is gone
+        ├── NoAnswer                no answer within the time allowed; the peer may be alive
+        ├── Garbled                 the peer does not speak the protocol
+        ├── StubError               the peer answered with an error number
+        ├── Unsupported             the peer does not know the command
+        └── WrongState              a command for a stopped target while it runs, or the reverse
 
-Each room adds its own branches below the root (``config.ConfigError``, ``machine.ProfileError``,
-``linux.Refusal`` …). At a sysfs or ioctl edge they become the errno that the kernel gives, at the command
-line a sentence.
+At a sysfs or ioctl edge they become the errno that the kernel gives, at the command line a sentence.
 """
 
 from __future__ import annotations

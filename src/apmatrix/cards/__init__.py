@@ -14,6 +14,7 @@ from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
 from apmatrix.cards.recording import Recorder, Replay
 from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.vault import MemoryStore, Store, Vault
+from apmatrix.cards.virtualclock import VirtualClock
 from apmatrix.cards.workers import Inline, WorkerPool, Workers
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Timer",
     "TimingModel",
     "Vault",
+    "VirtualClock",
     "WorkerPool",
     "Workers",
     "WrappingKey",

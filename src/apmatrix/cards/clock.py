@@ -161,7 +161,7 @@ class ManualClock(Clock):
         while alarm := self._take_due(target):
             alarm.run()
         with self._lock:
-            self._now = target
+            self._now = max(self._now, target)
             waiting = list(self._waiting)
         for condition in waiting:
             with condition:

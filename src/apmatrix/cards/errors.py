@@ -1,8 +1,4 @@
-"""Errors of the cards' room.
-
-ApmatrixError
-└── CardError       an adapter cannot be made or used as asked
-"""
+"""The root of the cards' errors, and how a fault of our own is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +9,10 @@ from apmatrix.arch import ApmatrixError
 
 
 class CardError(ApmatrixError):
-    """An adapter cannot be made or used as asked; the text says which one and what to do."""
+    """An adapter cannot be made or used as asked; the text says which one and what to do.
+
+    Its subclasses are beside what raises them; :mod:`apmatrix.arch.errors` draws them all.
+    """
 
 
 def report_fault() -> None:

@@ -1,7 +1,7 @@
 """The configuration file: schema, loading, findings with the place. Stands on rules."""
 
 from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted
-from apmatrix.config.load import load, parse
+from apmatrix.config.load import load, parse, read_adapter, read_tables
 from apmatrix.config.schema import (
     AdapterFile,
     GuestFile,
@@ -25,4 +25,6 @@ __all__ = [
     "counted",
     "load",
     "parse",
+    "read_adapter",
+    "read_tables",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import structs
@@ -14,7 +14,7 @@ from apmatrix.config.checks import check
 from apmatrix.config.findings import ConfigError, Finding, Severity
 from apmatrix.config.places import Places
 from apmatrix.config.reader import Reader
-from apmatrix.config.schema import FileTables, GuestFile, MachineFile
+from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, MachineFile
 
 if TYPE_CHECKING:
     import os
@@ -32,24 +32,44 @@ def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> Machin
     ConfigError has all findings if the file cannot be understood, or asks for what the machine refuses. With
     ``allow_refused`` the latter is no error: the findings come with the file, and the refusals from the machine.
     """
-    file = parse(_text(FilePath(path)), str(path))
-    if not allow_refused and (refused := _serious(file.findings)):
-        raise ConfigError(refused)
-    return file
+    return parse(_text(FilePath(path)), str(path), allow_refused=allow_refused)
 
 
-def parse(text: str, path: str) -> MachineFile:
-    """The file that ``text`` is; ``path`` is its name in findings. ConfigError if it cannot be understood."""
+def parse(text: str, path: str, *, allow_refused: bool = True) -> MachineFile:
+    """The file that ``text`` is; ``path`` is its name in findings. Errors as for :func:`load`."""
     try:
         content = tomllib.loads(text)
-        reader = Reader(path, Places(text))
-        tables = reader.table(FileTables, content)
+        file = _read(content, path, Places(text))
     except tomllib.TOMLDecodeError as error:
         raise _unreadable(path, *_syntax(str(error))) from None
     except RecursionError:
         raise _unreadable(path, "values are nested too deeply: take some levels out") from None
     except ValueError as error:  # tomllib lets those of int() and datetime() through
         raise _unreadable(path, f"a value cannot be read: {error}") from None
+    return file if allow_refused else _accepted(file)
+
+
+def read_tables(content: dict[str, Any], name: str, *, allow_refused: bool = False) -> MachineFile:
+    """The file whose tables a program made, shaped as ``tomllib`` gives them; ``name`` is what findings call it.
+
+    Errors as for :func:`load`; their findings have no line.
+    """
+    file = _read(content, name, Places(""))
+    return file if allow_refused else _accepted(file)
+
+
+def read_adapter(content: dict[str, Any], name: str) -> AdapterFile:
+    """The adapter that one such table describes; errors as for :func:`read_tables`."""
+    reader = Reader(name, Places(""))
+    adapter = reader.table(AdapterFile, content, ("adapter",))
+    if adapter is None or reader.findings:
+        raise ConfigError(reader.findings)
+    return adapter
+
+
+def _read(content: dict[str, Any], path: str, places: Places) -> MachineFile:
+    reader = Reader(path, places)
+    tables = reader.table(FileTables, content)
     if tables is not None:
         check(tables, reader)
     reader.findings.sort(key=lambda finding: finding.line or 0)
@@ -72,6 +92,13 @@ def _text(path: FilePath) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _unreadable(str(path), "is not UTF-8 text: save it in that encoding", line) from None
+
+
+def _accepted(file: MachineFile) -> MachineFile:
+    """The file, unless the machine will refuse what it asks for."""
+    if refused := _serious(file.findings):
+        raise ConfigError(refused)
+    return file
 
 
 def _serious(findings: Iterable[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
+from apmatrix.config import GuestFile
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
 from apmatrix.emulation.tree import SysfsTree
@@ -18,9 +19,10 @@ from apmatrix.machine import ActivationProfile, Cpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from uuid import UUID
 
-    from apmatrix.cards import Clock, Store
-    from apmatrix.config import GuestFile, LparFile, MachineFile
+    from apmatrix.cards import Clock, Store, Workers
+    from apmatrix.config import AdapterFile, HostSettings, LparFile, MachineFile
     from apmatrix.linux import Vm
     from apmatrix.machine import Level
 
@@ -97,23 +99,33 @@ class Emulation:
     guest, or takes a level, holds ``changing``; to look, nobody needs it.
     """
 
-    def __init__(self, file: MachineFile, machine: Cpc) -> None:
+    def __init__(self, file: MachineFile, machine: Cpc, store: Store | None, workers: Workers | None) -> None:
         self.file = file
         self.machine = machine
         self.testbed = Testbed(machine)
+        self._store = store
+        self._workers = workers or machine.workers
+        self._wrapping_key = WrappingKey()  # all cards share that of the processors
         self.lpars: list[System] = []
         self.taken: set[Level] = set()
         self.refusals: list[Refusal] = []
         self.changing = threading.RLock()
 
     @classmethod
-    def start(cls, file: MachineFile, *, clock: Clock | None = None, store: Store | None = None) -> Self:
+    def start(
+        cls,
+        file: MachineFile,
+        *,
+        clock: Clock | None = None,
+        store: Store | None = None,
+        workers: Workers | None = None,
+    ) -> Self:
         """Bring up everything that the file describes.
 
         What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
         is not activated, a guest whose assignment is refused is not started. The cards' master keys are in ``store``;
-        without one they end with the machine. VaultError if it cannot be read, ConfigError for faults in the file
-        that make no sense.
+        without one they end with the machine. ``workers`` do the cards' arithmetic, by default the machine's threads.
+        VaultError if the store cannot be read, ConfigError for faults in the file that make no sense.
         """
         settings = file.machine
         faults = faults_of(file)
@@ -125,22 +137,31 @@ class Emulation:
             max_adapter=settings.max_adapter,
             max_domain=settings.max_domain,
         )
-        emulation = cls(file, machine)
-        wrapping_key = WrappingKey()  # all cards share that of the processors
+        emulation = cls(file, machine, store, workers)
         for entry in file.adapters:
-            for number in entry.numbers:
-                machine.add_adapter(
-                    number,
-                    entry.type,
-                    functions=entry.functions,
-                    depth=entry.depth,
-                    state=AdapterState(entry.state),
-                    context=CardContext.of(number, store, wrapping_key, settings.max_domain + 1),
-                )
-        emulation.testbed.prepare(settings.timing, faults)
+            emulation.plug(entry)
+        emulation.testbed.add_faults(faults)
         for lpar in file.lpars:
             emulation._start_lpar(lpar)
         return emulation
+
+    def plug(self, entry: AdapterFile) -> None:
+        """Put cards into the machine; a running Linux finds them with its next scan.
+
+        ApmatrixError if a number is taken or beyond the machine's highest.
+        """
+        settings = self.file.machine
+        for number in entry.numbers:
+            adapter = self.machine.add_adapter(
+                number,
+                entry.type,
+                functions=entry.functions,
+                depth=entry.depth,
+                state=AdapterState(entry.state),
+                context=CardContext.of(number, self._store, self._wrapping_key, settings.max_domain + 1),
+                workers=self._workers,
+            )
+            self.testbed.equip(adapter, settings.timing)
 
     def __enter__(self) -> Self:
         return self
@@ -239,8 +260,27 @@ class Emulation:
         with self.changing:
             guest.vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
             guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+            guest.defined, guest.refusal = True, None
             system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
             self._set_up(system)
+
+    def start_mdev(self, host: System, uuid: UUID, name: str, settings: HostSettings) -> Guest:
+        """Start a VM with an mdev that was made through sysfs.
+
+        Until ``host`` reboots it is a guest like those of the file. Refused as by the kernel; ApmatrixError
+        if another guest has the name.
+        """
+        with self.changing:
+            guest = next((each for each in host.guests if each.file.uuid == uuid), None)
+            if guest is None:
+                if any(each.file.name == name for each in host.guests):
+                    raise ApmatrixError(f"{host.name} has another guest {name}: choose another name")
+                file = GuestFile(name=name, uuid=uuid, host=settings)
+                guest = Guest((*host.names, name), file, host)
+            self.start_guest(guest)
+            if guest not in host.guests:
+                host.guests.append(guest)
+            return guest
 
 
 def define(guest: Guest) -> Refusal | None:

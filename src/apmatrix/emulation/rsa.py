@@ -29,7 +29,12 @@ class RsaKey:
     @classmethod
     def generate(cls, bits: int = 2048) -> Self:
         """A new key."""
-        made = rsa.generate_private_key(65537, bits).private_numbers()
+        return cls.of(rsa.generate_private_key(65537, bits))
+
+    @classmethod
+    def of(cls, key: rsa.RSAPrivateKey) -> Self:
+        """A key of the library cryptography."""
+        made = key.private_numbers()
         public = made.public_numbers
         return cls(public.n, public.e, made.p, made.q, made.dmp1, made.dmq1, made.iqmp)
 

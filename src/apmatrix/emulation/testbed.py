@@ -72,15 +72,20 @@ class Testbed:
         self._replay: _Watch | None = None
         self._lock = threading.Lock()  # guards all of these
 
-    def prepare(self, unit: float | None, faults: Iterable[Fault]) -> None:
-        """What the file says: the timing model with this unit, in seconds, and faults."""
+    def equip(self, adapter: Adapter, unit: float | None) -> None:
+        """Prepare a new card: the timing model with this unit, in seconds, and the faults that are on."""
         if unit is not None:
-            for adapter in self._machine.adapters.values():
-                adapter.filters.add(TimingModel(unit))
-        for fault in faults:
-            self.add_fault(fault)
+            adapter.filters.add(TimingModel(unit))
+        with self._lock:
+            if self._wired:
+                adapter.filters.add(self._switchboard)
 
     # faults
+
+    def add_faults(self, faults: Iterable[Fault]) -> None:
+        """What the file says; errors as for :meth:`add_fault`."""
+        for fault in faults:
+            self.add_fault(fault)
 
     def add_fault(self, fault: Fault) -> int:
         """Let ``fault`` happen from now on; its number. FaultError if it is about an adapter that there is not."""

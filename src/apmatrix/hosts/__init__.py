@@ -3,7 +3,7 @@
 from apmatrix.hosts.explain import Explanation, Step
 from apmatrix.hosts.facts import HostFacts, read_facts
 from apmatrix.hosts.shell import Refusal, Shell
-from apmatrix.hosts.snapshot import Recorder, Snapshot
+from apmatrix.hosts.snapshot import RecordingTree, Snapshot
 from apmatrix.hosts.tree import LocalTree, Query, QueryKind, Tree
 from apmatrix.hosts.view import AdapterView, GuestView, Holding, LparView, MatrixView, QueueView
 
@@ -19,7 +19,7 @@ __all__ = [
     "Query",
     "QueryKind",
     "QueueView",
-    "Recorder",
+    "RecordingTree",
     "Refusal",
     "Shell",
     "Snapshot",

@@ -91,7 +91,7 @@ def _read(kind: QueryKind, entry: Mapping[str, Any]) -> Answer:
     return b64decode(entry["base64"], validate=True) if "base64" in entry else str(entry["is"]).encode("ascii")
 
 
-class Recorder(Tree):
+class RecordingTree(Tree):
     """Passes everything on to another tree, and keeps its answers for a :class:`Snapshot`."""
 
     def __init__(self, tree: Tree) -> None:

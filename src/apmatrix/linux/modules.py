@@ -18,13 +18,13 @@ class Modules:
         self.add("ap", "zcrypt", "zcrypt_cex4")
 
     def add(self, *names: str) -> None:
-        """Modules are loaded."""
+        """Load modules: a directory and an event for each."""
         for name in names:
             self._host.sysfs.place("module", name, FixedDirectory())
             self._host.uevents.emit("add", f"/module/{name}", "module")
 
     def remove(self, *names: str) -> None:
-        """Modules are unloaded."""
+        """Unload modules: their directories go, with an event for each."""
         for name in names:
             self._host.sysfs.drop("module", name)
             self._host.uevents.emit("remove", f"/module/{name}", "module")

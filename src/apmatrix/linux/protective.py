@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apmatrix.arch import Apqn, Registers
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
 
@@ -80,7 +80,7 @@ class ProtectivePolicy(LinuxPolicy):
         """An absolute mask must be complete: no empty lines, no decimal numbers taken for digits (limitation 8)."""
         if text[:1] not in ("+", "-") and not _FULL_ABSOLUTE.fullmatch(text):
             raise BadValue(
-                f"{quoted(text)} is no full value for {name}",
+                f"{quoted(text)} is not a full value for {name}",
                 remedy="write 0x and 64 hexadecimal digits, or terms such as +5,-6",
             )
 
@@ -141,7 +141,7 @@ class ProtectivePolicy(LinuxPolicy):
         """Three full masks (limitation 8)."""
         if not _FULL_CONFIG.fullmatch(text):
             raise BadValue(
-                f"{quoted(text)} is no full ap_config",
+                f"{quoted(text)} is not a full ap_config",
                 remedy="write three masks of 0x and 64 hexadecimal digits with commas between them",
             )
 
@@ -187,7 +187,7 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def closed(self, mdev: MatrixMdev) -> None:
-        """Nobody is told of what the next user of the mdev gets (limitation 11)."""
+        """The next user's changes are not signalled to the last one (limitation 11)."""
         mdev.request_event = mdev.config_event = None
 
     def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
@@ -221,7 +221,7 @@ class ProtectivePolicy(LinuxPolicy):
                 self.log.warning(f"{mdev.log_prefix()}adapter {adapter} is kept from the guest: {obstacle}")
 
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
-        """Say who else controls the same domain (limitation 12)."""
+        """Log which other mdevs control the same domain (limitation 12)."""
         for other in mdev.module.newest_first():
             shared = other.matrix.adm & domains
             if other is not mdev and shared:
@@ -230,7 +230,7 @@ class ProtectivePolicy(LinuxPolicy):
                 )
 
     def reset_ended(self, queue: VfioQueue) -> None:
-        """Say what nobody else tells: a reset for a guest failed (limitation 9)."""
+        """Log that a reset for a guest failed: nothing else shows it (limitation 9)."""
         if queue.reset_code not in _GOOD_ENDS:
             self.log.error(
                 f"vfio_ap: queue {queue.apqn} could not be reset (response code {queue.reset_code:02x}): "

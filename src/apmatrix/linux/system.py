@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 POLICIES: dict[str, type[LinuxPolicy]] = {"linux": LinuxPolicy, "protective": ProtectivePolicy}
 
 
+class UnknownPolicy(ApmatrixError):
+    """A Linux system was asked to have a policy that does not exist."""
+
+
 class LinuxSystem:
     """Linux 7.2 with AP bus, zcrypt, vfio_ap and KVM, running at ``level`` of ``machine``.
 
     ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module,
-    ``policy`` is ``"linux"`` or ``"protective"``; ApmatrixError for another one. The constructor returns when the
+    ``policy`` is ``"linux"`` or ``"protective"``; UnknownPolicy for another one. The constructor returns when the
     first scan is done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says;
     ``vmm`` runs its virtual machines.
     """
@@ -47,7 +51,7 @@ class LinuxSystem:
         policy: str = "linux",
     ) -> None:
         if policy not in POLICIES:
-            raise ApmatrixError(f"there is no policy {policy!r}: choose {' or '.join(POLICIES)}")
+            raise UnknownPolicy(f"there is no policy {policy!r}: choose {' or '.join(POLICIES)}")
         self.host = host = Host(machine, level, name)
         self.machine, self.level, self.name = host.machine, host.level, host.name
         self.kernel, self.log, self.uevents, self.sysfs = host.kernel, host.log, host.uevents, host.sysfs

@@ -151,12 +151,12 @@ class Vmm:
         raise NoDevice(f"no VM {name} runs on {self._system.name}")
 
     def forget(self, vm: Vm) -> None:
-        """A VM ended."""
+        """Drop a VM that ended; harmless twice."""
         with self._system.kernel:
             if vm in self.vms:
                 self.vms.remove(vm)
 
     def stop(self) -> None:
-        """End all VMs."""
+        """End all virtual machines."""
         for vm in tuple(self.vms):
             vm.stop()

@@ -1,7 +1,6 @@
-"""The CPC: adapters, LPARs and the functions of the AP instructions at a level.
+"""The CPC: its adapters, its LPARs, and the ports through which levels use queues.
 
-Each AP function is a method with decoded operands; :mod:`apmatrix.machine.instructions` is the same at register
-level. Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. No instruction takes ``Cpc.lock``.
+Lock order: ``Cpc.lock`` (adapters, profiles), then a queue's own lock. No instruction takes ``Cpc.lock``.
 """
 
 from __future__ import annotations
@@ -10,19 +9,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import (
-    ApmatrixError,
+    EMPTY_MATRIX,
     Apqn,
-    ConditionCode,
     Configuration,
     Facility,
-    Instruction,
     Mask,
     Matrix,
-    Registers,
 )
 from apmatrix.arch.info import FEATURES
 from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
-from apmatrix.machine import instructions as register_level
+from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 from apmatrix.machine.port import Port
 
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from apmatrix.arch import CardFunctions, CardType
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
-    from apmatrix.machine.memory import Memory
 
 DEFAULT_FEATURES = ("APSC", "APXA", "QACT", "RC8A")
 """QCI features of a machine whose file names none."""
@@ -42,7 +37,7 @@ DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 
 
 class Cpc:
-    """A machine: its adapters, its LPARs, and what AP instructions do at each level.
+    """A machine: its adapters and its LPARs.
 
     ``clock`` is what everything on the machine waits by. ``workers`` is the number of threads that do the
     cards' arithmetic, by default one per processor.
@@ -71,10 +66,10 @@ class Cpc:
         self.set_features(features)
 
     def set_features(self, features: Iterable[str]) -> None:
-        """Choose the QCI features that the machine offers; ApmatrixError for an unknown name."""
+        """Choose the QCI features that the machine offers; raises UnknownFeature."""
         names = frozenset(features)
         if unknown := names - frozenset(FEATURES):
-            raise ApmatrixError(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
+            raise UnknownFeature(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
         self.features = names
         self._configuration = Configuration(
             **{name.lower(): name in names for name in FEATURES},
@@ -98,25 +93,26 @@ class Cpc:
         functions: CardFunctions | None = None,
         **options: Any,
     ) -> Adapter:
-        """Plug an adapter; ApmatrixError if the number is taken or beyond the machine's highest.
+        """Plug an adapter; raises AdapterRefused if its number is taken or beyond the machine's highest.
 
         ``options`` are those of ``Adapter``: depth, state, reset_duration …
         """
         with self.lock:
             if number in self.adapters:
-                raise ApmatrixError(f"adapter {number} is there already: choose another number")
+                raise AdapterRefused(f"adapter {number} is there already: choose another number")
             if not 0 <= number <= self.max_adapter:
-                raise ApmatrixError(f"adapter {number} is outside 0-{self.max_adapter}")
-            adapter = Adapter(number, card_type, functions, clock=self.clock, workers=self.workers, **options)
+                raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
+            options.setdefault("workers", self.workers)
+            adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
             self.adapters[number] = adapter
             return adapter
 
     def set_adapter_state(self, number: int, state: AdapterState) -> None:
-        """Configure an adapter on or off, or make it fail; ApmatrixError if there is no such adapter."""
+        """Configure an adapter on or off, or make it fail; raises UnknownAdapter."""
         with self.lock:
             if number not in self.adapters:
                 known = Mask.of(*self.adapters).ranges() or "none"
-                raise ApmatrixError(f"there is no adapter {number} in {self.name}: it has {known}")
+                raise UnknownAdapter(f"there is no adapter {number} in {self.name}: it has {known}")
             self.adapters[number].set_state(state)
 
     def configure(self, level: Level, number: int, *, on: bool) -> bool:
@@ -130,14 +126,14 @@ class Cpc:
         with self.lock:
             level.configured_off = level.configured_off - bit if on else level.configured_off | bit
             if not on:
-                self._zeroize(Matrix(bit, level.matrix.aqm))
+                self._reclaim(Matrix(bit, level.matrix.aqm))
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
-        """Activate an LPAR; raises ProfileError if its queues are another's, or the name is taken."""
+        """Activate an LPAR; raises LparActive, or ProfileError if its queues are another's."""
         with self.lock:
             if profile.name in self.lpars:
-                raise ApmatrixError(f"LPAR {profile.name} is active already: choose another name")
+                raise LparActive(f"LPAR {profile.name} is active already: choose another name")
             check_profile(profile, self.lpars.values(), self.highest)
             lpar = Lpar(profile, self.facilities)
             self.lpars[profile.name] = lpar
@@ -146,43 +142,53 @@ class Cpc:
     def set_profile(self, name: str, matrix: Matrix) -> None:
         """Edit the profile of a running LPAR. Queues that leave it are zeroized before anybody gets them.
 
-        Raises ProfileError, and then nothing changed. Linux notices at its next scan.
+        Raises UnknownLpar or ProfileError, and then nothing changed. Linux notices at its next scan.
         """
         with self.lock:
-            if name not in self.lpars:
-                raise ApmatrixError(f"there is no LPAR {name} in {self.name}: it has {', '.join(self.lpars)}")
-            lpar = self.lpars[name]
+            lpar = self._active(name)
             profile = ActivationProfile(name, matrix)
             check_profile(profile, (other for other in self.lpars.values() if other is not lpar), self.highest)
             before = lpar.level.matrix
             lpar.profile = profile
             lpar.level.set_matrix(matrix)
-            self._zeroize(before, keep=matrix)
+            self._reclaim(before, keep=matrix)
 
     def remove_lpar(self, name: str) -> None:
-        """Deactivate an LPAR; its queues are zeroized. KeyError if there is none of that name."""
+        """Deactivate an LPAR; its queues are zeroized. Raises UnknownLpar."""
         with self.lock:
-            self.reset_level(self.lpars.pop(name).level)
+            level = self._active(name).level
+            del self.lpars[name]
+            before = level.matrix
+            level.close()
+            self._reclaim(before)
 
-    def reset_level(self, level: Level) -> None:
-        """Zeroize every queue of a level that ends, and take its masks away."""
-        before = level.effective
-        level.close()
-        self._zeroize(before)
+    def _active(self, name: str) -> Lpar:
+        if name not in self.lpars:
+            raise UnknownLpar(f"there is no LPAR {name} in {self.name}: it has {', '.join(self.lpars) or 'none'}")
+        return self.lpars[name]
 
-    def _zeroize(self, matrix: Matrix, keep: Matrix | None = None) -> None:
+    def zeroize(self, level: Level) -> None:
+        """Empty and zeroize the queues of a level whose program has ended; the level keeps them.
+
+        Nothing is left for its next program, whatever state the queues are in and whatever fault ZAPQ would meet:
+        no AP function is executed. Master keys stay.
+        """
+        with self.lock:
+            self._reclaim(level.effective)
+
+    def _reclaim(self, matrix: Matrix, keep: Matrix = EMPTY_MATRIX) -> None:
+        """Take the queues of ``matrix`` from their owner, except those of ``keep``."""
         for number in matrix.apm:
             adapter = self.adapters.get(number)
             for queue in adapter.used_queues() if adapter else ():
-                gone = keep is None or queue.apqn not in keep
-                if gone and queue.apqn.domain in matrix.aqm:
+                if queue.apqn.domain in matrix.aqm and queue.apqn not in keep:
                     queue.reclaim()
 
     def close(self) -> None:
         """End the machine: what the cards have is finished, nothing more is taken."""
         self.workers.close()
 
-    # the AP functions
+    # levels and their queues
 
     def port(self, level: Level, apqn: Apqn) -> Port:
         """The AP functions of a level on one queue; a caller that uses a queue often keeps its port."""
@@ -192,14 +198,6 @@ class Cpc:
         """The level's own view: features, limits and effective masks."""
         matrix = level.effective
         return self._configuration.replace(apm=matrix.apm, aqm=matrix.aqm, adm=matrix.adm)
-
-    def execute(self, level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
-        """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
-
-        Returns the condition code. Raises ProgramCheck, and then nothing was changed; Intercepted where the
-        level's hypervisor leaves the instruction to user space.
-        """
-        return register_level.execute(self, level, instruction, registers, memory)
 
     def __repr__(self) -> str:
         return f"Cpc({self.name!r}, adapters {Mask.of(*self.adapters).ranges()}, LPARs {', '.join(self.lpars)})"

@@ -1,10 +1,4 @@
-"""What the machine refuses.
-
-ApmatrixError
-├── ProfileError            an activation profile does not fit the machine or another LPAR
-├── ValidityInterception    a nested guest cannot be entered: its control block is wrong
-└── Intercepted             an AP instruction left SIE and nobody above handles it
-"""
+"""What the machine refuses."""
 
 from __future__ import annotations
 
@@ -14,6 +8,26 @@ from apmatrix.arch import ApmatrixError
 
 if TYPE_CHECKING:
     from apmatrix.arch import Matrix
+
+
+class UnknownFeature(ApmatrixError):
+    """A machine was asked to have an AP feature that QCI does not know."""
+
+
+class UnknownAdapter(ApmatrixError):
+    """There is no adapter of this number in the machine."""
+
+
+class UnknownLpar(ApmatrixError):
+    """There is no active LPAR of this name in the machine."""
+
+
+class AdapterRefused(ApmatrixError):
+    """An adapter cannot be plugged under this number: another one has it, or the machine's numbers end before it."""
+
+
+class LparActive(ApmatrixError):
+    """An LPAR cannot be activated: one of this name is active already."""
 
 
 class ProfileError(ApmatrixError):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
+    WITHOUT_APXA,
     Apqn,
     CardFunctions,
     ConditionCode,
@@ -44,14 +45,17 @@ if TYPE_CHECKING:
 Handler = Callable[["Port", PqapControl, Registers, "Memory"], ConditionCode]
 
 LOW32 = 0xFFFF_FFFF
-WITHOUT_APXA = 0xC0F0  # APQN bits that must be zero without APXA
 FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
 
 
 def execute(
     machine: Cpc, level: Level, instruction: Instruction, registers: Registers, memory: Memory
 ) -> ConditionCode:
-    """Execute one AP instruction; see ``Cpc.execute``."""
+    """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
+
+    Returns the condition code. Raises ProgramCheck, and then nothing was changed; Intercepted where the level's
+    hypervisor leaves the instruction to user space.
+    """
     if not machine.adapters and not machine.lpars:
         raise ProgramCheck(Interruption.OPERATION, "this machine has no AP instructions")
     if _leaves_sie(level, instruction, registers):
@@ -86,7 +90,7 @@ def specification(reason: str) -> ProgramCheck:
 
 
 def _check_range(machine: Cpc, apqn: Apqn) -> None:
-    if "APXA" not in machine.features and apqn.code & WITHOUT_APXA:
+    if "APXA" not in machine.features and apqn not in WITHOUT_APXA:
         raise specification(f"{apqn} needs APXA: without it there are adapters 0-63 and domains 0-15")
     if apqn.adapter > machine.max_adapter or apqn.domain > machine.max_domain:
         raise specification(f"{apqn} is beyond {Apqn(machine.max_adapter, machine.max_domain)}")

@@ -94,15 +94,14 @@ class Level:
     def right_to(self, apqn: Apqn) -> ResponseCode:
         """NORMAL if the level may use a queue now, otherwise the response code that refuses it.
 
-        01 if some level's masks leave the queue out (KVM-40), 03 if SCLP configured its adapter off for the LPAR.
+        01 if the queue is not in the effective matrix, 03 if SCLP configured its adapter off for the LPAR.
         """
+        if apqn not in self.effective:
+            return ResponseCode.NOT_AVAILABLE
         level = self
-        while apqn in level._matrix:
-            if level.parent is None:
-                off = apqn.adapter in level.configured_off
-                return ResponseCode.DECONFIGURED if off else ResponseCode.NORMAL
+        while level.parent is not None:
             level = level.parent
-        return ResponseCode.NOT_AVAILABLE
+        return ResponseCode.DECONFIGURED if apqn.adapter in level.configured_off else ResponseCode.NORMAL
 
     @property
     def interpreted(self) -> bool:

@@ -26,7 +26,7 @@ from apmatrix.emulation import programs
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.rsa import Question
 from apmatrix.emulation.views import granted
-from apmatrix.machine import FlatMemory
+from apmatrix.machine import FlatMemory, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Cpu:
     def run(self, opcode: Opcode, *registers: int, problem_state: bool = False) -> Registers:
         """Execute with GR0, GR1 … as given, R1 = 4 and R2 = 6; the registers afterwards. Raises ProgramCheck."""
         state = Registers([*registers, *[0] * (16 - len(registers))], problem_state)
-        self.machine.execute(self.level, Instruction(opcode, 4, 6), state, self.memory)
+        execute(self.machine, self.level, Instruction(opcode, 4, 6), state, self.memory)
         return state
 
     def pqap(self, function: FunctionCode, apqn: Apqn) -> QueueStatus:

@@ -1,12 +1,4 @@
-"""Errors of the bridge to a real kernel.
-
-ApmatrixError
-└── BootError
-    ├── PackageError    a Debian package, or the tool that gets it, cannot be had
-    ├── QemuError       QEMU is missing, did not start, or ended
-    ├── KernelError     the kernel is not one whose AP instructions can be intercepted
-    └── GuestError      the guest did not do what it was started for
-"""
+"""Errors of the bridge to a real kernel."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import Interruption, ProgramCheck
 from apmatrix.faces.boot.service import Service
-from apmatrix.machine import Intercepted
+from apmatrix.machine import Intercepted, execute
 
 if TYPE_CHECKING:
     from apmatrix.arch import ConditionCode, Instruction, Registers
@@ -37,15 +37,10 @@ class LevelProcessor:
     def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute one instruction; an instruction that no level handles is not installed (hardware.md 7.3)."""
         try:
-            return self._machine.execute(self._level, instruction, registers, memory)
+            return execute(self._machine, self._level, instruction, registers, memory)
         except Intercepted as error:
             raise ProgramCheck(Interruption.OPERATION, str(error)) from error
 
     def reset(self) -> None:
         """Zeroize the level's queues: nothing of an ended guest is left for the next."""
-        effective = self._level.effective
-        for number in effective.apm:
-            adapter = self._machine.adapters.get(number)
-            for queue in adapter.used_queues() if adapter else ():
-                if queue.apqn in effective:
-                    queue.reset(zeroize=True)
+        self._machine.zeroize(self._level)

@@ -1,14 +1,4 @@
-"""Errors of the GDB remote protocol.
-
-ApmatrixError
-└── GdbError
-    ├── Disconnected    the peer closed the connection or is gone
-    ├── NoAnswer        no answer within the time allowed; the peer may be alive
-    ├── Garbled         the peer does not speak the protocol
-    ├── StubError       the peer answered with an error number
-    ├── Unsupported     the peer does not know the command
-    └── WrongState      a command for a stopped target while it runs, or the reverse
-"""
+"""Errors of the GDB remote protocol."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def request_scan(bus: ApBus, _value: Written) -> None:
 
 @AP_BUS.show()
 def features(bus: ApBus) -> str:
-    """The QCI features."""
+    """The names of the QCI features that the machine has."""
     if not bus.info.flags:
         return "-\n"
     names = bus.info.feature_names()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from apmatrix.arch import Apqn, Configuration, Facility, Mask
+from apmatrix.linux.ap.ap_queue import ApQueue
 from apmatrix.linux.ap.attributes import AP_BUS
 from apmatrix.linux.ap.completion import Completion
 from apmatrix.linux.ap.driver import ApBusDriver, is_default
 from apmatrix.linux.ap.interrupts import AdapterInterrupts
 from apmatrix.linux.ap.poller import Poller
-from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.root import RootDevice
 from apmatrix.linux.ap.scan import Scanner
 from apmatrix.linux.core import Bus, Device, Driver, Mutex, Task
@@ -201,10 +201,10 @@ class ApBus(Bus):
             reserved=self.masks.reserve(queue.apqn),
         )
 
-    # masks (BUS-33)
+    # masks
 
     def write_masks(self, texts: dict[str, str], task: Task) -> None:
-        """A write to ``apmask`` or ``aqmask``, or to both in one step or not at all; ``texts`` has them by name."""
+        """Write ``apmask`` or ``aqmask``, or both in one step or not at all; ``texts`` has them by name (BUS-33)."""
         with self.attribute_mutex.taken(task):
             self._check_no_override()
             for name, text in texts.items():
@@ -238,7 +238,7 @@ class ApBus(Bus):
     # cards
 
     def configure_adapter(self, number: int, *, on: bool) -> bool:
-        """SCLP's (de)configuration; False where there is no SCLP for it: in a guest."""
+        """Configure an adapter on or off through SCLP; False in a guest, which has no SCLP for it."""
         return self.machine.configure(self.level, number, on=on)
 
     def stop(self) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apmatrix.arch import QueueInfo
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
     from apmatrix.linux.core.attributes import AnyGroup
 
 CARD: AttributeGroup[ApCard] = AttributeGroup()
@@ -44,7 +44,7 @@ def depth(card: ApCard) -> str:
 
 @CARD.show()
 def ap_functions(card: ApCard) -> str:
-    """The facility bits."""
+    """The facility bits that TAPQ reported at the first scan."""
     return f"0x{card.info.functions.value:08X}\n"
 
 

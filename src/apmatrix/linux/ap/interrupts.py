@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import FunctionCode, Instruction, Opcode, QueueStatus, Registers, ResponseCode
 from apmatrix.arch.registers import InterruptionControl, PqapControl
-from apmatrix.machine import FlatMemory
+from apmatrix.machine import FlatMemory, execute
 
 if TYPE_CHECKING:
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
 
 INTERRUPTION_SUBCLASS: Final = 6
 INDICATOR: Final = 8
@@ -35,7 +35,7 @@ class AdapterInterrupts:
         registers.gr[0] = PqapControl(queue.apqn.code, function_code=FunctionCode.AQIC).value
         registers.gr[1] = InterruptionControl(enable=True, isc=INTERRUPTION_SUBCLASS).value
         registers.gr[2] = INDICATOR
-        bus.machine.execute(bus.level, _PQAP, registers, self._storage)
+        execute(bus.machine, bus.level, _PQAP, registers, self._storage)
         code = QueueStatus(registers.gr[1] & _LOW_WORD).response_code
         return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
 

@@ -15,7 +15,7 @@ class ApMessage:
     """A request message and what becomes of it.
 
     ``rc`` is None while it is on its way, then 0 with the ``reply``, or a negative errno. ``behind`` is what the
-    queue's receive buffer holds behind the reply: the end of a longer, earlier one. ``done`` is called once, under
+    queue's receive buffer holds after the reply: the end of a longer, earlier one. ``done`` is called once, under
     the system's lock.
     """
 
@@ -33,7 +33,7 @@ class ApMessage:
         self.behind = b""
 
     def finish(self, rc: int, reply: bytes = b"", behind: bytes = b"") -> None:
-        """End the request."""
+        """End the request with ``rc`` and what came, and call ``done``."""
         self.rc = rc
         self.reply = reply
         self.behind = behind

@@ -8,8 +8,8 @@ from apmatrix.arch import ALL_BITS
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
 
 
 class BusPolicy:

@@ -10,8 +10,8 @@ from apmatrix.linux.ap.states import Wait
 
 if TYPE_CHECKING:
     from apmatrix.cards import Timer
+    from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
-    from apmatrix.linux.ap.queue import ApQueue
 
 
 class Poller:

@@ -37,7 +37,7 @@ class RootDevice(KObject):
         self._bus = bus
 
     def uevent(self, action: str, *variables: tuple[str, str]) -> None:
-        """Send an event."""
+        """Send an event about the bus, with ``variables`` (BUS-80)."""
         self._bus.uevents.emit(action, f"/{self.path}", self._bus.name, variables)
 
     def request_uevent(self, written: bytes) -> None:

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Apqn, CardFunctions, QueueInfo, QueueStatus, ResponseCode
+from apmatrix.linux.ap.ap_queue import ApQueue
 from apmatrix.linux.ap.card import ApCard
-from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.ap.states import DeviceState
 from apmatrix.linux.core import ChangeKind
 
@@ -73,7 +73,7 @@ class Scanner:
         self._timer = clock.call_later(self._bus.config_time, lambda: clock.spawn(self._periodic))
 
     def request(self) -> None:
-        """Scan soon: a machine event told that the configuration changed."""
+        """Scan soon: a machine event said that the configuration changed."""
         self._bus.machine.clock.spawn(self._periodic)
 
     def _periodic(self) -> None:
@@ -82,7 +82,7 @@ class Scanner:
                 self.scan()
 
     def stop(self) -> None:
-        """No more scans."""
+        """End the periodic scans."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -120,7 +120,7 @@ class Scanner:
         return (domain for domain in bus.info.aqm if domain <= bus.max_domain)
 
     def _choose_domain(self) -> int:
-        """BUS-73: the first usable domain of the host's."""
+        """Choose the first usable domain of the host's, -1 without one (BUS-73)."""
         bus = self._bus
         for domain in self._usage_domains():
             if domain in bus.aqmask:
@@ -130,7 +130,7 @@ class Scanner:
         return -1
 
     def _scan_adapter(self, number: int) -> None:
-        """BUS-74: a card is judged by its first queue that answers."""
+        """Judge a card by its first queue that answers (BUS-74)."""
         bus = self._bus
         card = bus.cards.get(number)
         if bus.qci_supported and number not in bus.info.apm:
@@ -205,7 +205,7 @@ class Scanner:
         bus.policy.queue_removed(queue)
 
     def _scan_domains(self, card: ApCard) -> None:
-        """BUS-76: all domains in their order."""
+        """Look at the card's queue in each domain, in ascending order (BUS-76)."""
         for domain in sorted({*card.queues, *self._usage_domains()}):
             queue = card.queues.get(domain)
             if self._bus.usage_domain(domain):

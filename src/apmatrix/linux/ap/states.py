@@ -1,7 +1,7 @@
 """The state machine of a queue device: reset, interrupts, sending and receiving (hardware.md 1.7).
 
 Each function runs one state: it executes an AP instruction, moves the queue to the state that the answer asks
-for, and tells when to look again.
+for, and returns when to look again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apmatrix.arch import ResponseCode
 if TYPE_CHECKING:
     from apmatrix.arch import QueueStatus
     from apmatrix.cards import Delivery
-    from apmatrix.linux.ap.queue import ApQueue
+    from apmatrix.linux.ap.ap_queue import ApQueue
 
 LOW_TIMEOUT = 0.04
 """Seconds until Linux looks again at a queue that is in reset."""
@@ -78,7 +78,7 @@ def fail(queue: ApQueue, code: ResponseCode) -> Wait:
 
 
 def _reply_wait(status: QueueStatus) -> Wait:
-    """How to learn of the next reply: of one behind others that wait already no interruption tells."""
+    """How to learn of the next reply: one that is queued behind others raises no interruption, so poll."""
     return Wait.INTERRUPT if status.interrupts_enabled and not status.replies_waiting else Wait.HIGH
 
 

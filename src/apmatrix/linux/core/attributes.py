@@ -95,7 +95,7 @@ class AttributeGroup(Generic[T]):
     def show_to(
         self, name: str | None = None, when: Callable[[T], bool] | None = None
     ) -> Callable[[Callable[[T, Task], str]], Callable[[T, Task], str]]:
-        """Declare how an attribute is read whose reader may have to wait: it is given who reads, for signals."""
+        """Declare how an attribute is read whose reader may have to wait: it is given the process, for signals."""
 
         def declare(function: Callable[[T, Task], str]) -> Callable[[T, Task], str]:
             self._declare_show(name or function.__name__, function, when)

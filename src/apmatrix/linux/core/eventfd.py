@@ -16,7 +16,7 @@ class EventFd:
         self._action = action
 
     def signal(self) -> None:
-        """Count one more."""
+        """Add one to the counter."""
         self.count += 1
         if self._action:
             self._action()

@@ -1,4 +1,4 @@
-"""The kernel log."""
+"""The kernel log of a system: a ring of entries with time and severity."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ class Bus(KObject):
     def add_device(self, device: Device, parent: KObject | None = None) -> None:
         """Make a device known: directory, links, uevent; then offer it to the drivers.
 
-        Without a parent it stands in a plain directory.
+        Without a parent it is put into a plain directory.
         """
         if parent:
             parent.add_child(device.name, device)

@@ -2,7 +2,7 @@
 
 A LinuxSystem has one lock: whoever runs in it holds :class:`Kernel`. Where the real kernel would sleep,
 ``wait_until`` gives the lock away, so others can go on. A :class:`Mutex` is one of the kernel's own mutexes: it
-stays locked while its holder sleeps, so who needs it too has to wait, exactly as on the real system (MTX-5, MTX-70).
+stays locked while its holder sleeps, so others that need it have to wait, as on the real system (MTX-5, MTX-70).
 Lock order: attribute mutex, guests lock, mdevs lock. The lock of a guest's system comes before its host's.
 """
 

@@ -2,7 +2,7 @@
 
 Nothing is stored twice: directories ask their objects for names, links are made from where objects are. Paths have no
 leading slash and are relative to /sys. Every operation raises OSError with the kernel's errno; the
-``Refused`` behind it is its ``__cause__``.
+``Refused`` that it comes from is its ``__cause__``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What stat(2) tells: kind, permission bits, size in bytes."""
+    """What stat(2) returns: kind, permission bits, size in bytes."""
 
     kind: Kind
     mode: int
@@ -127,7 +127,7 @@ class OpenFile:
     def read(self, task: Task | None = None) -> bytes:
         """The attribute's content; OSError EIO if it cannot be read, ENODEV if its object is gone.
 
-        ``task`` is who reads: a signal for it ends an interruptible wait with EINTR.
+        ``task`` is the process that reads: a signal for it ends an interruptible wait with EINTR.
         """
         with self._sysfs.kernel:
             self._check()
@@ -201,11 +201,11 @@ class Sysfs:
             return OpenFile(self, real, node)
 
     def read(self, path: str, task: Task | None = None) -> bytes:
-        """Open, read all, close. ``task`` is who reads, for waits and signals."""
+        """Open, read all, close; ``task`` is the process that does it, for waits and signals."""
         return self.open(path).read(task)
 
     def write(self, path: str, data: bytes, task: Task | None = None) -> int:
-        """Open, write once, close; the number of bytes taken. ``task`` is who writes, for waits and signals."""
+        """Open, write once, close; the number of bytes taken. ``task`` is the process that does it, for signals."""
         return self.open(path, write=True).write(data, task)
 
     def list(self, path: str) -> list[str]:
@@ -217,7 +217,7 @@ class Sysfs:
             return sorted(node.names())
 
     def readlink(self, path: str) -> str:
-        """The link's content, relative as the kernel makes it; OSError ENOENT, EINVAL if it is no link."""
+        """The link's content, relative as the kernel makes it; OSError ENOENT, EINVAL if it is not a link."""
         with self.kernel:
             real, node = self._resolve(path, follow=False)
             if not isinstance(node, Link):
@@ -250,7 +250,7 @@ class Sysfs:
             self.changed(ChangeKind.ADDED, parent, name)
         found = above.entries[name]
         if not isinstance(found, FixedDirectory):
-            raise TypeError(f"{path} is no plain directory")
+            raise TypeError(f"{path} is not a plain directory")
         return found
 
     def place(self, directory: str, name: str, node: Node) -> None:
@@ -274,6 +274,6 @@ class Sysfs:
         return bool(self._subscribers)
 
     def changed(self, kind: ChangeKind, directory: str, name: str) -> None:
-        """Tell the subscribers."""
+        """Tell the subscribers that an entry of ``directory`` changed."""
         for subscriber in tuple(self._subscribers):
             subscriber(TreeChange(kind, directory, name))

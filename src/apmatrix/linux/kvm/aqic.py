@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import (
     ConditionCode,
-    CrycbFormat,
     Facility,
     FunctionCode,
     Instruction,
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from apmatrix.linux.kvm.policy import KvmPolicy
     from apmatrix.linux.kvm.vm import KvmVm
     from apmatrix.machine import Level, Memory
-
-_RESERVED = 0x007F_0000  # GR0 bits 41-47, as KVM tests them
-_WITHOUT_APXA = 0xC0F0
 
 
 def intercept(
@@ -51,12 +47,9 @@ def _check(level: Level, control: PqapControl, registers: Registers) -> None:
     if registers.problem_state:
         raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "PQAP is for the supervisor state")
     reasons = (
-        (control.value & _RESERVED, "bits 41-47 of GR0 must be zero"),
+        (control.force or control.must_be_zero, "bits 41-47 of GR0 must be zero"),
         (control.facilities_too and Facility.APFT not in level.facilities, "the T bit needs facility 15"),
-        (
-            level.form is not CrycbFormat.FORMAT_2 and control.value & _WITHOUT_APXA,
-            "without APXA there are adapters 0-63 and domains 0-15",
-        ),
+        (control.apqn not in level.form.limits, "without APXA there are adapters 0-63 and domains 0-15"),
         (Facility.AQIC not in level.facilities, "AQIC needs facility 65"),
     )
     for broken, reason in reasons:

@@ -12,7 +12,7 @@ from apmatrix.machine import Intercepted, Notification
 if TYPE_CHECKING:
     from apmatrix.linux.core import Host
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.machine import Level, Memory
 
 RETRIES = 5

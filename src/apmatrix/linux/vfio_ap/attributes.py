@@ -53,14 +53,14 @@ def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
 
 @ASSIGNMENT.show()
 def matrix(mdev: MatrixMdev) -> str:
-    """What is assigned."""
+    """The assigned APQNs, a line for each (MTX-40)."""
     with mdev.module.mdevs_lock:
         return matrix_text(mdev.matrix, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
-    """What the guest has or would get."""
+    """The APQNs that the guest has or would get, a line for each (MTX-40)."""
     with mdev.module.mdevs_lock:
         return matrix_text(mdev.guest, mdev.module.policy.longest_matrix)
 

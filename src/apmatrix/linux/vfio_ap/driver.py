@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Configuration, Mask, Matrix
+from apmatrix.linux.ap.ap_queue import ApQueue
 from apmatrix.linux.ap.driver import ApBusDriver
-from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device
 from apmatrix.linux.vfio_ap import hostconfig
-from apmatrix.linux.vfio_ap.queue import VfioQueue
+from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
 
 if TYPE_CHECKING:
     from apmatrix.linux.core.attributes import AnyGroup

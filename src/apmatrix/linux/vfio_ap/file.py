@@ -34,7 +34,7 @@ DEVICE_FEATURE = 0x3B75
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """VFIO_DEVICE_GET_INFO."""
+    """What VFIO_DEVICE_GET_INFO returns."""
 
     flags: int = DEVICE_FLAGS
     regions: int = 0
@@ -43,7 +43,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class IrqInfo:
-    """VFIO_DEVICE_GET_IRQ_INFO."""
+    """What VFIO_DEVICE_GET_IRQ_INFO returns about an event."""
 
     index: int
     count: int = 1

@@ -15,13 +15,13 @@ GROUP: AttributeGroup[IommuGroup] = AttributeGroup()
 
 @GROUP.show("type")
 def group_type(_group: IommuGroup) -> str:
-    """There is no translation behind an emulated group."""
+    """``unknown``: an emulated group translates no addresses."""
     return "unknown\n"
 
 
 @GROUP.show("reserved_regions")
 def reserved_regions(_group: IommuGroup) -> str:
-    """None."""
+    """Empty: an emulated group has no reserved regions."""
     return ""
 
 
@@ -55,6 +55,6 @@ class IommuGroups:
         return number
 
     def remove(self, number: int) -> None:
-        """Remove a group."""
+        """Remove a group; its number is free again."""
         self._sysfs.drop(self.PATH, str(number))
         self._free.append(number)

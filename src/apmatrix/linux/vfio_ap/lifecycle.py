@@ -108,7 +108,7 @@ class Lifecycle:
             module.host.sysfs.changed(ChangeKind.REMOVED, f"{module.mdev_bus.path}/devices", mdev.name)
 
     def _await_release(self, mdev: MatrixMdev, task: Task) -> None:
-        """VFIO-20: call for the device at once and every ten seconds; a signal only changes what is logged."""
+        """Call for the device at once and every ten seconds; a signal only changes what is logged (VFIO-20)."""
         kernel = self._host.kernel
         count = 0
         interruptible = True
@@ -141,7 +141,7 @@ class Lifecycle:
                 )
 
     def let_go(self, mdev: MatrixMdev) -> None:
-        """MTX-13: once no guest has it, its queues are reset and forget it; the assignment is gone."""
+        """Wait until no guest has it, then reset its queues and clear the assignment (MTX-13)."""
         module = self._module
         self._module.policy.check_remove(mdev)
         self._await_release(mdev, Task())

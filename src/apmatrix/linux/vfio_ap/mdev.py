@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.core.sysfs import Node
     from apmatrix.linux.kvm import KvmVm
     from apmatrix.linux.vfio_ap.module import VfioAp
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.rules.handover import Obstacle
 
 MDEV: AttributeGroup[MatrixMdev] = AttributeGroup()

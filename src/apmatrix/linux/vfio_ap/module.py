@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.policy import VfioPolicy
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
 
@@ -33,13 +33,13 @@ TYPE_NAME = "vfio_ap-passthrough"
 
 
 class MatrixDevice(Device):
-    """``/sys/devices/vfio_ap/matrix``."""
+    """``/sys/devices/vfio_ap/matrix``: the parent of all mdevs."""
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, MATRIX_DEVICE)
 
 
 class MdevType(KObject):
-    """``mdev_supported_types/vfio_ap-passthrough``."""
+    """``mdev_supported_types/vfio_ap-passthrough``: the only type, with the file that creates mdevs."""
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (MDEV_TYPE,)
 
@@ -127,7 +127,7 @@ class VfioAp:
         """The highest numbers that an mdev may be assigned, as masks (MTX-4)."""
         return limits.of_mdev(self.info)
 
-    # who has what
+    # claims
 
     def newest_first(self) -> list[MatrixMdev]:
         """The mdevs in the order in which the driver looks at them."""
@@ -213,7 +213,7 @@ class VfioAp:
             self.reset_adapters(mdev, lost)
 
     def update_guest(self, mdev: MatrixMdev) -> None:
-        """MTX-60: the control block first, then the event."""
+        """Write the guest's control block, then signal the event, if a VM has the mdev (MTX-60)."""
         if mdev.vm is None:
             return
         mdev.vm.level.set_matrix(mdev.guest)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from apmatrix.arch import Apqn, Mask, Matrix
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.rules.claims import Conflict
     from apmatrix.rules.handover import Obstacle
 

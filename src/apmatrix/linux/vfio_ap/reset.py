@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from apmatrix.linux.core import Host
     from apmatrix.linux.vfio_ap.policy import VfioPolicy
-    from apmatrix.linux.vfio_ap.queue import VfioQueue
+    from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
 
 INTERVAL = 0.02
 """Seconds between two looks at a queue in reset."""

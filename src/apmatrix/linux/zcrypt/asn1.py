@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Behind the number."""
+        """The offset of the first byte after the number."""
         return self.start + self.size
 
 
@@ -49,7 +49,7 @@ def _string(payload: bytes, position: int, tag: int) -> Span:
             raise _malformed("has a length that Linux does not know")
         length, start = int.from_bytes(payload[start : start + size], "big"), start + size
     if start >= len(payload) or length > len(payload) - start:
-        raise _malformed("is shorter than it tells")
+        raise _malformed("is shorter than it says")
     return Span(start, length)
 
 

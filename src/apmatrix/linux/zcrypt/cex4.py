@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import Mode
+from apmatrix.linux.ap.ap_queue import ApQueue
 from apmatrix.linux.ap.card import ApCard
 from apmatrix.linux.ap.driver import ApBusDriver
-from apmatrix.linux.ap.queue import ApQueue
 from apmatrix.linux.core import AttributeGroup, Device, Written
 from apmatrix.linux.zcrypt import cca_info, ep11_info
 from apmatrix.rules.refusals import BadValue, NoDevice
@@ -92,7 +92,7 @@ def _is_coprocessor(device: ApCard | ApQueue) -> bool:
 
 @CARD_DRIVER.show("serialnr", when=_is_coprocessor)
 def serial_number(card: ApCard) -> str:
-    """The card's serial number, by asking it; empty if it does not tell."""
+    """The card's serial number, by asking it; empty if it does not answer."""
     if _is_cca(card):
         return f"{cca_info.serial_number(_zcrypt(card), card)}\n"
     info = ep11_info.card_info(_zcrypt(card), card)
@@ -185,7 +185,7 @@ class Cex4CardDriver(Cex4Driver):
         super().__init__(zcrypt, "cex4card")
 
     def matches(self, device: Device) -> bool:
-        """Cards only."""
+        """True for cards."""
         return isinstance(device, ApCard)
 
     def probe(self, device: ApCard) -> None:
@@ -205,7 +205,7 @@ class Cex4QueueDriver(Cex4Driver):
         super().__init__(zcrypt, "cex4queue")
 
     def matches(self, device: Device) -> bool:
-        """Queues only."""
+        """True for queues."""
         return isinstance(device, ApQueue)
 
     def probe(self, device: ApQueue) -> None:

@@ -53,7 +53,7 @@ class IoctlCall:
 
 
 def rsa_mod_expo(call: IoctlCall) -> None:
-    """ICARSAMODEXPO."""
+    """Do ICARSAMODEXPO: a modular exponentiation."""
     block = call.user.fetch(RsaModExpo, call.argument)
     fetch, length = call.user.bytes_at, block.input_length
 
@@ -68,7 +68,7 @@ def rsa_mod_expo(call: IoctlCall) -> None:
 
 
 def rsa_crt(call: IoctlCall) -> None:
-    """ICARSACRT."""
+    """Do ICARSACRT: an exponentiation with a private key in Chinese-remainder form."""
     block = call.user.fetch(RsaModExpoCrt, call.argument)
     fetch = call.user.bytes_at
     short = (block.input_length + 1) // 2
@@ -145,7 +145,7 @@ class _CprbCall:
 
 
 def send_cprb(call: IoctlCall) -> None:
-    """ZSECSENDCPRB."""
+    """Do ZSECSENDCPRB: send a CPRB to a CCA coprocessor."""
     _CprbCall(call).run()
 
 
@@ -173,7 +173,7 @@ def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
 
 
 def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:
-    """An ioctl that stores what ``make`` tells about the bus."""
+    """An ioctl that stores what ``make`` makes of the bus."""
 
     def answer(call: IoctlCall) -> None:
         bus = call.zcrypt.bus
@@ -184,7 +184,7 @@ def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall
 
 
 def total_opens(call: IoctlCall) -> None:
-    """Z90STAT_TOTALOPEN_COUNT."""
+    """Do Z90STAT_TOTALOPEN_COUNT: count the open files of all nodes."""
     call.user.store_number(call.argument, call.zcrypt.opens)
 
 

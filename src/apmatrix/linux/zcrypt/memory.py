@@ -58,11 +58,11 @@ class UserSpace:
             raise _fault(address, len(data)) from error
 
     def fetch(self, kind: type[L], address: int) -> L:
-        """Fetch a structure."""
+        """Fetch a structure in the program's byte order."""
         return self.order.parse(kind, self.bytes_at(address, kind.SIZE))
 
     def store_block(self, address: int, block: Layout) -> None:
-        """Store a structure."""
+        """Store a structure in the program's byte order."""
         self.store(address, self.order.dump(block))
 
     def store_number(self, address: int, value: int, size: int = 4) -> None:

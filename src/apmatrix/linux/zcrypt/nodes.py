@@ -102,7 +102,7 @@ class DeviceNode(KObject):
         return Link(f"class/{self.kind}") if name == "subsystem" else super().lookup(name)
 
     def env(self) -> Iterator[tuple[str, str]]:
-        """The variables of its uevents; ``!`` in a name stands for the ``/`` of a path below /dev."""
+        """The variables of its uevents; ``!`` in a name is the ``/`` of a path below /dev."""
         yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)))
         yield "DEVNAME", self.device_name.replace("!", "/")
 

@@ -112,7 +112,7 @@ def driver_override(queue: ApQueue) -> str:
 
 @QUEUE.store("driver_override")
 def set_driver_override(queue: ApQueue, value: Written) -> None:
-    """BUS-60: refused while masks are in use; nothing is re-bound."""
+    """Name the queue's only driver, or none; refused while masks are in use, and nothing is re-bound (BUS-60)."""
     bus = queue.bus
     with bus.attribute_mutex.taken(value.task):
         if bus.masks_in_use:
@@ -133,8 +133,8 @@ class ApQueue(Device):
     """A queue of an adapter in one of the system's usage domains.
 
     ``online`` and ``load`` are the host driver's. ``total`` counts requests.
-    ``requests`` wait to be sent, ``pending`` are in the card, by message id. ``interrupts`` tells that replies are
-    announced; ``buffer`` is what replies are received into, and keeps what later ones do not overwrite.
+    ``requests`` wait to be sent, ``pending`` are in the card, by message id. ``interrupts`` is True if replies
+    are announced; ``buffer`` is what replies are received into, and keeps what later ones do not overwrite.
     """
 
     __slots__ = (

@@ -1,0 +1,81 @@
+"""The public Python API: what ``import apmatrix`` offers (docs/python.md). Stands on emulation and service."""
+
+from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
+from apmatrix.api.cpu import Cpu
+from apmatrix.api.crypto import Crypto
+from apmatrix.api.errors import NotRunning, UnknownName
+from apmatrix.api.faults import ActiveFault
+from apmatrix.api.linux import GuestLinux, Linux, LparLinux
+from apmatrix.api.machine import Machine
+from apmatrix.api.sysfs import SysfsFiles
+from apmatrix.arch import (
+    ApmatrixError,
+    Apqn,
+    ConditionCode,
+    Configuration,
+    Instruction,
+    Mask,
+    Matrix,
+    Opcode,
+    ProgramCheck,
+    QueueInfo,
+    QueueStatus,
+    Registers,
+    ResponseCode,
+)
+from apmatrix.cards import Delivery
+from apmatrix.cards.faults import FaultError
+from apmatrix.config import ConfigError, Finding
+from apmatrix.emulation.rsa import RsaKey
+from apmatrix.hosts import Explanation, Holding, MatrixView, Refusal, Step
+from apmatrix.linux.core import LogEntry, Uevent
+from apmatrix.linux.zcrypt import CcaReply
+from apmatrix.machine import FlatMemory, Memory, ProfileError
+from apmatrix.rules.refusals import Refused
+
+__all__ = [
+    "ActiveFault",
+    "AdapterConfig",
+    "ApmatrixError",
+    "Apqn",
+    "CcaReply",
+    "ConditionCode",
+    "ConfigError",
+    "Configuration",
+    "Cpu",
+    "Crypto",
+    "Delivery",
+    "Explanation",
+    "FaultError",
+    "Finding",
+    "FlatMemory",
+    "GuestConfig",
+    "GuestLinux",
+    "Holding",
+    "HostConfig",
+    "Instruction",
+    "Linux",
+    "LogEntry",
+    "LparConfig",
+    "LparLinux",
+    "Machine",
+    "Mask",
+    "Matrix",
+    "MatrixView",
+    "Memory",
+    "NotRunning",
+    "Opcode",
+    "ProfileError",
+    "ProgramCheck",
+    "QueueInfo",
+    "QueueStatus",
+    "Refusal",
+    "Refused",
+    "Registers",
+    "ResponseCode",
+    "RsaKey",
+    "Step",
+    "SysfsFiles",
+    "Uevent",
+    "UnknownName",
+]

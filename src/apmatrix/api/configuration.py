@@ -1,0 +1,103 @@
+"""A machine described in Python: the same tables as in a file, with the same keys (docs/file.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from apmatrix.api.values import Numbers, Policy, State
+
+Words = str | Iterable[str]
+"""One text, or several."""
+
+_IN_FILE = {"guests": "guest"}
+"""Fields whose key in a file is another word."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """A card, or several alike: ``AdapterConfig(5, "CEX8C")``, ``AdapterConfig("6-9", "CEX8A")``.
+
+    ``ids`` are the adapter numbers, ``type`` is CEX4 to CEX8 with A (accelerator), C (CCA) or P (EP11). ``functions``
+    are TAPQ's facility bits, by default those of the type. ``faults`` are written as docs/faults.md says.
+    """
+
+    ids: Numbers
+    type: str
+    _: dataclasses.KW_ONLY
+    state: State = "online"
+    depth: int = 8
+    functions: int | None = None
+    faults: Words = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """The Linux of an LPAR or a guest. ``apmask`` and ``aqmask`` are written to the AP bus, one after the other.
+
+    ``policy`` is ``"linux"`` or ``"protective"``.
+    """
+
+    apmask: Words = ()
+    aqmask: Words = ()
+    vfio_ap: bool = True
+    policy: Policy = "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestConfig:
+    """A KVM guest and its mdev: ``GuestConfig("guest1", adapters=5, domains="4,0xab")``.
+
+    ``uuid`` is the mdev's name, by default one that follows from the guest's names; ``start=False`` leaves the guest
+    stopped. ``host`` is the Linux in it, ``guests`` are its own guests.
+    """
+
+    name: str
+    _: dataclasses.KW_ONLY
+    uuid: UUID | str | None = None
+    adapters: Numbers = ()
+    domains: Numbers = ()
+    control_domains: Numbers = ()
+    start: bool = True
+    host: HostConfig = field(default_factory=HostConfig)
+    guests: Iterable[GuestConfig] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LparConfig:
+    """An LPAR with its activation profile: ``LparConfig("kvm1", adapters="5,6", usage_domains=[4, 0xab])``.
+
+    ``control_domains`` are by default the usage domains. ``host`` is the Linux in it, ``guests`` are its guests.
+    """
+
+    name: str
+    _: dataclasses.KW_ONLY
+    adapters: Numbers = ()
+    usage_domains: Numbers = ()
+    control_domains: Numbers | None = None
+    host: HostConfig = field(default_factory=HostConfig)
+    guests: Iterable[GuestConfig] = ()
+
+
+def as_table(config: AdapterConfig | LparConfig | GuestConfig | HostConfig) -> dict[str, Any]:
+    """The table of a file that says the same."""
+    values = ((item.name, getattr(config, item.name)) for item in dataclasses.fields(config))
+    return plain({_IN_FILE.get(name, name): value for name, value in values})
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as ``tomllib`` would give them; those that are None are left out."""
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, AdapterConfig | LparConfig | GuestConfig | HostConfig):
+        return as_table(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float) else str(value)

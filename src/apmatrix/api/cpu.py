@@ -1,0 +1,70 @@
+"""The AP instructions, executed at the level of a Linux system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmatrix.api.values import AnyApqn, as_apqn
+from apmatrix.machine import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.arch import ConditionCode, Configuration, Instruction, QueueInfo, QueueStatus, Registers
+    from apmatrix.cards import Delivery
+    from apmatrix.linux import LinuxSystem
+    from apmatrix.machine import Memory, Port
+
+LONGEST_REPLY = 0x10000
+"""Bytes of a reply that :meth:`Cpu.dqap` takes by default; no card's is longer."""
+
+
+class Cpu:
+    """Executes AP instructions at one level: past the Linux there, as an operating system of its own would.
+
+    What the level has no right to is no error: the status word says so, with response code 01. The Linux at the
+    level does not know of these instructions: a reply that is taken here never reaches its drivers.
+    """
+
+    def __init__(self, linux: Callable[[], LinuxSystem]) -> None:
+        self._linux = linux
+
+    def tapq(self, apqn: AnyApqn) -> tuple[QueueStatus, QueueInfo]:
+        """PQAP(TAPQ): test a queue. Its status, and what its card can do, all zero where there is no queue."""
+        return self._port(apqn).tapq()
+
+    def rapq(self, apqn: AnyApqn) -> QueueStatus:
+        """PQAP(RAPQ): reset a queue."""
+        return self._port(apqn).rapq()
+
+    def zapq(self, apqn: AnyApqn) -> QueueStatus:
+        """PQAP(ZAPQ): reset a queue and zeroize what it holds for its owner."""
+        return self._port(apqn).zapq()
+
+    def qci(self) -> Configuration:
+        """PQAP(QCI): the level's features, limits and masks."""
+        linux = self._linux()
+        return linux.machine.qci(linux.level)
+
+    def nqap(self, apqn: AnyApqn, message_id: int, message: bytes, *, special: bool = False) -> QueueStatus:
+        """NQAP: put a request on a queue. ``message_id``, 64 bits, comes back with the reply."""
+        return self._port(apqn).nqap(message_id, message, special=special)
+
+    def dqap(self, apqn: AnyApqn, length: int = LONGEST_REPLY) -> Delivery:
+        """DQAP: take a reply off a queue, ``length`` bytes of it at most.
+
+        ``status`` of the result has response code 10 while no reply waits.
+        """
+        return self._port(apqn).dqap(length)
+
+    def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
+        """Execute an instruction at register level; registers and memory change as on the hardware.
+
+        Raises ProgramCheck where the instruction ends with a program interruption.
+        """
+        linux = self._linux()
+        return execute(linux.machine, linux.level, instruction, registers, memory)
+
+    def _port(self, apqn: AnyApqn) -> Port:
+        linux = self._linux()
+        return linux.machine.port(linux.level, as_apqn(apqn))

@@ -1,0 +1,235 @@
+"""The Linux systems of a machine, LPARs' and guests', by name: running or not."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from apmatrix.api.cpu import Cpu
+from apmatrix.api.crypto import Crypto
+from apmatrix.api.errors import NotRunning, as_system_call
+from apmatrix.api.sysfs import SysfsFiles
+from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask
+from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
+from apmatrix.config import HostSettings
+from apmatrix.emulation import explain
+from apmatrix.hosts.facts import assigned_matrix, queue_drivers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apmatrix.emulation import Emulation, Guest, System
+    from apmatrix.hosts import Explanation, Refusal
+    from apmatrix.linux import LinuxSystem
+    from apmatrix.linux.core import LogEntry, Uevent
+
+
+class Linux:
+    """A Linux system of a machine. ``name`` is ``kvm1`` or ``kvm1/guest1``; a machine's methods find it.
+
+    It keeps its meaning when the system is stopped, started or rebooted. What needs it running raises NotRunning.
+    """
+
+    def __init__(self, emulation: Emulation, names: tuple[str, ...]) -> None:
+        self.names = names
+        self._emulation = emulation
+        self.sysfs = SysfsFiles(self._linux)
+        self.cpu = Cpu(self._linux)
+        self.crypto = Crypto(self._linux)
+
+    @property
+    def name(self) -> str:
+        """``kvm1/guest1``."""
+        return "/".join(self.names)
+
+    @property
+    def running(self) -> bool:
+        """True while it runs."""
+        return self._find() is not None
+
+    @property
+    def matrix(self) -> Matrix:
+        """What it can use: the AND of the masks of all levels."""
+        return self._linux().level.effective
+
+    @property
+    def queues(self) -> dict[Apqn, str | None]:
+        """The queues that its AP bus has found, each with the driver that it is bound to."""
+        return queue_drivers(self._system().shell.tree)
+
+    @property
+    def guests(self) -> tuple[GuestLinux, ...]:
+        """Its guests, running or not."""
+        return tuple(GuestLinux(self._emulation, guest.names) for guest in self._system().guests)
+
+    @property
+    def log(self) -> tuple[LogEntry, ...]:
+        """The kernel log since it booted, oldest first: the newest 4096 entries."""
+        return self._linux().log.entries
+
+    @property
+    def uevents(self) -> tuple[Uevent, ...]:
+        """The uevents since it booted, oldest first: the newest 4096."""
+        return self._linux().uevents.history
+
+    def on_uevent(self, action: Callable[[Uevent], None]) -> Callable[[], None]:
+        """Call ``action`` with every uevent from now on, until it reboots; returns the function that ends that.
+
+        ``action`` runs while the system is locked: it must not wait.
+        """
+        return self._linux().uevents.subscribe(action)
+
+    @contextmanager
+    def collect_uevents(self) -> Iterator[list[Uevent]]:
+        """A list to which the uevents of the ``with`` block are added."""
+        events: list[Uevent] = []
+        end = self.on_uevent(events.append)
+        try:
+            yield events
+        finally:
+            end()
+
+    def scan(self) -> None:
+        """Scan the AP bus now. Linux does so by itself every 30 seconds."""
+        self._linux().scan()
+
+    def load_vfio_ap(self) -> None:
+        """``modprobe vfio_ap``; nothing happens if it is loaded."""
+        self._linux().load_vfio_ap()
+
+    def unload_vfio_ap(self) -> None:
+        """``rmmod vfio_ap``; OSError (EAGAIN) while a guest has an mdev."""
+        with as_system_call():
+            self._linux().unload_vfio_ap()
+
+    def reboot(self) -> None:
+        """Shut it down with all its guests, and boot it again with what the machine's description says of it."""
+        with self._emulation.changing:
+            system = self._system()
+            self._emulation.make_room(system)
+            self._emulation.boot(system)
+
+    def start_guest(
+        self, uuid: UUID | str, name: str | None = None, *, vfio_ap: bool = True, policy: Policy = "linux"
+    ) -> GuestLinux:
+        """Start a VM with the mdev ``uuid``, which was made through sysfs; ``name`` is the UUID by default.
+
+        ``vfio_ap`` and ``policy`` are those of the Linux in it. OSError as QEMU gets it from the kernel: ENODEV if
+        there is no such mdev, EBUSY if it is in use.
+        """
+        mdev, settings = UUID(str(uuid)), HostSettings(vfio_ap=vfio_ap, policy=policy)
+        with as_system_call():
+            guest = self._emulation.start_mdev(self._system(), mdev, name or str(mdev), settings)
+        return GuestLinux(self._emulation, guest.names)
+
+    def _find(self) -> System | None:
+        return next((system for system in self._emulation.systems() if system.names == self.names), None)
+
+    def _system(self) -> System:
+        system = self._find()
+        if system is None:
+            raise NotRunning(f"{self.name} is not running{self._why()}")
+        return system
+
+    def _linux(self) -> LinuxSystem:
+        return self._system().linux
+
+    def _why(self) -> str:
+        return "".join(f": {refusal}" for refusal in self._emulation.refusals if refusal.system == self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Linux) and (self._emulation, self.names) == (other._emulation, other.names)
+
+    def __hash__(self) -> int:
+        return hash(self.names)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class LparLinux(Linux):
+    """An LPAR and its Linux."""
+
+    @property
+    def profile(self) -> Matrix:
+        """The LPAR's activation profile."""
+        self._system()
+        return self._emulation.machine.lpars[self.name].profile.matrix
+
+    def set_profile(
+        self,
+        *,
+        adapters: Numbers | None = None,
+        usage_domains: Numbers | None = None,
+        control_domains: Numbers | None = None,
+    ) -> None:
+        """Edit the activation profile of the running LPAR; what is None stays.
+
+        Linux notices at its next :meth:`scan`.
+        Queues that leave the profile are zeroized. ProfileError, with nothing changed, if another LPAR has a queue,
+        or the machine cannot have it.
+        """
+        old = self.profile
+        wanted = zip((old.apm, old.aqm, old.adm), (adapters, usage_domains, control_domains), strict=True)
+        masks = (mask if numbers is None else as_mask(numbers) for mask, numbers in wanted)
+        self._emulation.machine.set_profile(self.name, Matrix(*masks))
+
+
+class GuestLinux(Linux):
+    """A KVM guest and its Linux: stopped, its mdev is still there."""
+
+    @property
+    def host(self) -> Linux:
+        """The Linux that it is a guest of."""
+        above = self.names[:-1]
+        return GuestLinux(self._emulation, above) if len(above) > 1 else LparLinux(self._emulation, above)
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of its mdev."""
+        return self._guest().uuid
+
+    @property
+    def mdev(self) -> str:
+        """The path of its mdev in the host: ``/sys/devices/vfio_ap/matrix/UUID``."""
+        return self._guest().mdev
+
+    @property
+    def assigned(self) -> Matrix:
+        """What is assigned to its mdev; nothing if there is no mdev."""
+        guest = self._guest()
+        return assigned_matrix(guest.host.shell.tree, guest.uuid)
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What its host had against its mdev or its start, when the machine's description was followed."""
+        return self._guest().refusal
+
+    @property
+    def matrix(self) -> Matrix:
+        """What it can use: the AND of the masks of all levels; nothing while it does not run."""
+        return super().matrix if self.running else EMPTY_MATRIX
+
+    def start(self) -> None:
+        """Start it with its mdev; OSError as QEMU gets it from the kernel: EBUSY if it runs, ENODEV without mdev."""
+        with self._emulation.changing, as_system_call():
+            self._emulation.start_guest(self._guest())
+
+    def explain(self, apqn: AnyApqn) -> Explanation:
+        """Why it has a queue, or does not have it: every level from the machine down."""
+        return explain(self._emulation, self.names, as_apqn(apqn))
+
+    def stop(self) -> None:
+        """Stop it with all that runs in it; its queues are reset. Nothing happens if it does not run."""
+        self._emulation.stop_guest(self._guest())
+
+    def _guest(self) -> Guest:
+        found = next((guest for guest in self._emulation.guests() if guest.names == self.names), None)
+        if found is None:
+            raise NotRunning(f"{self.host.name}, the host of {self.name}, is not running")
+        return found
+
+    def _why(self) -> str:
+        refusal = self._guest().refusal
+        return f": {refusal}" if refusal else ""

@@ -1,0 +1,47 @@
+"""What callers may write for an APQN, for numbers, for a path below /sys."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+from apmatrix.arch import Apqn, Mask
+
+AnyApqn = Apqn | str | tuple[int, int]
+"""An APQN: ``"05.00ab"``, ``(5, 0xab)`` or an Apqn."""
+
+Numbers = int | str | Iterable[int]
+"""Adapters or domains: ``5``, ``"5,6"``, ``"1-3,0xab"``, ``[5, 6]`` or a Mask."""
+
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""A path below /sys: ``/sys/bus/ap``, ``bus/ap``, or the ``/devices/ap`` of a uevent."""
+
+
+Policy = Literal["linux", "protective"]
+"""How a Linux system decides: as Linux does, or as docs/protective.md says."""
+
+State = Literal["online", "deconfigured", "checkstopped"]
+"""What the machine makes of a card."""
+
+
+def as_apqn(apqn: AnyApqn) -> Apqn:
+    """The Apqn; ValueError if it is none."""
+    if isinstance(apqn, str):
+        return Apqn.parse(apqn)
+    found = Apqn(*apqn)
+    Mask.of(*found)  # numbers that there cannot be
+    return found
+
+
+def as_mask(numbers: Numbers) -> Mask:
+    """The Mask with these numbers; ValueError for what is none, or is outside 0-255."""
+    if isinstance(numbers, str):
+        return Mask.parse_ids(numbers)
+    return Mask.of(numbers) if isinstance(numbers, int) else Mask.of(*numbers)
+
+
+def below_sys(path: AnyPath) -> str:
+    """The path as the tree takes it: relative to /sys."""
+    text = os.fsdecode(path)
+    return text[len("/sys") :].lstrip("/") if f"{text}/".startswith("/sys/") else text.lstrip("/")

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from apmatrix.faces.lines import ControlError
+from apmatrix.service.errors import ControlError
 from benchmarks.report import Result
 
 APMATRIX = str(Path(sys.executable).with_name("apmatrix"))

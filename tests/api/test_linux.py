@@ -137,7 +137,7 @@ def test_an_mdev_that_a_program_made_gets_a_vm(nested):
     assert pod == nested.guest("pod")
     assert pod.mdev == f"{MATRIX}/{UUID}"
     assert pod.explain("05.0007").has
-    with pytest.raises(apmatrix.ApmatrixError, match="another guest pod"):
+    with pytest.raises(FileExistsError, match="another guest pod"):
         host.start_guest("6f1f1f52-0000-4000-8000-000000000002", "pod")
     pod.stop()
     assert host.start_guest(UUID) == pod

@@ -227,7 +227,7 @@ def test_a_request_that_is_lost_takes_no_real_time_either():
 
 
 def test_real_time_cannot_be_advanced():
-    with Machine.from_text(TEXT) as machine, pytest.raises(apmatrix.ApmatrixError, match="virtual_time=True"):
+    with Machine.from_text(TEXT) as machine, pytest.raises(apmatrix.NotVirtual, match="virtual_time=True"):
         machine.advance(1)
 
 

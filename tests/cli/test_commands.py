@@ -7,6 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from apmatrix.cli.main import COMMANDS, main
+from apmatrix.config import load
+from apmatrix.emulation import Emulation, look
+from apmatrix.service.protocol.matrix import GetMatrix
+from apmatrix.service.protocol.messages import Result, decode_answer, encode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -171,14 +175,16 @@ def test_version(run):
 
 
 def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
-    facts = json.loads(run("show", "--json", "examples/nested.toml").stdout)
+    with Emulation.start(load(EXAMPLES / "nested.toml", allow_refused=True)) as emulation:
+        view = look(emulation)
     asked = []
 
-    def ask(machine, operation):
-        asked.append((machine, operation))
-        return facts
+    def ask(machine, request):
+        asked.append((machine, request))
+        return decode_answer(encode(Result(view)), GetMatrix)
 
     monkeypatch.setattr("apmatrix.cli.show.ask", ask)
-    assert run("show", "--machine", "nested").stdout == run("show", "examples/nested.toml").stdout
-    assert json.loads(run("show", "--json").stdout) == facts
-    assert asked == [("nested", "show"), (None, "show")]
+    for options in ((), ("--json",)):
+        from_file = run("show", *options, "examples/nested.toml").stdout.replace("examples/", str(EXAMPLES) + "/")
+        assert run("show", *options, "--machine", "nested").stdout == from_file
+    assert asked == [("nested", GetMatrix())] * 2

@@ -191,7 +191,11 @@ def test_the_table(machine):
         (["load", "aes", "--random", "--domain", "4", "--through", "6"], 1, "kvm1 does not use queue 05.0006"),
         (["load", "aes", "--random", "--domain", "4", "--adapter", "6"], 1, "6 is a CEX8P: it has no AES master key"),
         (["load", "aes", "--random", "--domain", "4", "--adapter", "7"], 1, "no queue of a coprocessor 7 in use"),
-        (["load", "aes", "--random", "--domain", "4", "--from", "x"], 2, "no Linux system x runs in this machine"),
+        (
+            ["load", "aes", "--random", "--domain", "4", "--from", "x"],
+            2,
+            "no Linux system x is running in this machine",
+        ),
         (["load", "aes", "part", "part", "--step", "first", "--domain", "4"], 2, "takes one key part, not 2"),
         (
             ["load", "aes", "--step", "commit", "--domain", "4"],
@@ -205,8 +209,8 @@ def test_the_table(machine):
         ),
         (["set", "aes", "--domain", "4"], 1, "05.0004: SET of the AES master key"),
         (["clear", "--domain", "4"], 2, "give one of SET, --all-registers, --whole-card"),
-        (["clear", "--all-registers", "--domain", "4"], 2, "which adapter? --adapter, of 5-6"),
-        (["show", "--machine", "other"], 1, "no machine other runs"),
+        (["clear", "--all-registers", "--domain", "4"], 2, "choose an adapter with --adapter (available: 5-6)"),
+        (["show", "--machine", "other"], 3, "machine other is not running"),
     ],
 )
 def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):

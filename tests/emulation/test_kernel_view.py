@@ -10,7 +10,8 @@ from apmatrix.arch import Apqn
 from apmatrix.cards import Action, Filter, KeySet, Loss
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation
-from apmatrix.emulation.masterkeys import KeyOffice, KeysRefused
+from apmatrix.emulation.errors import KeysRefused
+from apmatrix.emulation.masterkeys import KeyManager
 from apmatrix.emulation.rsa import Question, RsaKey
 from apmatrix.linux import Refused
 from support.running import KEYS
@@ -47,9 +48,9 @@ def patterns(emulation, name, queue):
 
 
 def change(emulation, key_set, apqn, parts):
-    office = KeyOffice(emulation, emulation.lpars[0])
-    loaded = office.load(key_set, apqn, parts)
-    return loaded.new.pattern, office.set(key_set, apqn)
+    manager = KeyManager(emulation, emulation.lpars[0])
+    loaded = manager.load(key_set, apqn, parts)
+    return loaded.new.pattern, manager.set(key_set, apqn)
 
 
 @pytest.mark.parametrize(
@@ -72,16 +73,16 @@ def test_a_key_change_in_the_lpar_is_seen_wherever_the_queue_is(emulation, name,
 @pytest.mark.parametrize(("name", "domain"), [("kvm1", 5), ("kvm1/guest1/inner", 6)])
 def test_a_wrapping_key_too(emulation, name, domain):
     queue = f"06.{domain:04x}"
-    office = KeyOffice(emulation, emulation.lpars[0])
+    manager = KeyManager(emulation, emulation.lpars[0])
     assert patterns(emulation, name, queue) == {"WK CUR": ("invalid", "-"), "WK NEW": ("empty", "-")}
-    new = office.load(KeySet.WK, Apqn(6, domain), PARTS[:1]).new.pattern
+    new = manager.load(KeySet.WK, Apqn(6, domain), PARTS[:1]).new.pattern
     assert patterns(emulation, name, queue)["WK NEW"] == ("committed", f"0x{new}")
-    office.set(KeySet.WK, Apqn(6, domain))
+    manager.set(KeySet.WK, Apqn(6, domain))
     assert patterns(emulation, name, queue) == {"WK CUR": ("valid", f"0x{new}"), "WK NEW": ("empty", "-")}
 
 
 def test_a_partial_key_shows_no_pattern(emulation):
-    KeyOffice(emulation, emulation.lpars[0]).step(Action.LOAD_FIRST, KeySet.AES, Apqn(5, 4), PARTS[0])
+    KeyManager(emulation, emulation.lpars[0]).step(Action.LOAD_FIRST, KeySet.AES, Apqn(5, 4), PARTS[0])
     assert patterns(emulation, "kvm1", "05.0004")["AES NEW"] == ("partial", f"0x{bytes(8).hex()}")
 
 
@@ -127,7 +128,7 @@ def test_load_is_there_while_a_request_is_and_counts_stay(emulation):
     weigher = Weigher(kvm1.shell, *paths)
     counts = [int(read(emulation, "kvm1", f"{path}/request_count")) for path in paths]
     emulation.machine.adapters[5].filters.add(weigher)
-    KeyOffice(emulation, kvm1, carrier=5).query(KeySet.AES, Apqn(5, 0x40))
+    KeyManager(emulation, kvm1, carrier=5).query(KeySet.AES, Apqn(5, 0x40))
     ((card, idle, busy),) = weigher.seen
     assert (int(idle), int(card) > 0, busy) == (0, True, card)
     assert [read(emulation, "kvm1", f"{path}/load") for path in paths] == ["0", "0", "0"]
@@ -170,7 +171,7 @@ def test_nobody_waits_for_a_system_that_has_ended(emulation):
             guest.linux.zcrypt.rsa(request, queue="05.0007")
         assert refused.value.errno == errno.ENODEV
     with pytest.raises(KeysRefused, match="kvm1/guest2 has no queue of a coprocessor 5 in use"):
-        KeyOffice(emulation, guest).query(KeySet.AES, Apqn(5, 7))
+        KeyManager(emulation, guest).query(KeySet.AES, Apqn(5, 7))
     scans = guest.linux.ap.scanner.count
     guest.linux.scan()
     assert guest.linux.ap.scanner.count == scans

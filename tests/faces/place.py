@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import socket
 import subprocess
 import sys
 
-from apmatrix.faces.lines import Lines
 from apmatrix.faces.sysfs import SysfsFace
+from apmatrix.service.protocol.lines import Lines
 
 AGENT = """
-import os, socket, sys
-from apmatrix.faces.lines import Lines
+import json, os, socket, sys
+from pathlib import Path
 from apmatrix.faces.namespaces import enter
+from apmatrix.service.protocol.lines import Lines
 lines = Lines(socket.socket(fileno=int(sys.argv[1])))
-rooms = enter("test")
-lines.request({"op": "attach"}, rooms.for_machine)
-rooms.leave_to_machine()
+sandbox = enter(Path("/run/apmatrix/test"))
+lines.send(b"entered", sandbox.for_machine)
+lines.receive()
+sandbox.leave_to_machine()
 if child := os.fork():
     sys.exit(os.wait()[1])
-while request := lines.receive():
+while code := lines.receive():
     names = {}
     try:
-        exec(request["code"], names)
-        lines.send({"ok": names.get("result")})
+        exec(json.loads(code), names)
+        result = names.get("result")
     except OSError as error:
-        lines.send({"ok": {"errno": error.errno}})
+        result = {"errno": error.errno}
+    lines.send(json.dumps(result).encode())
 """
 
 
@@ -52,19 +56,19 @@ class Place:
                 [sys.executable, "-c", AGENT, str(theirs.fileno())], pass_fds=[theirs.fileno()]
             )
         self.lines = Lines(ours)
-        assert self.lines.receive() == {"op": "attach"}
+        assert self.lines.receive() == b"entered"
         fuse, *self.others = self.lines.take_descriptors(5)
         self.face = SysfsFace(sysfs, settle=settle)
         self.channel = self.face.serve(fuse, "test")
-        self.lines.send({"ok": None})
+        self.lines.send(b"served")
 
     def begin(self, code):
         """Start ``code``; :meth:`end` gives what it results in."""
-        self.lines.send({"code": code})
+        self.lines.send(json.dumps(code).encode())
 
     def end(self):
         """The result of what was begun; an OSError there is raised here."""
-        result = self.lines.receive()["ok"]
+        result = json.loads(self.lines.receive())
         if isinstance(result, dict) and set(result) == {"errno"}:
             raise OSError(result["errno"], os.strerror(result["errno"]))
         return result

@@ -82,7 +82,7 @@ def test_a_command_that_cannot_be_run(command, code):
         (
             ["--guest", "nobody", "--", "true"],
             2,
-            "no Linux system nobody runs in this machine; there is kvm1, kvm1/guest1",
+            "no Linux system nobody is running in this machine; there is kvm1, kvm1/guest1",
         ),
         (["--"], 2, "no COMMAND given"),
     ],

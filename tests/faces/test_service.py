@@ -66,9 +66,9 @@ def test_up_status_down(service):
     ("words", "code", "text"),
     [
         (["up", "nothing.toml"], 2, "nothing.toml"),
-        (["down"], 2, "no machine runs: start one"),
-        (["guest", "list", "--machine", "host"], 1, "no machine host runs"),
-        (["log"], 2, "no machine runs"),
+        (["down"], 3, "no machine is running: start one"),
+        (["guest", "list", "--machine", "host"], 3, "machine host is not running"),
+        (["log"], 3, "no machine is running"),
         (["run", "--machine", "../x", "--", "true"], 2, "no name for a machine"),
     ],
 )
@@ -78,7 +78,7 @@ def test_what_is_missing_is_a_sentence(service, words, code, text):
 
 def test_a_machine_is_started_once(service):
     service.do("up", HOST)
-    assert "runs already" in service.do("up", HOST, code=1)
+    assert "is already running" in service.do("up", HOST, code=3)
 
 
 def test_two_machines_need_a_name(service):
@@ -156,7 +156,7 @@ def test_after_a_kill_nothing_stays_but_the_state(service):
     assert waiting.stdout.readline() == "ready\n"
     os.kill(service.process(), signal.SIGKILL)
     assert waiting.communicate(timeout=60) == ("", "apmatrix: the machine ended, and so did the command\n")
-    assert waiting.returncode == 1
+    assert waiting.returncode == 3
     assert service.do("status") == "host  stopped\n"
     service.do("up", HOST)
     assert service.sh("cat /etc/new") == "kept\n"
@@ -173,7 +173,7 @@ def test_nonsense_on_the_socket_harms_nobody(service):
         b"nonsense\n",
         b"[1]\n",
         b'{"op": "attach", "system": null}\n',
-        b'{"op": "guest"}\n',
+        b'{"op": "start-guest"}\n',
         b"\xff" * 9000,
     ):
         with socket.socket(socket.AF_UNIX) as connection:
@@ -181,10 +181,10 @@ def test_nonsense_on_the_socket_harms_nobody(service):
             connection.sendall(data)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
-        connection.sendall(b'{"op": "unheard of"}\n{"op": "guest", "action": "list"}\n')
+        connection.sendall(b'{"op": "unheard of"}\n{"op": "list-guests"}\n')
         answers = connection.makefile()
-        assert json.loads(answers.readline())["error"].startswith("the machine does not know")
-        assert json.loads(answers.readline()) == {"ok": []}
+        assert json.loads(answers.readline())["sentence"].startswith("the machine does not know")
+        assert json.loads(answers.readline()) == {"answer": "result", "result": []}
 
 
 class Shell:

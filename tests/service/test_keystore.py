@@ -11,9 +11,9 @@ from apmatrix.cards import KeySet
 from apmatrix.cards.requests import read_cca_control
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation
-from apmatrix.emulation.masterkeys import KeyOffice
-from apmatrix.faces.lines import ControlError
+from apmatrix.emulation.masterkeys import KeyManager
 from apmatrix.linux.zcrypt import CcaRequest
+from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
@@ -176,9 +176,9 @@ def test_a_token_from_before_still_opens(tmp_path):
     file = parse(KEYS, "machine.toml")
 
     def change_key(emulation):
-        office = KeyOffice(emulation, emulation.lpars[0])
-        office.load(KeySet.AES, AT, [os.urandom(32), os.urandom(32)])
-        return office.set(KeySet.AES, AT)
+        manager = KeyManager(emulation, emulation.lpars[0])
+        manager.load(KeySet.AES, AT, [os.urandom(32), os.urandom(32)])
+        return manager.set(KeySet.AES, AT)
 
     with Emulation.start(file, store=in_state(tmp_path)) as emulation:
         change_key(emulation)
@@ -197,9 +197,9 @@ def test_without_a_store_keys_end_with_the_machine(tmp_path):
     file = parse(KEYS, "machine.toml")
     for _ in range(2):
         with Emulation.start(file) as emulation:
-            office = KeyOffice(emulation, emulation.lpars[0])
-            assert office.query(KeySet.AES, AT).empty
-            office.load(KeySet.AES, AT, [bytes(32), bytes(32)])
+            manager = KeyManager(emulation, emulation.lpars[0])
+            assert manager.query(KeySet.AES, AT).empty
+            manager.load(KeySet.AES, AT, [bytes(32), bytes(32)])
 
 
 def test_a_machine_without_coprocessors_keeps_no_keys(tmp_path):

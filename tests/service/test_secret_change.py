@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from apmatrix.config import parse
-from apmatrix.faces.lines import ControlError
+from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support.running import KEYS
@@ -183,8 +183,8 @@ def test_files_of_others_among_the_keys_do_no_harm(state):
 def test_the_secret_is_changed_by_a_command(site):
     site.up("--ask-passphrase", stdin="correct horse\n")
     before = site.change_key()
-    running = site.run("key", "protect", "--machine", "keys", "--default-key", code=1)
-    assert "machine keys runs already: apmatrix down keys" in running.stderr
+    running = site.run("key", "protect", "--machine", "keys", "--default-key", code=3)
+    assert "machine keys is already running: apmatrix down keys" in running.stderr
     site.run("down", "keys")
     told = site.run(
         "key", "protect", "--ask-passphrase", "--ask-new-passphrase", stdin="correct horse\nbattery staple\n"

@@ -12,8 +12,12 @@ import pytest
 
 from apmatrix.config import load, parse
 from apmatrix.emulation import Emulation
-from apmatrix.faces.lines import ControlError, Lines
+from apmatrix.service.client import Client
+from apmatrix.service.errors import ControlError
 from apmatrix.service.operations import OPERATIONS
+from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
+from apmatrix.service.protocol.machine import GetLog, GetStatus
+from apmatrix.service.protocol.matrix import GetMatrix
 from apmatrix.service.server import MachineServer
 
 NESTED = Path(__file__).parents[2] / "examples/nested.toml"
@@ -39,16 +43,16 @@ def test_who_asks_for_the_end_is_answered_before_it_comes():
         server = MachineServer(emulation)
         server.stopped = Stopped(ours)
         server.serve(theirs)
-        Lines(ours).send({"op": "down"})
+        ours.sendall(b'{"op": "stop"}\n')
         assert server.stopped.wait(10)
-        assert server.stopped.arrived == b'{"ok": null}\n'
+        assert server.stopped.arrived == b'{"answer":"result","result":null}\n'
 
 
 def test_the_machine_ends_although_nobody_waits_for_the_answer():
     ours, theirs = socket.socketpair()
     with Emulation.start(parse(FILE, "machine.toml")) as emulation:
         server = MachineServer(emulation)
-        ours.sendall(b'{"op": "down"}\n')
+        ours.sendall(b'{"op": "stop"}\n')
         ours.close()
         server.serve(theirs)
         assert server.stopped.wait(10)
@@ -58,37 +62,37 @@ def test_what_has_just_gone_ends_no_connection(monkeypatch):
     def look(*_):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "devices/vfio_ap/matrix")
 
-    monkeypatch.setitem(OPERATIONS, "show", look)
+    monkeypatch.setitem(OPERATIONS, GetMatrix, look)
     ours, theirs = socket.socketpair()
     with ours, Emulation.start(parse(FILE, "machine.toml")) as emulation:
         MachineServer(emulation).serve(theirs)
-        lines = Lines(ours)
-        with pytest.raises(ControlError, match=r"^request show: .*No such file .*: 'devices/vfio_ap/matrix'$"):
-            lines.request({"op": "show"})
-        assert lines.request({"op": "guest", "action": "list"}) == []
+        client = Client(ours)
+        with pytest.raises(ControlError, match=r"^request get-matrix: .*No such file .*: 'devices/vfio_ap/matrix'$"):
+            client.ask(GetMatrix())
+        assert client.ask(ListGuests()) == ()
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("other", "guest kvm1/other does not run"),
-        ("nobody", "no VM nobody runs on kvm1; apmatrix guest list shows what does"),
+        ("other", "guest kvm1/other is not running"),
+        ("nobody", "no VM nobody runs on kvm1; apmatrix guest list shows which guests are running"),
     ],
 )
 def test_who_does_not_run_cannot_be_stopped(name, said):
     ours, theirs = socket.socketpair()
     with ours, Emulation.start(load(NESTED)) as emulation:
         MachineServer(emulation).serve(theirs)
-        lines = Lines(ours)
-        lines.request({"op": "guest", "action": "stop", "name": "other"})
+        client = Client(ours)
+        client.ask(StopGuest("other"))
         with pytest.raises(ControlError, match=f"^{said}$"):
-            lines.request({"op": "guest", "action": "stop", "name": name})
+            client.ask(StopGuest(name))
 
 
 ROUNDS = 40
 REFUSALS = re.compile(
-    "guest kvm1/(guest1|other) (runs already|does not run)"
-    "|no Linux system kvm1/(guest1|other) runs in this machine; there is .*"
+    "guest kvm1/(guest1|other) (is already running|is not running)"
+    "|no Linux system kvm1/(guest1|other) is running in this machine; there is .*"
 )
 
 
@@ -96,27 +100,16 @@ def commands(server, seed):
     """What one administrator does, and those of the answers that are no success."""
     choose = random.Random(seed)
     ours, theirs = socket.socketpair()
-    lines, errors = Lines(ours), []
+    client, errors = Client(ours), []
     with ours:
         server.serve(theirs)
         for _ in range(ROUNDS):
             guest = choose.choice(("kvm1/guest1", "kvm1/other"))
-            lines.send(
-                choose.choice(
-                    (
-                        {"op": "guest", "action": "start", "name": guest},
-                        {"op": "guest", "action": "stop", "name": guest},
-                        {"op": "guest", "action": "list"},
-                        {"op": "show"},
-                        {"op": "status"},
-                        {"op": "log", "system": guest},
-                    )
-                )
-            )
-            answer = lines.receive()
-            assert answer is not None, "the machine ended the connection"
-            if "error" in answer:
-                errors.append(answer["error"])
+            requests = StartGuest(guest), StopGuest(guest), ListGuests(), GetMatrix(), GetStatus(), GetLog(guest)
+            try:
+                client.ask(choose.choice(requests))
+            except ControlError as error:
+                errors.append(str(error))
     return errors
 
 

@@ -1,9 +1,9 @@
 """The public Python API: what ``import apmatrix`` offers (docs/python.md). Stands on emulation and service."""
 
 from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
-from apmatrix.api.cpu import Cpu
+from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
-from apmatrix.api.errors import NotRunning, UnknownName
+from apmatrix.api.errors import NotRunning, NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.api.machine import Machine
@@ -42,7 +42,6 @@ __all__ = [
     "ConditionCode",
     "ConfigError",
     "Configuration",
-    "Cpu",
     "Crypto",
     "Delivery",
     "Explanation",
@@ -54,6 +53,7 @@ __all__ = [
     "Holding",
     "HostConfig",
     "Instruction",
+    "LevelCpu",
     "Linux",
     "LogEntry",
     "LparConfig",
@@ -64,6 +64,7 @@ __all__ = [
     "MatrixView",
     "Memory",
     "NotRunning",
+    "NotVirtual",
     "Opcode",
     "ProfileError",
     "ProgramCheck",

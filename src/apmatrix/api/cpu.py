@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from apmatrix.machine import Memory, Port
 
 LONGEST_REPLY = 0x10000
-"""Bytes of a reply that :meth:`Cpu.dqap` takes by default; no card's is longer."""
+"""Bytes of a reply that :meth:`LevelCpu.dqap` takes by default; no card's is longer."""
 
 
-class Cpu:
+class LevelCpu:
     """Executes AP instructions at one level: past the Linux there, as an operating system of its own would.
 
     What the level has no right to is no error: the status word says so, with response code 01. The Linux at the

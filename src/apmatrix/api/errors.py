@@ -1,11 +1,6 @@
-"""What the Python API itself refuses.
+"""What the Python API itself refuses; what a kernel of the machine refuses is an OSError, as for a program.
 
-    ApmatrixError
-    ├── UnknownName             no system of that name, or several; also a LookupError
-    └── NotRunning              the system of that name is known, but does not run
-
-What a kernel of the machine refuses is an OSError with the kernel's errno, whose ``__cause__`` is the Refused that
-knows the reason. All else comes from the rooms below: ConfigError, ProfileError, FaultError, ProgramCheck.
+The OSError has the kernel's errno, and its ``__cause__`` is the Refused with the reason.
 """
 
 from __future__ import annotations
@@ -26,6 +21,10 @@ class UnknownName(ApmatrixError, LookupError):
 
 class NotRunning(ApmatrixError):
     """The Linux system is not running; the text says why, if something was refused."""
+
+
+class NotVirtual(ApmatrixError):
+    """The machine's time is real, and cannot be advanced."""
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from apmatrix.api.cpu import Cpu
+from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
 from apmatrix.api.errors import NotRunning, as_system_call
 from apmatrix.api.sysfs import SysfsFiles
@@ -35,7 +35,7 @@ class Linux:
         self.names = names
         self._emulation = emulation
         self.sysfs = SysfsFiles(self._linux)
-        self.cpu = Cpu(self._linux)
+        self.cpu = LevelCpu(self._linux)
         self.crypto = Crypto(self._linux)
 
     @property
@@ -116,7 +116,7 @@ class Linux:
         """Start a VM with the mdev ``uuid``, which was made through sysfs; ``name`` is the UUID by default.
 
         ``vfio_ap`` and ``policy`` are those of the Linux in it. OSError as QEMU gets it from the kernel: ENODEV if
-        there is no such mdev, EBUSY if it is in use.
+        there is no such mdev, EBUSY if it is in use; EEXIST if another guest has the name.
         """
         mdev, settings = UUID(str(uuid)), HostSettings(vfio_ap=vfio_ap, policy=policy)
         with as_system_call():

@@ -7,10 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from apmatrix.api.configuration import AdapterConfig, LparConfig, Words, as_table, plain
-from apmatrix.api.errors import UnknownName
+from apmatrix.api.errors import NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
-from apmatrix.arch import ApmatrixError
 from apmatrix.cards import AdapterState, Fault, Inline, VirtualClock
 from apmatrix.config import load, parse, read_adapter, read_tables
 from apmatrix.emulation import Emulation, look
@@ -192,10 +191,10 @@ class Machine:
         return self._emulation.machine.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass: what is due happens before this returns. ApmatrixError in real time."""
+        """Let virtual time pass: what is due happens before this returns. NotVirtual in real time."""
         clock = self._emulation.machine.clock
         if not isinstance(clock, VirtualClock):
-            raise ApmatrixError(f"{self.name} runs in real time: bring it up with virtual_time=True")
+            raise NotVirtual(f"{self.name} runs in real time: bring it up with virtual_time=True")
         clock.advance(seconds)
 
     def __repr__(self) -> str:

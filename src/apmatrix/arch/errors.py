@@ -29,6 +29,7 @@
     ├── UnknownAdapter              the machine has no adapter of this number
     ├── UnknownLpar                 no LPAR of this name is active
     ├── UnknownPolicy               a Linux system has no policy of this name
+    ├── UnknownRule                 the reference has no rule, vector or section of this name
     ├── AdapterRefused              an adapter's number is taken, or the machine has no such number
     ├── LparActive                  an LPAR of this name is active already
     ├── ProfileError                an activation profile does not fit the machine or another LPAR
@@ -38,6 +39,9 @@
     ├── NotInFile                   a name that the file does not have, or has several times
     ├── TestbedError                a record cannot be made, or there is none to stop
     ├── KeysRefused                 a command about master keys was refused
+    ├── UnknownName                 in Python: no system has this name, or several have it
+    ├── NotRunning                  in Python: the system is not running
+    ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
     ├── ControlError                a running machine refused a request, or cannot be reached
     ├── NamespaceError              the computer does not allow what a private /sys needs
     ├── LayerError                  a directory cannot be covered

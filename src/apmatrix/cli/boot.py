@@ -13,10 +13,13 @@ import click
 from rich.console import Console
 
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import FINE, read_file
+from apmatrix.cli.output import read_file
+from apmatrix.cli.remote import machine_or_file_option
 from apmatrix.faces.boot import BootedGuest, Hardware, Interactive, Software, Way, find_qemu
 from apmatrix.service.client import connect, find_machine
-from apmatrix.service.occupation import RemoteLevel, occupy
+from apmatrix.service.errors import ExitCode
+from apmatrix.service.levels import take_level
+from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.state import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ POWER_OFF_TIMEOUT = 30.0
 
 @click.command()
 @click.argument("file", required=False, type=click.Path())
-@click.option("--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE.")
+@machine_or_file_option
 @click.option("--lpar", metavar="NAME", help="Run at this LPAR's level; by default at the first one's.")
 @click.option("--guest", metavar="NAME", help="Run at this guest's level: its name or its mdev's UUID.")
 @click.option("--kernel", metavar="DEB|FILE|SUITE", help="A Debian package, a kernel, or a suite such as trixie.")
@@ -108,7 +111,7 @@ def _level(
     if file is None:
         return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest))
     emulation = stack.enter_context(brought_up(read_file(file)))
-    return stack.enter_context(occupy(emulation, lpar, guest))
+    return stack.enter_context(take_level(emulation, lpar, guest))
 
 
 def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
@@ -119,7 +122,7 @@ def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
     progress.stop()
     if software.command is None:
         guest.converse(sys.stdin.fileno(), sys.stdout.fileno())
-        return FINE
+        return ExitCode.FINE
     code = guest.run_command(_write)
     guest.wait_until_ended(POWER_OFF_TIMEOUT)
     return code

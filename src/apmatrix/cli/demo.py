@@ -9,9 +9,10 @@ from rich.text import Text
 
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
+from apmatrix.cli.output import console, file_argument, json_option, print_json, read_file
 from apmatrix.emulation import look
 from apmatrix.emulation.demo import Report, tour
+from apmatrix.service.errors import ExitCode
 
 
 class Printed(Report):
@@ -64,4 +65,4 @@ def demo(ctx: click.Context, file: str, as_json: bool) -> None:
     if as_json:
         checks = [{"section": check.section, "text": check.text, "passed": check.passed} for check in report.checks]
         print_json({"checks": checks, "failed": len(report.failed), "refused": refused})
-    ctx.exit(REFUSED if report.failed or refused else FINE)
+    ctx.exit(ExitCode.REFUSED if report.failed or refused else ExitCode.FINE)

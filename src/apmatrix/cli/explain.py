@@ -11,9 +11,10 @@ from rich.text import Text
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import FINE, REFUSED, console, file_argument, json_option, print_json, read_file
+from apmatrix.cli.output import console, file_argument, json_option, print_json, read_file
 from apmatrix.config import counted
 from apmatrix.emulation import explain as explain_queue
+from apmatrix.service.errors import ExitCode
 
 if TYPE_CHECKING:
     from apmatrix.hosts import Explanation
@@ -58,7 +59,7 @@ def explain(ctx: click.Context, file: str, guest: str, apqn: Apqn | None, as_jso
         _print_steps(explanations[0])
     else:
         _print_queues("/".join(names), explanations)
-    ctx.exit(FINE if all(explanation.has for explanation in explanations) else REFUSED)
+    ctx.exit(ExitCode.FINE if all(explanation.has for explanation in explanations) else ExitCode.REFUSED)
 
 
 def _print_steps(explanation: Explanation) -> None:

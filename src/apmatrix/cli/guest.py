@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from apmatrix.cli.remote import ask, machine_option, system_name, system_options
+from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.remote import machine_option, system_name, system_options
+from apmatrix.service.client import ask
+from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
 
 
 @click.group()
@@ -22,8 +25,8 @@ def guest() -> None:
 @click.argument("name", metavar="NAME-OR-UUID")
 def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
     """Start a VM that uses the mdev, as QEMU does."""
-    found = ask(machine, "guest", action="start", name=name, system=system_name(lpar, guest))
-    click.echo(f"{found['name']} started")
+    found = ask(machine, StartGuest(name, system_name(lpar, guest)))
+    click.echo(f"{found.name} started")
 
 
 @guest.command()
@@ -32,21 +35,19 @@ def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -
 @click.argument("name", metavar="NAME-OR-UUID")
 def stop(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
     """Stop the VM that uses the mdev; the mdev stays."""
-    found = ask(machine, "guest", action="stop", name=name, system=system_name(lpar, guest))
-    click.echo(f"{found['name']} stopped")
+    found = ask(machine, StopGuest(name, system_name(lpar, guest)))
+    click.echo(f"{found.name} stopped")
 
 
 @guest.command("list")
 @machine_option
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+@json_option
 def list_guests(machine: str | None, as_json: bool) -> None:
     """List the guests of the file, and VMs that were started by UUID."""
-    found = ask(machine, "guest", action="list")
+    found = ask(machine, ListGuests())
     if as_json:
-        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
-
         print_json(found)
         return
-    width = max((len(guest["name"]) for guest in found), default=0)
+    width = max((len(guest.name) for guest in found), default=0)
     for entry in found:
-        click.echo(f"{entry['name']:<{width}}  {entry['uuid']}  {'running' if entry['running'] else 'stopped'}")
+        click.echo(f"{entry.name:<{width}}  {entry.uuid}  {'running' if entry.running else 'stopped'}")

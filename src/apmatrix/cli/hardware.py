@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, get_args
+
 import click
 
-from apmatrix.cli.remote import ask, machine_option
+from apmatrix.cli.remote import machine_option, numbers
+from apmatrix.service.client import ask
+from apmatrix.service.protocol.hardware import AdapterStateName, SetAdapterState, SetProfile
+
+if TYPE_CHECKING:
+    from apmatrix.arch import Mask
 
 
 @click.group()
@@ -15,23 +22,24 @@ def lpar() -> None:
 @lpar.command("set")
 @machine_option
 @click.argument("name")
-@click.option("--adapters", metavar="LIST", help="Such as 5,6 or 1-3,0xa; an empty string for none.")
-@click.option("--usage-domains", metavar="LIST", help="Domains that the LPAR uses.")
-@click.option("--control-domains", metavar="LIST", help="Domains that it administers.")
+@click.option(
+    "--adapters", callback=numbers, metavar="LIST", help="Such as 5,6 or 1-3,0xa; an empty string for none."
+)
+@click.option("--usage-domains", callback=numbers, metavar="LIST", help="Domains that the LPAR uses.")
+@click.option("--control-domains", callback=numbers, metavar="LIST", help="Domains that it administers.")
 def set_lpar(
-    name: str, machine: str | None, adapters: str | None, usage_domains: str | None, control_domains: str | None
+    name: str, machine: str | None, adapters: Mask | None, usage_domains: Mask | None, control_domains: Mask | None
 ) -> None:
     """Edit the running activation profile of LPAR NAME; what no option names stays.
 
     Queues that leave it are zeroized. Its Linux notices at its next scan: echo 1 > /sys/bus/ap/scans
     """
-    given = {"adapters": adapters, "usage_domains": usage_domains, "control_domains": control_domains}
-    if all(text is None for text in given.values()):
+    if adapters is usage_domains is control_domains is None:
         raise click.UsageError("nothing to set: give --adapters, --usage-domains or --control-domains")
-    now = ask(machine, "lpar", name=name, **given)
+    now = ask(machine, SetProfile(name, adapters, usage_domains, control_domains))
     click.echo(
-        f"{name}: adapters {now['adapters'] or 'none'}, usage domains {now['usage_domains'] or 'none'}, "
-        f"control domains {now['control_domains'] or 'none'}"
+        f"{name}: adapters {now.adapters.ranges() or 'none'}, usage domains {now.usage_domains.ranges() or 'none'}, "
+        f"control domains {now.control_domains.ranges() or 'none'}"
     )
 
 
@@ -43,12 +51,12 @@ def adapter() -> None:
 @adapter.command("set")
 @machine_option
 @click.argument("number", metavar="ID")
-@click.option("--state", required=True, type=click.Choice(["online", "deconfigured", "checkstopped"]))
-def set_adapter(number: str, state: str, machine: str | None) -> None:
+@click.option("--state", required=True, type=click.Choice(get_args(AdapterStateName)))
+def set_adapter(number: str, state: AdapterStateName, machine: str | None) -> None:
     """Change the state of adapter ID (5, 0x0a)."""
     try:
         found = int(number, 0)
     except ValueError:
         raise click.BadParameter(f"{number!r} is no adapter number, such as 5 or 0x0a") from None
-    now = ask(machine, "adapter", id=found, state=state)
-    click.echo(f"adapter {now['id']}: {now['state']}")
+    now = ask(machine, SetAdapterState(found, state))
+    click.echo(f"adapter {now.adapter}: {now.state}")

@@ -4,48 +4,87 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
 
 import click
+import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.cli.output import UNREADABLE, console, json_option, print_json
-from apmatrix.cli.remote import ask, machine_option, numbers
+from apmatrix.cli.output import console, json_option, print_json
+from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
-from apmatrix.faces.lines import ControlError
-from apmatrix.service.client import stopped_machine
+from apmatrix.service.client import ask, stopped_machine
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.protocol.keys import (
+    ClearKey,
+    KeyFacts,
+    KeyFile,
+    KeyRequest,
+    KeysDone,
+    LoadKey,
+    ReencipheredFile,
+    ReencipherFiles,
+    RegisterFacts,
+    SetKey,
+    SetName,
+    ShowKeys,
+    StepName,
+    ZeroizeKeys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Function = Callable[..., None]
 
-SETS: Final = ("aes", "apka", "asym", "wk")
-STEPS: Final = ("first", "middle", "last", "import", "commit")
+R = TypeVar("R", bound="KeyRequest[Any]")
 
 _LONGEST_FILE: Final = 4096
 _DIGITS: Final = 16  # of a pattern, in tables
 _LOOKS_LIKE_A_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{32,}")
 
 
-def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """A number; a usage error if it is none."""
-    if value is None:
-        return None
-    found = tuple(Mask.parse_ids(numbers(ctx, param, value) or ""))
-    if len(found) != 1:
+def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
+    """One number; a usage error if it is none, or more than one."""
+    found = some_numbers(ctx, param, value)
+    if found is not None and len(found) != 1:
         raise click.BadParameter("one domain only", ctx, param)
-    return found[0]
+    return found
 
 
-_set_argument: Final = click.argument("key_set", metavar="SET", type=click.Choice(SETS, case_sensitive=False))
+def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """The same as a number."""
+    found = _one_number(ctx, param, value)
+    return None if found is None else next(iter(found))
 
 
-def _place(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
-    """Which domains of which cards, or which domain of which card, and from where."""
+_SETS: Final = click.Choice(get_args(SetName), case_sensitive=False)
+_set_argument: Final = click.argument("key_set", metavar="SET", type=_SETS)
+
+
+class _Place(NamedTuple):
+    """What all commands about the keys of domains are given: which domains of which cards, and from where."""
+
+    machine: str | None
+    as_json: bool
+    adapters: Mask | None
+    domains: Mask | None
+    system: str | None
+    through: int | None
+
+    @property
+    def required_domains(self) -> Mask:
+        """The domains, which click made sure of."""
+        assert self.domains is not None
+        return self.domains
+
+
+def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
+    """The options that become a ``place``; with ``one_domain`` that is only one."""
     domain = click.option(
-        "--domain", callback=_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
+        "--domain", "domains", callback=_one_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
     )
     options = (
         json_option,
@@ -57,18 +96,26 @@ def _place(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[
         else click.option(
             "--domain",
             "domains",
-            callback=numbers,
+            callback=some_numbers,
             metavar="LIST",
             required=domain_needed,
             help="Domains, such as 4 or 4,0xab.",
         ),
-        click.option("--adapter", "adapters", callback=numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."),
+        click.option(
+            "--adapter", "adapters", callback=some_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."
+        ),
     )
 
     def decorate(function: Function) -> Function:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            place = _Place(**{name: given.pop(name) for name in _Place._fields})
+            function(place=place, **given)
+
+        decorated: Function = command
         for option in options:
-            function = option(function)
-        return function
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
@@ -91,9 +138,11 @@ def key() -> None:
 @_set_argument
 @click.argument("parts", nargs=-1, metavar="[PART]...")
 @click.option("--random", is_flag=True, help="Make the key; nobody ever sees it.")
-@click.option("--step", type=click.Choice(STEPS), help="Take this step only, with one part (none for commit).")
-@_place()
-def load(key_set: str, parts: tuple[str, ...], random: bool, step: str | None, **place: Any) -> None:
+@click.option(
+    "--step", type=click.Choice(get_args(StepName)), help="Take this step only, with one part (none for commit)."
+)
+@_place_options()
+def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: _Place) -> None:
     """Load a key into the new register of SET: aes, apka, asym (CCA), wk (EP11).
 
     PART is a file with a key part, as bytes or as hexadecimal digits; "-" stands for a line of standard input, or
@@ -109,28 +158,29 @@ def load(key_set: str, parts: tuple[str, ...], random: bool, step: str | None, *
         raise click.UsageError("give PART or --random, not both")
     if not random and not parts and step != "commit":
         raise click.UsageError("give the files with the key parts, or --random for a key that nobody knows")
-    contents = [_read_part(name).hex() for name in parts]
-    _change(**place, action="load", set=key_set.upper(), parts=contents, random=random, step=step)
+    contents = None if random else tuple(_read_part(name) for name in parts)
+    request = LoadKey(key_set=key_set, parts=contents, step=step, domains=place.required_domains)
+    _change(place, request)
 
 
 @key.command("set")
 @_set_argument
-@_place()
-def set_key(key_set: str, **place: Any) -> None:
+@_place_options()
+def set_key(key_set: SetName, place: _Place) -> None:
     """Make the new key of SET the current one.
 
     In a CCA domain the current key becomes the old one, which still opens what it has wrapped. In an EP11 domain what
     the previous key has wrapped is lost.
     """
-    _change(**place, action="set", set=key_set.upper())
+    _change(place, SetKey(key_set=key_set, domains=place.required_domains))
 
 
 @key.command()
-@click.argument("key_set", metavar="[SET]", required=False, type=click.Choice(SETS, case_sensitive=False))
+@click.argument("key_set", metavar="[SET]", required=False, type=_SETS)
 @click.option("--all-registers", is_flag=True, help="All keys of the domain: new, current and old of every set.")
 @click.option("--whole-card", is_flag=True, help="All keys of all domains of the card.")
-@_place()
-def clear(key_set: str | None, all_registers: bool, whole_card: bool, **place: Any) -> None:
+@_place_options()
+def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place: _Place) -> None:
     """Empty the new register of SET; with an option, lose keys that are in use.
 
     \b
@@ -140,16 +190,16 @@ def clear(key_set: str | None, all_registers: bool, whole_card: bool, **place: A
     if [key_set is not None, all_registers, whole_card].count(True) != 1:
         raise click.UsageError("give one of SET, --all-registers, --whole-card")
     if key_set is not None:
-        _change(**place, action="clear", set=key_set.upper())
+        _change(place, ClearKey(key_set=key_set, domains=place.required_domains))
     else:
-        _change(**place, action="zeroize-card" if whole_card else "zeroize")
+        _change(place, ZeroizeKeys(whole_card=whole_card, domains=place.required_domains))
 
 
 @key.command()
 @click.argument("blobs", nargs=-1, required=True, metavar="BLOB...")
 @click.option("--output", metavar="FILE", help="Where the result goes; by default to BLOB.new.")
-@_place(one_domain=True)
-def reencipher(blobs: tuple[str, ...], output: str | None, machine: str | None, as_json: bool, **place: Any) -> None:
+@_place_options(one_domain=True)
+def reencipher(blobs: tuple[str, ...], output: str | None, place: _Place) -> None:
     """Re-encipher EP11 key blobs before the wrapping key is changed.
 
     BLOB is a file with a key as Linux and zkey keep it. The result is under the new wrapping key, which must be
@@ -167,22 +217,32 @@ def reencipher(blobs: tuple[str, ...], output: str | None, machine: str | None, 
     for path in outputs:
         if path.exists():
             raise ControlError(f"{path} is there already: move it away, or give another --output")
-    contents = [(name, _read(name, "key blob").hex()) for name in blobs]
-    answer = ask(machine, "key", action="reencipher", blobs=contents, **place)
-    _end(answer)
-    done = [_keep(found, path) for found, path in zip(answer["done"], outputs, strict=True)]
-    if as_json:
+    files = tuple(KeyFile(name, _read(name, "key blob")) for name in blobs)
+    (domain,) = place.required_domains
+    answer = ask(place.machine, _from(place, ReencipherFiles(domain=domain, files=files)))
+    _end(answer.refused)
+    done = [_keep(file, path) for file, path in zip(answer.done, outputs, strict=True)]
+    if place.as_json:
         print_json(done)
-    for fact in () if as_json else done:
-        click.echo(f"{fact['output']}: good when the new WK of {fact['apqn']} is set, pattern {fact['pattern']}")
+    for fact in () if place.as_json else done:
+        click.echo(f"{fact.output}: good when the new WK of {fact.apqn} is set, pattern {fact.pattern}")
 
 
-def _keep(found: dict[str, Any], path: Path) -> dict[str, Any]:
+class _Kept(msgspec.Struct):
+    """A re-enciphered blob that was written to ``output``."""
+
+    file: str
+    apqn: str
+    pattern: str
+    output: str
+
+
+def _keep(found: ReencipheredFile, path: Path) -> _Kept:
     """Write one re-enciphered blob; the facts about it."""
     from apmatrix.service.keystore import keep_blob  # noqa: PLC0415 - slow
 
-    keep_blob(path, bytes.fromhex(found.pop("content")))
-    return {**found, "output": str(path)}
+    keep_blob(path, found.content)
+    return _Kept(found.name, found.apqn, found.pattern, str(path))
 
 
 @key.command()
@@ -228,18 +288,18 @@ def protect(
 
 
 @key.command()
-@_place(domain_needed=False)
-def show(machine: str | None, as_json: bool, **place: Any) -> None:
+@_place_options(domain_needed=False)
+def show(place: _Place) -> None:
     """Show states and verification patterns of all domains that the system controls or uses.
 
     What it controls is asked from the cards; of other domains it reads the patterns in sysfs.
     """
-    answer = ask(machine, "key", action="show", **place)
-    if as_json:
-        print_json(answer["done"])
-    elif answer["done"] or not answer["refused"]:
-        _draw(answer["done"])
-    _end(answer)
+    answer = ask(place.machine, _from(place, ShowKeys(domains=place.domains)))
+    if place.as_json:
+        print_json(answer.done)
+    elif answer.done or not answer.refused:
+        _draw(answer.done)
+    _end(answer.refused)
 
 
 def _read_part(name: str) -> bytes:
@@ -255,9 +315,9 @@ def _read(name: str, what: str) -> bytes:
     except (OSError, ValueError) as error:
         if _LOOKS_LIKE_A_KEY.fullmatch(name):
             text = f"a {what} is never given on the command line, where others can see it: give a file, or -"
-            raise ControlError(text, code=UNREADABLE) from None
+            raise ControlError(text, ExitCode.UNREADABLE) from None
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ControlError(f"{name}: the {what} cannot be read: {reason}", code=UNREADABLE) from None
+        raise ControlError(f"{name}: the {what} cannot be read: {reason}", ExitCode.UNREADABLE) from None
 
 
 def _typed_part() -> bytes:
@@ -266,34 +326,39 @@ def _typed_part() -> bytes:
     return next_line()
 
 
-def _change(*, machine: str | None, as_json: bool, **fields: Any) -> None:
-    """Have something done to each domain, and tell what has become of it."""
-    answer = ask(machine, "key", **fields)
-    if as_json:
-        print_json(answer["done"])
-    for keys in () if as_json else answer["done"]:
-        for label, registers in keys["registers"].items():
+def _change(place: _Place, request: KeyRequest[KeysDone]) -> None:
+    """Have something done to each domain, and say what has become of it."""
+    answer = ask(place.machine, _from(place, request))
+    if place.as_json:
+        print_json(answer.done)
+    for keys in () if place.as_json else answer.done:
+        for label, registers in keys.registers.items():
             states = ", ".join(f"{name} {_register(register)}" for name, register in registers.items())
-            click.echo(f"{keys['apqn']} {label}: {states}")
-        if not keys["registers"]:
-            click.echo(f"{keys['apqn']}: all registers are empty")
-        if len(keys["controllers"]) > 1:
-            click.echo(f"{keys['apqn']} is controlled by {' and '.join(keys['controllers'])}")
-    _end(answer)
+            click.echo(f"{keys.apqn} {label}: {states}")
+        if not keys.registers:
+            click.echo(f"{keys.apqn}: all registers are empty")
+        if len(keys.controllers) > 1:
+            click.echo(f"{keys.apqn} is controlled by {' and '.join(keys.controllers)}")
+    _end(answer.refused)
 
 
-def _end(answer: dict[str, Any]) -> None:
-    if answer["refused"]:
-        raise ControlError(answer["refused"])
+def _from(place: _Place, request: R) -> R:
+    """The request about the adapters, and from the system and through the queue, that the options name."""
+    return msgspec.structs.replace(request, adapters=place.adapters, system=place.system, through=place.through)
 
 
-def _register(register: dict[str, Any], digits: int | None = None) -> str:
+def _end(refused: str | None) -> None:
+    if refused:
+        raise ControlError(refused)
+
+
+def _register(register: RegisterFacts, digits: int | None = None) -> str:
     """State and pattern, of which ``digits`` are enough to tell keys apart."""
-    state, pattern = str(register["state"]), register["pattern"] or ""
+    state, pattern = register.state, register.pattern or ""
     return f"{state} {pattern[:digits]}{'…' if pattern[:digits] != pattern else ''}" if pattern else state
 
 
-def _draw(found: list[dict[str, Any]]) -> None:
+def _draw(found: tuple[KeyFacts, ...]) -> None:
     """A row for each set that has a key; the domains without one together."""
     from rich import box  # noqa: PLC0415 - slow
     from rich.table import Table  # noqa: PLC0415 - slow
@@ -304,20 +369,20 @@ def _draw(found: list[dict[str, Any]]) -> None:
         table.add_column(title, overflow="fold")
     empty: dict[tuple[int, str], list[int]] = {}
     for keys in found:
-        rows = [(label, registers) for label, registers in keys["registers"].items() if _in_use(registers)]
+        rows = [(label, registers) for label, registers in keys.registers.items() if _in_use(registers)]
         if not rows:
-            empty.setdefault((keys["adapter"], keys["type"]), []).append(keys["domain"])
+            empty.setdefault((keys.adapter, keys.type), []).append(keys.domain)
         for label, registers in rows:
             shown = {name: _register(register, _DIGITS) for name, register in registers.items()}
             cells = (shown.get(name, "") for name in ("new", "current", "old"))
-            table.add_row(keys["apqn"], keys["type"], label, *cells, ", ".join(keys["controllers"]))
+            table.add_row(keys.apqn, keys.type, label, *cells, ", ".join(keys.controllers))
     if table.row_count:
         out.print(table)
     for (adapter, card_type), domains in empty.items():
         out.print(f"adapter {adapter} {card_type}: no master keys in domain {Mask.of(*domains).ranges()}")
     if not found:
-        out.print("no coprocessor is within reach: only they have master keys")
+        out.print("no coprocessor is reachable: only they have master keys")
 
 
-def _in_use(registers: dict[str, Any]) -> bool:
-    return any(register["state"] not in ("empty", "invalid") for register in registers.values())
+def _in_use(registers: dict[str, RegisterFacts]) -> bool:
+    return any(register.state not in ("empty", "invalid") for register in registers.values())

@@ -18,13 +18,13 @@ COMMANDS = {
     "demo": "apmatrix.cli.demo",
     "down": "apmatrix.cli.service",
     "explain": "apmatrix.cli.explain",
-    "fault": "apmatrix.cli.testing",
+    "fault": "apmatrix.cli.testbed",
     "guest": "apmatrix.cli.guest",
     "key": "apmatrix.cli.key",
     "log": "apmatrix.cli.service",
     "lpar": "apmatrix.cli.hardware",
-    "record": "apmatrix.cli.testing",
-    "replay": "apmatrix.cli.testing",
+    "record": "apmatrix.cli.testbed",
+    "replay": "apmatrix.cli.testbed",
     "rule": "apmatrix.cli.rule",
     "run": "apmatrix.cli.run",
     "shell": "apmatrix.cli.run",
@@ -65,5 +65,6 @@ def main() -> None:
       apmatrix show examples/three-guests.toml
       apmatrix explain examples/three-guests.toml guest2 05.0004
 
-    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input.
+    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 a machine is not running,
+    or something else holds what is wanted.
     """

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.faces.lines import ControlError
+from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from apmatrix.config import MachineFile
-
-FINE, REFUSED, UNREADABLE = 0, 1, 2
-"""Exit codes: done; findings or something refused; usage, or input that cannot be read."""
 
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or another program."""
@@ -51,25 +48,30 @@ def read_file(path: str) -> MachineFile:
     return load(path, allow_refused=True)
 
 
-def exit_code(error: ApmatrixError) -> int:
-    """2 for input that cannot be understood, 1 for what was refused."""
+def exit_code(error: ApmatrixError) -> ExitCode:
+    """The exit code that fits an error: UNREADABLE for input that cannot be understood, REFUSED for the others."""
     if isinstance(error, ControlError):
         return error.code
     from apmatrix.config import ConfigError, NotInFile, Severity  # noqa: PLC0415 - slow
     from apmatrix.rules.reference import UnknownRule  # noqa: PLC0415 - slow
 
     if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
-        return UNREADABLE
-    return UNREADABLE if isinstance(error, NotInFile | UnknownRule) else REFUSED
+        return ExitCode.UNREADABLE
+    return ExitCode.UNREADABLE if isinstance(error, NotInFile | UnknownRule) else ExitCode.REFUSED
 
 
 class SentenceGroup(click.Group):
     """A command group in which every intended error becomes a sentence on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run the command; an interruption and a broken pipe end it with the exit codes of their signals."""
         try:
             return super().invoke(ctx)
         except ApmatrixError as error:
             click.echo(f"apmatrix: {error}", err=True)
             sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            sys.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be written
+            sys.exit(ExitCode.BROKEN_PIPE)

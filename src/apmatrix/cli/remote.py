@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from apmatrix.arch import Mask
-from apmatrix.service.client import connect, find_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,16 +14,26 @@ if TYPE_CHECKING:
 machine_option = click.option(
     "--machine", metavar="NAME", help="The machine; by default this shell's, or the only one."
 )
+machine_or_file_option = click.option(
+    "--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE."
+)
 
 
-def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
     """Adapter or domain numbers; a usage error if they are none."""
     try:
-        if value is not None and not Mask.parse_ids(value):
-            raise ValueError("it names no number")
+        found = None if value is None else Mask.parse_ids(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
-    return value
+    return found
+
+
+def some_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
+    """Adapter or domain numbers; a usage error if they are none, or if there are none."""
+    found = numbers(ctx, param, value)
+    if found is not None and not found:
+        raise click.BadParameter("it names no number", ctx, param)
+    return found
 
 
 def system_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -40,12 +49,3 @@ def system_options(function: Callable[..., None]) -> Callable[..., None]:
 def system_name(lpar: str | None, guest: str | None) -> str | None:
     """The name that the options give a system; None where they say nothing."""
     return f"{lpar}/{guest}" if lpar and guest else lpar or guest
-
-
-def ask(machine: str | None, operation: str, **fields: Any) -> Any:
-    """Ask a running machine; ControlError if it cannot be reached or refuses."""
-    lines = connect(find_machine(machine))
-    try:
-        return lines.request({"op": operation, **fields})
-    finally:
-        lines.connection.close()

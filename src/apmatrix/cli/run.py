@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.cli.output import read_file
-from apmatrix.faces.command import Command
+from apmatrix.cli.remote import machine_or_file_option, system_name
 from apmatrix.service.client import connect, find_machine
+from apmatrix.service.command import Command
 from apmatrix.service.run import run_on_new, run_on_running
 from apmatrix.service.state import state_directory
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     Function = Callable[..., None]
 
 
-def place_options(function: Function) -> Function:
+def sandbox_options(function: Function) -> Function:
     """Where the command runs: options that run and shell share."""
     for option in (
         click.option("--udev", is_flag=True, help="Start a udevd of its own first, as at boot."),
-        click.option("--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE."),
+        machine_or_file_option,
         click.option("--guest", metavar="NAME", help="In this guest's Linux."),
         click.option("--lpar", metavar="NAME", help="In this LPAR's Linux; by default the first one's."),
     ):
@@ -35,7 +36,7 @@ def place_options(function: Function) -> Function:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@place_options
+@sandbox_options
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="FILE -- COMMAND...")
 def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
     """Run COMMAND on the machine that FILE describes; its exit code is this command's.
@@ -54,11 +55,11 @@ def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: st
         arguments = arguments[1:]
     if not arguments:
         raise click.UsageError("no COMMAND given; to look around: apmatrix shell FILE")
-    _run(file, machine, arguments, _system(lpar, guest), udev=udev)
+    _run(file, machine, arguments, system_name(lpar, guest), udev=udev)
 
 
 @click.command()
-@place_options
+@sandbox_options
 @click.argument("file", required=False, type=click.Path())
 def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
     """Open a shell on the machine that FILE describes.
@@ -71,13 +72,7 @@ def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | 
     """
     if (file is None) == (machine is None):
         raise click.UsageError("give either FILE or --machine NAME")
-    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), _system(lpar, guest), udev=udev)
-
-
-def _system(lpar: str | None, guest: str | None) -> str | None:
-    if lpar and guest:
-        return f"{lpar}/{guest}"
-    return lpar or guest
+    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), system_name(lpar, guest), udev=udev)
 
 
 def _run(

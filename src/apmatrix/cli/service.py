@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import REFUSED, exit_code
-from apmatrix.cli.remote import ask, machine_option, system_name, system_options
+from apmatrix.cli.output import exit_code, json_option, print_json
+from apmatrix.cli.remote import machine_option, system_name, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
-from apmatrix.faces.lines import ControlError
-from apmatrix.service.client import connect
-from apmatrix.service.state import StateDirectory, machines
+from apmatrix.service.client import ask, connect, find_machine
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.protocol.machine import GetLog, GetStatus, MachineStatus, Stop
+from apmatrix.service.state import StateDirectory, already_running, machines
 
 if TYPE_CHECKING:
     from apmatrix.config import MachineFile
     from apmatrix.emulation import Emulation
     from apmatrix.service.keystore import Secret
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
-
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.option("--foreground", is_flag=True, help="Stay, for a service manager.")
+@click.option("--foreground", is_flag=True, help="Run in the foreground (for a service manager).")
 @key_file_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
 def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool) -> None:
     """Start the machine that FILE describes in the background.
 
     Its name is the file's. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in the state
-    directory and there again after down and up: $APMATRIX_STATE, /var/lib/apmatrix for root, else
+    directory and restored by the next up: $APMATRIX_STATE, /var/lib/apmatrix for root, else
     ~/.local/state/apmatrix. The master keys of its cards are kept there too, encrypted with a key file, or with a
     passphrase (also from $APMATRIX_PASSPHRASE).
     """
@@ -53,6 +52,8 @@ def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool)
 
 def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int | None) -> None:
     """Be the machine; tell ``ready``, a pipe, when it is up."""
+    import logging  # noqa: PLC0415 - slow to import
+
     from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
 
     def report(emulation: Emulation) -> None:
@@ -70,7 +71,7 @@ def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int 
 def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     """Start the machine in a process of its own, and wait until it is up."""
     if state.running():
-        raise ControlError(f"machine {state.path.name} runs already: apmatrix down {state.path.name}")
+        raise already_running(state)
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.close(reading)
@@ -84,13 +85,15 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     with os.fdopen(reading, encoding="utf-8") as pipe:
         first, *others = pipe.readlines() or [""]
     if first != "ok\n":
-        code = int(first) if first.strip().isdigit() else REFUSED
+        code = ExitCode(int(first)) if first.strip().isdigit() else ExitCode.REFUSED
         raise ControlError("".join(others).strip() or f"the machine did not start: see {state.log}", code)
     click.echo("".join(others), err=True, nl=False)
     click.echo(f"machine {state.path.name} runs: apmatrix shell --machine {state.path.name}")
 
 
 def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, ready: int) -> None:
+    import logging  # noqa: PLC0415 - slow to import
+
     log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDWR)
     for source, target in ((null, 0), (log, 1), (log, 2)):
@@ -101,10 +104,10 @@ def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, re
         status = 0
     except ApmatrixError as error:
         logging.getLogger(__name__).error("the machine ended: %s", error)
-        os.write(ready, f"{exit_code(error)}\n{error}".encode())
+        os.write(ready, f"{exit_code(error):d}\n{error}".encode())
     except Exception as error:
         logging.getLogger(__name__).exception("the machine ended")
-        os.write(ready, f"{REFUSED}\n{error}".encode())
+        os.write(ready, f"{ExitCode.REFUSED:d}\n{error}".encode())
     finally:
         os._exit(status)
 
@@ -113,57 +116,49 @@ def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, re
 @click.argument("name", required=False)
 @machine_option
 def down(name: str | None, machine: str | None) -> None:
-    """Stop a machine in the background; commands on it end. What it keeps stays."""
-    from apmatrix.service.client import find_machine  # noqa: PLC0415
-
+    """Stop a machine in the background; commands on it end. Its saved state is kept."""
     path = find_machine(name or machine)
-    lines = connect(path)
-    lines.request({"op": "down"})
-    # The machine's process ends, and with it this connection.
-    while lines.receive() is not None:
-        pass
+    with connect(path) as client:
+        client.ask(Stop())
+        client.wait_for_the_end()  # of the machine's process, and with it of this connection
     click.echo(f"machine {path.parent.name} stopped")
+
+
+class StoppedMachine(msgspec.Struct, frozen=True):
+    """A machine that is not running, of which there is a state directory."""
+
+    machine: str
+    running: bool = False
 
 
 @click.command()
 @click.argument("name", required=False)
 @machine_option
 @json_option
-@click.pass_context
-def status(ctx: click.Context, name: str | None, machine: str | None, as_json: bool) -> None:
-    """Show the machines, or what runs on one. Exit code 1 if the one asked for does not run."""
+def status(name: str | None, machine: str | None, as_json: bool) -> None:
+    """Show the machines, or what runs on one. Exit code 3 if the one that is named is not running."""
+    facts: list[MachineStatus | StoppedMachine]
     chosen = name or machine
     if chosen or "APMATRIX_MACHINE" in os.environ:
-        facts = [{**ask(chosen, "status"), "running": True}]
+        facts = [ask(chosen, GetStatus())]
     else:
-        facts = [
-            {**ask(state.path.name, "status"), "running": True}
-            if state.running()
-            else {"machine": state.path.name, "running": False}
-            for state in machines()
-        ]
+        names = [(state.path.name, state.running()) for state in machines()]
+        facts = [ask(name, GetStatus()) if running else StoppedMachine(name) for name, running in names]
     if as_json:
-        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
-
         print_json(facts)
     elif not facts:
         click.echo("no machine: start one with apmatrix up FILE")
     for fact in facts if not as_json else ():
         _print_status(fact)
-    ctx.exit(0)
 
 
-def _print_status(fact: dict[str, object]) -> None:
-    click.echo(f"{fact['machine']}  {'running' if fact['running'] else 'stopped'}")
-    if not fact["running"]:
+def _print_status(fact: MachineStatus | StoppedMachine) -> None:
+    click.echo(f"{fact.machine}  {'running' if fact.running else 'stopped'}")
+    if isinstance(fact, StoppedMachine):
         return
-    guests = fact["guests"]
-    assert isinstance(guests, list)
-    systems = fact["systems"]
-    assert isinstance(systems, list)
-    click.echo(f"  Linux systems: {', '.join(systems) or 'none'}; commands: {fact['sessions']}")
-    for guest in guests:
-        click.echo(f"  guest {guest['name']}  {guest['uuid']}  {'running' if guest['running'] else 'stopped'}")
+    click.echo(f"  Linux systems: {', '.join(fact.systems) or 'none'}; commands: {fact.sessions}")
+    for guest in fact.guests:
+        click.echo(f"  guest {guest.name}  {guest.uuid}  {'running' if guest.running else 'stopped'}")
 
 
 @click.command()
@@ -172,12 +167,10 @@ def _print_status(fact: dict[str, object]) -> None:
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, "log", system=system_name(lpar, guest))
+    entries = ask(machine, GetLog(system_name(lpar, guest)))
     if as_json:
-        from apmatrix.cli.output import print_json  # noqa: PLC0415 - slow to import
-
         print_json(entries)
         return
     for entry in entries:
-        click.echo(f"[{entry['time']:12.6f}] {entry['text']}")
+        click.echo(f"[{entry.time:12.6f}] {entry.text}")
     sys.stdout.flush()

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import FINE, REFUSED, console, json_option, print_json, read_file
-from apmatrix.cli.remote import ask, machine_option
+from apmatrix.cli.output import console, json_option, print_json, read_file
+from apmatrix.cli.remote import machine_option
 from apmatrix.emulation import look
-from apmatrix.hosts import MatrixView
+from apmatrix.service.client import ask
+from apmatrix.service.errors import ExitCode
+from apmatrix.service.protocol.matrix import GetMatrix
+
+if TYPE_CHECKING:
+    from apmatrix.hosts import MatrixView
 
 
 @click.command()
@@ -30,12 +37,12 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
     """
     if file is not None and machine is not None:
         raise click.UsageError("give FILE or --machine, not both")
-    view = MatrixView.from_json(ask(machine, "show")) if file is None else _view(file)
+    view = ask(machine, GetMatrix()) if file is None else _view(file)
     if as_json:
         print_json(view.as_json())
     else:
         draw(console(), view)
-    ctx.exit(REFUSED if view.refusals else FINE)
+    ctx.exit(ExitCode.REFUSED if view.refusals else ExitCode.FINE)
 
 
 def _view(file: str) -> MatrixView:

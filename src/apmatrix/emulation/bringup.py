@@ -16,6 +16,7 @@ from apmatrix.hosts import Refusal, Shell
 from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
+from apmatrix.rules.refusals import Exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -267,14 +268,14 @@ class Emulation:
     def start_mdev(self, host: System, uuid: UUID, name: str, settings: HostSettings) -> Guest:
         """Start a VM with an mdev that was made through sysfs.
 
-        Until ``host`` reboots it is a guest like those of the file. Refused as by the kernel; ApmatrixError
+        Until ``host`` reboots it is a guest like those of the file. Refused as by the kernel; Exists
         if another guest has the name.
         """
         with self.changing:
             guest = next((each for each in host.guests if each.file.uuid == uuid), None)
             if guest is None:
                 if any(each.file.name == name for each in host.guests):
-                    raise ApmatrixError(f"{host.name} has another guest {name}: choose another name")
+                    raise Exists(f"{host.name} has another guest {name}", holder=name, remedy="choose another name")
                 file = GuestFile(name=name, uuid=uuid, host=settings)
                 guest = Guest((*host.names, name), file, host)
             self.start_guest(guest)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apmatrix.arch import ApmatrixError
 from apmatrix.emulation.views import users
 from apmatrix.hosts import Explanation, Step, read_facts
 from apmatrix.hosts.explain import GuestOfHost, has, host_steps
+from apmatrix.hosts.facts import mdev_uuids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +44,32 @@ class Subject:
         """What the file or an administrator gives to the guest."""
         assigned = read_facts(self.host.shell.tree).assigned(self.uuid)
         return assigned | self.guest.file.matrix if self.guest else assigned
+
+
+class NoSuchGuest(ApmatrixError):
+    """No guest or mdev of the machine has the name that was given, or several have it."""
+
+
+def find_subject(emulation: Emulation, name: str) -> Subject:
+    """The guest that ``guest1`` or ``kvm1/guest1`` means, or the mdev of a UUID; NoSuchGuest lists what there is."""
+    subjects = list(_subjects(emulation))
+    parts = tuple(name.split("/"))
+    found = [each for each in subjects if each.names[-len(parts) :] == parts or each.uuid == name.lower()]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join("/".join(each.names) for each in found or subjects) or "none"
+    if found:
+        raise NoSuchGuest(f"there are several guests {name}: say which, one of {known}")
+    raise NoSuchGuest(f"there is no guest {name} on this machine: its guests are {known}")
+
+
+def _subjects(emulation: Emulation) -> Iterator[Subject]:
+    """The guests of the file, then the mdevs that it does not know."""
+    for guest in emulation.guests():
+        yield Subject(guest.host, guest.uuid, guest)
+    for system in emulation.systems():
+        known = {guest.uuid for guest in system.guests}
+        yield from (Subject(system, uuid) for uuid in mdev_uuids(system.shell.tree) if uuid not in known)
 
 
 def explain(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Explanation:

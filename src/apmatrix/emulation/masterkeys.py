@@ -10,6 +10,7 @@ from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.administration import AdministrationError, RegisterView
 from apmatrix.cards.masterkeys import CCA_SETS
+from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.linux import Refused
@@ -18,7 +19,6 @@ from apmatrix.linux.zcrypt.cprb import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from apmatrix.arch import CardType
     from apmatrix.emulation.bringup import Emulation, System
@@ -29,10 +29,6 @@ SETS: Final = {Mode.CCA: CCA_SETS, Mode.EP11: (KeySet.WK,)}
 
 _SHOWN: Final = frozenset(("full", "valid", "uncommitted", "committed"))
 _MKVPS: Final = {"NEW": 0, "CUR": 1, "OLD": 2}
-
-
-class KeysRefused(ApmatrixError):
-    """A command about master keys was refused; the text says by whom, with which code, and what to do."""
 
 
 class Register(NamedTuple):
@@ -69,11 +65,6 @@ class SetState:
             register is None or register.state == "invalid" for register in (self.current, self.old)
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain dictionaries."""
-        registers = {"new": self.new, "current": self.current, "old": self.old}
-        return {name: register._asdict() for name, register in registers.items() if register is not None}
-
 
 @dataclass(frozen=True, slots=True)
 class DomainKeys:
@@ -89,20 +80,8 @@ class DomainKeys:
     controllers: tuple[str, ...]
     sets: tuple[SetState, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain lists and dictionaries."""
-        return {
-            "apqn": str(self.apqn),
-            "adapter": self.apqn.adapter,
-            "domain": self.apqn.domain,
-            "type": self.type,
-            "controlled": self.controlled,
-            "controllers": list(self.controllers),
-            "registers": {state.key_set.label: state.as_json() for state in self.sets},
-        }
 
-
-class KeyOffice:
+class KeyManager:
     """Administers master keys from one Linux system, with the rights of its level and no others.
 
     ``carrier`` is the usage domain whose queue takes the commands to the card; by default zcrypt chooses one.

@@ -15,6 +15,7 @@ from apmatrix.cards import Fault, Recorder, Replay, Switchboard, TimingModel
 from apmatrix.cards.faults import FaultError
 from apmatrix.cards.recording import read_exchanges, write_exchange
 from apmatrix.config import ConfigError
+from apmatrix.emulation.errors import TestbedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from apmatrix.config.places import Path as Place
     from apmatrix.emulation.bringup import System
     from apmatrix.machine import Cpc
-
-
-class TestbedError(ApmatrixError):
-    """A record cannot be made, or there is none to stop; the text says what to do."""
 
 
 class Difference(NamedTuple):

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from apmatrix.arch import ApmatrixError
+from apmatrix.faces.errors import LayerError
 from apmatrix.faces.libc import MountFlag, attach_mount, clone_mount, mount
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ class Handover(Protocol):
 
     def give(self, descriptor: int | None) -> None:
         """Let the next command have one, or make its own."""
-
-
-class LayerError(ApmatrixError):
-    """A directory cannot be covered."""
 
 
 def cover_system(layers: Path, keep: Iterable[str], *, own_user: bool) -> None:

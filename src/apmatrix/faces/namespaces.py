@@ -1,4 +1,4 @@
-"""A place for a command to run in, with the emulated system's /sys and a /dev, /etc, /run, /usr and /var of its own.
+"""A sandbox for a command, with the emulated system's /sys and a /dev, /etc, /run, /usr and /var of its own.
 
 Everything is done in private namespaces of the calling process, so that nothing of the real machine changes and all
 of it goes with the last process in it: no mount, no file and no socket is made outside. What cannot be kept
@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import ApmatrixError
+from apmatrix.faces.errors import SandboxError
 from apmatrix.faces.layers import Handover, cover_etc, cover_system
 from apmatrix.faces.libc import MountFlag, Namespaces, enter_namespace, give_up, make_read_only, mount, unshare
-from apmatrix.faces.lines import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,13 +34,9 @@ _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 
 
-class NamespaceError(ApmatrixError):
-    """The computer does not allow what a private /sys needs."""
-
-
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """File descriptors of a new place.
+class Sandbox:
+    """File descriptors of a new sandbox, and its ``directory`` in the private /run.
 
     ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
     the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is
@@ -52,6 +47,7 @@ class Rooms:
     real_sys: int
     own_user: bool
     root: bool
+    directory: Path
 
     def leave_to_machine(self) -> None:
         """Close this process's copies, so that the mount fails at once if the machine dies."""
@@ -59,11 +55,12 @@ class Rooms:
             os.close(descriptor)
 
 
-def enter(machine: str) -> Rooms:
+def enter(directory: Path) -> Sandbox:
     """Move the calling process, which must have one thread, into new namespaces and mount the emulated /sys.
 
-    Nobody serves it yet: the caller hands the result to the machine, and then calls :func:`furnish`. Its children
-    are in a new PID namespace, the first one as number 1. Raises NamespaceError.
+    ``directory``, in the private /run, gets the control socket and the mounted device nodes. Nothing serves the
+    mounts yet: the caller hands the result to the machine, and then calls :func:`complete`. Its children are in a new
+    PID namespace, the first one as number 1. Raises SandboxError.
     """
     root = os.geteuid() == 0
     own_user = _unshare()
@@ -72,59 +69,58 @@ def enter(machine: str) -> Rooms:
     real_sys = _mount_sys(fuse)
     uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
     _loopback_up()
-    control = _private_run(machine)
+    control = _private_run(directory)
     _private_dev()
-    nodes = device_directory(machine)
-    Path(nodes).mkdir()
-    mount_fuse(devices, nodes)
+    nodes = device_directory(directory)
+    nodes.mkdir()
+    mount_fuse(devices, str(nodes))
     dev = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return Rooms((fuse, uevents.detach(), control, devices, dev), real_sys, own_user, root)
+    return Sandbox((fuse, uevents.detach(), control, devices, dev), real_sys, own_user, root, directory)
 
 
-def device_directory(machine: str) -> str:
-    """Where the device nodes of a machine's system are mounted; /dev has links to them."""
-    return f"{RUN}/{machine}/dev"
+def device_directory(directory: Path) -> Path:
+    """Where the device nodes of a sandbox with this ``directory`` are mounted; /dev has links to them."""
+    return directory / "dev"
 
 
 def _open_fuse() -> int:
     try:
         return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise NamespaceError(
+        raise SandboxError(
             f"/dev/fuse cannot be opened ({error.strerror}): an emulated /sys is a FUSE file system. "
             "Load the fuse module, or give this user access: chmod 0666 /dev/fuse"
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Furniture:
-    """What the place is filled with: ``bindings`` below /sys come from the real one.
+class Mounts:
+    """What is mounted in a sandbox: ``bindings`` below /sys come from the real one.
 
     ``state`` is the directory with the /etc and the /run/lock of the machine's system.
     Directories in ``keep`` stay the computer's although they are in /usr or /var.
     """
 
-    machine: str
     bindings: tuple[str, ...]
     state: str | None = None
     keep: tuple[str, ...] = ()
 
 
-def furnish(rooms: Rooms, furniture: Furniture, etc: Handover) -> None:
+def complete(sandbox: Sandbox, mounts: Mounts, etc: Handover) -> None:
     """Complete /sys with what is real, and make /etc, /usr and /var private; the machine serves /sys by now.
 
     An /etc that is kept comes through ``etc``.
     """
-    _bind_real(rooms.real_sys, furniture.bindings)
-    os.close(rooms.real_sys)
-    layers = Path(RUN, furniture.machine)
-    if rooms.root:
-        cover_system(layers, furniture.keep, own_user=rooms.own_user)
-    if furniture.state:
-        cover_etc(Path(furniture.state, "etc"), etc, own_user=rooms.own_user)
-        _share_locks(Path(furniture.state, "lock"))  # from now on the machine counts on this command
+    _bind_real(sandbox.real_sys, mounts.bindings)
+    os.close(sandbox.real_sys)
+    layers = sandbox.directory
+    if sandbox.root:
+        cover_system(layers, mounts.keep, own_user=sandbox.own_user)
+    if mounts.state:
+        cover_etc(Path(mounts.state, "etc"), etc, own_user=sandbox.own_user)
+        _share_locks(Path(mounts.state, "lock"))  # from now on the machine counts on this command
     else:
-        cover_etc(layers / "etc", own_user=rooms.own_user)
+        cover_etc(layers / "etc", own_user=sandbox.own_user)
     # What no namespace keeps apart: an emulated udevd loads modules by name, and would load real ones.
     for capability in _UNWANTED.values():
         with contextlib.suppress(PermissionError):
@@ -146,7 +142,7 @@ def _unshare() -> bool:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
     except OSError as error:
-        raise NamespaceError(
+        raise SandboxError(
             f"namespaces are not allowed here ({error.strerror}): a private /sys needs root, or user namespaces "
             "for this user (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns; in a container: its seccomp profile)"
@@ -189,7 +185,7 @@ def _loopback_up() -> None:
         fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
-def _private_run(machine: str) -> int:
+def _private_run(directory: Path) -> int:
     """An empty /run with a lock directory, and in it the socket on which the machine listens."""
     real = os.open("/run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount("tmpfs", "/run", "tmpfs", MountFlag.NO_SUID | MountFlag.NO_DEVICES, "mode=0755")
@@ -200,7 +196,6 @@ def _private_run(machine: str) -> int:
         Path("/run/user").mkdir()
         mount(f"/proc/self/fd/{real}/user", "/run/user", flags=MountFlag.BIND | MountFlag.RECURSIVE)
     os.close(real)
-    directory = Path(RUN, machine)
     directory.mkdir(parents=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.bind(str(directory / "control"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from apmatrix.arch import Apqn, Mask, Matrix
+from apmatrix.arch import Apqn, Matrix  # noqa: TC001 - looked up when a view is decoded
 from apmatrix.rules.ownership import GUEST_DRIVER
 
 if TYPE_CHECKING:
@@ -137,17 +137,6 @@ class MatrixView:
             "findings": list(self.findings),
         }
 
-    @classmethod
-    def from_json(cls, facts: Mapping[str, Any]) -> MatrixView:
-        """The reverse of :meth:`as_json`."""
-        return cls(
-            facts["machine"],
-            tuple(AdapterView(adapter["id"], adapter["type"], adapter["state"]) for adapter in facts["adapters"]),
-            tuple(_lpar_view(lpar) for lpar in facts["lpars"]),
-            tuple(facts["refused"]),
-            tuple(facts["findings"]),
-        )
-
 
 def _lpar_json(lpar: LparView) -> dict[str, Any]:
     return {
@@ -171,31 +160,9 @@ def _lpar_json(lpar: LparView) -> dict[str, Any]:
     }
 
 
-def _lpar_view(facts: Mapping[str, Any]) -> LparView:
-    queues = (
-        QueueView(
-            Apqn.parse(queue["apqn"]),
-            Holding(queue["holding"]),
-            tuple(queue["holder"].split("/")) if queue["holder"] else (),
-        )
-        for queue in facts["queues"]
-    )
-    guests = (
-        GuestView(
-            guest["name"], guest["uuid"], guest["running"], _matrix(guest["assigned"]), _matrix(guest["effective"])
-        )
-        for guest in facts["guests"]
-    )
-    return LparView(facts["name"], facts["active"], _matrix(facts), tuple(queues), tuple(guests))
-
-
 def _matrix_json(matrix: Matrix) -> dict[str, list[int]]:
     return {
         "adapters": list(matrix.apm),
         "usage_domains": list(matrix.aqm),
         "control_domains": list(matrix.adm),
     }
-
-
-def _matrix(facts: Mapping[str, Any]) -> Matrix:
-    return Matrix(*(Mask.of(*facts[key]) for key in ("adapters", "usage_domains", "control_domains")))

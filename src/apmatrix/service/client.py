@@ -4,14 +4,85 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from apmatrix.faces.lines import RUN, ControlError, Lines
-from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.protocol.lines import Lines
+from apmatrix.service.protocol.messages import Request, decode_answer, encode
+from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to a machine; a context manager that ends it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._lines = Lines(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, request: Request[T], descriptors: Sequence[int] = ()) -> T:
+        """Send a request, with file descriptors, and wait for what it brings.
+
+        ControlError if the machine refuses it, or with UNREACHABLE if the machine is gone.
+        """
+        try:
+            self._lines.send(encode(request), descriptors)
+            line = self._lines.receive()
+        except OSError as error:
+            raise ControlError(f"the machine does not answer: {error.strerror}", ExitCode.UNREACHABLE) from error
+        if line is None:
+            raise ControlError("the machine ended the connection", ExitCode.UNREACHABLE)
+        return decode_answer(line, type(request))
+
+    def take_descriptors(self, count: int) -> list[int]:
+        """The file descriptors that came with the last answer; ValueError if they are not ``count``."""
+        return self._lines.take_descriptors(count)
+
+    def wait_for_the_end(self) -> None:
+        """Wait until the machine ends the connection."""
+        while self._lines.receive() is not None:
+            pass
+
+    def close(self) -> None:
+        """End the connection."""
+        self._lines.close()
+
+
+def connect(path: Path) -> Client:
+    """A connection to the machine that listens on a control socket; ControlError UNREACHABLE if none does."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A socket's address is short, a path may be long.
+        connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+    except OSError as error:
+        connection.close()
+        sentence = f"the machine at {path} cannot be reached: {error.strerror}"
+        raise ControlError(sentence, ExitCode.UNREACHABLE) from error
+    finally:
+        os.close(directory)
+    return Client(connection)
+
+
+def ask(machine: str | None, request: Request[T]) -> T:
+    """Ask a running machine, found as by :func:`find_machine`; ControlError if it cannot be reached or refuses."""
+    with connect(find_machine(machine)) as client:
+        return client.ask(request)
 
 
 def find_machine(name: str | None) -> Path:
-    """The control socket of the machine: of that name, else of this shell's, else of the only one that runs.
+    """The control socket of the machine: of that name, else of this shell's, else of the only one that is running.
 
     ControlError says what is missing.
     """
@@ -20,19 +91,20 @@ def find_machine(name: str | None) -> Path:
         running = [state for state in machines() if state.running()]
         if len(running) == 1:
             return running[0].socket
+        if not running:
+            hint = "start one: apmatrix up FILE, or apmatrix shell FILE"
+            raise ControlError(f"no machine is running: {hint}", ExitCode.UNREACHABLE)
         names = ", ".join(state.path.name for state in running)
-        hint = (
-            f"which one? --machine NAME, of {names}"
-            if running
-            else "start one: apmatrix up FILE, or apmatrix shell FILE"
+        raise ControlError(
+            f"several machines are running: choose with --machine NAME, of {names}", ExitCode.UNREADABLE
         )
-        raise ControlError(f"{'several machines run' if running else 'no machine runs'}: {hint}", code=2)
-    inside = Path(RUN, name, "control")
+    inside = sandbox_directory(name) / "control"
     if inside.exists():
         return inside
     state = StateDirectory.of(name)
     if not state.running():
-        raise ControlError(f"no machine {name} runs: apmatrix up FILE starts one, apmatrix status lists them")
+        hint = "apmatrix up FILE starts one, apmatrix status lists them"
+        raise ControlError(f"machine {name} is not running: {hint}", ExitCode.UNREACHABLE)
     return state.socket
 
 
@@ -43,24 +115,10 @@ def stopped_machine(name: str | None) -> StateDirectory:
         keeping = [state for state in machines() if state.keeps_keys()]
         if len(keeping) != 1:
             names = ", ".join(state.path.name for state in keeping)
-            raise ControlError(f"which machine? --machine NAME, of {names or 'those that keep keys: none'}", code=2)
+            sentence = f"which machine? --machine NAME, of {names or 'those that keep keys: none'}"
+            raise ControlError(sentence, ExitCode.UNREADABLE)
         return keeping[0]
     state = StateDirectory.of(name)
     if not state.path.is_dir():
-        raise ControlError(f"there is no machine {name}: apmatrix status lists them", code=2)
+        raise ControlError(f"there is no machine {name}: apmatrix status lists them", ExitCode.UNREADABLE)
     return state
-
-
-def connect(path: Path) -> Lines:
-    """A connection to the machine behind a control socket; ControlError if nobody listens."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # A socket's address is short, a path may be long.
-        connection.connect(f"/proc/self/fd/{directory}/{path.name}")
-    except OSError as error:
-        connection.close()
-        raise ControlError(f"the machine behind {path} cannot be reached: {error.strerror}") from error
-    finally:
-        os.close(directory)
-    return Lines(connection)

@@ -1,26 +1,43 @@
 """What a running machine does about master keys when asked: commands from one of its systems, through its queues.
 
-Key parts come in requests, in hexadecimal, and leave no trace: not in an answer, an error or a log.
+Key parts come in requests and leave no trace: not in an answer, an error or a log.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
 from apmatrix.cards import Action, KeySet
 from apmatrix.cards.ep11.blob import KeyBlob, find_blob, with_session_of
-from apmatrix.emulation.masterkeys import SETS, KeyOffice, KeysRefused
-from apmatrix.faces.lines import ControlError
+from apmatrix.emulation.errors import KeysRefused
+from apmatrix.emulation.masterkeys import SETS, KeyManager
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.operations import Asked, answers
+from apmatrix.service.protocol.keys import (
+    ClearKey,
+    FilesDone,
+    KeyFacts,
+    KeyRequest,
+    KeysDone,
+    LoadKey,
+    ReencipheredFile,
+    ReencipherFiles,
+    RegisterFacts,
+    SetKey,
+    ShowKeys,
+    ZeroizeKeys,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
-    from apmatrix.emulation import Emulation, System
-    from apmatrix.emulation.masterkeys import DomainKeys
+    from apmatrix.emulation.masterkeys import DomainKeys, SetState
 
     Change = Callable[[Apqn], DomainKeys]
+    Load = Callable[[Apqn], SetState]
 
 _SETS: Final = {key_set.label: key_set for key_set in KeySet}
 _CCA_STEPS: Final[Mapping[str, Action]] = {
@@ -31,110 +48,152 @@ _CCA_STEPS: Final[Mapping[str, Action]] = {
 _EP11_STEPS: Final[Mapping[str, Action]] = {"import": Action.IMPORT, "commit": Action.COMMIT}
 
 
-def administer(emulation: Emulation, system: System, request: dict[str, Any]) -> dict[str, Any]:
-    """Carry out a request of ``apmatrix key`` for each domain of each adapter that it names.
-
-    ``done`` has the keys of the domains afterwards, ``refused`` the sentence of the first refusal, which ends it.
-    ControlError or ValueError for a request that makes no sense, and then nothing was sent.
-    """
-    through = request.get("through")
-    office = KeyOffice(emulation, system, None if through is None else int(through))
-    adapters, domains = (_mask(request, field) for field in ("adapters", "domains"))
-    done: list[dict[str, Any]] = []
-    try:
-        if request["action"] == "show":
-            done.extend(keys.as_json() for keys in office.look(adapters, domains))
-        elif request["action"] == "reencipher":
-            done.extend(_reencipher(office, adapters, request))  # all of them or none
-        else:
-            change, fitting = _change(office, request)
-            apqns = (Apqn(adapter, domain) for adapter in adapters or _only(fitting) for domain in domains or ())
-            done.extend(change(apqn).as_json() for apqn in apqns)  # keeps what was done before a refusal
-    except ControlError:
-        raise
-    except ApmatrixError as error:
-        return {"done": done, "refused": str(error)}
-    return {"done": done, "refused": None}
+@answers(ShowKeys)
+def show_keys(asked: Asked, request: ShowKeys) -> KeysDone:
+    """The keys of the domains that the system controls or uses, or of those that are named."""
+    return _until_refused(_manager(asked, request).look(request.adapters, request.domains))
 
 
-def _change(office: KeyOffice, request: dict[str, Any]) -> tuple[Change, Mask]:
-    """What to do with each domain, and the adapters that it can be done with."""
-    action = request["action"]
-    if action in ("zeroize", "zeroize-card"):
-
-        def zeroize(apqn: Apqn) -> DomainKeys:
-            office.zeroize(apqn, card=action == "zeroize-card")
-            return office.domain(apqn, ())
-
-        return zeroize, office.adapters(*SETS)
-    key_set = _SETS[request["set"]]
-    fitting = office.adapters(*(mode for mode, sets in SETS.items() if key_set in sets))
-    if action == "load":
-        steps = _steps(office, key_set, request)
-        return lambda apqn: office.domain(apqn, (steps(apqn),)), fitting
-    transition = {"set": office.set, "clear": office.clear}[action]
-    return lambda apqn: office.domain(apqn, (transition(key_set, apqn),)), fitting
+@answers(LoadKey)
+def load_key(asked: Asked, request: LoadKey) -> KeysDone:
+    """Load the same parts into every domain; ControlError for a part that is not one, and then nothing was sent."""
+    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    load = _load(manager, key_set, request)
+    return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (load(apqn),)))
 
 
-def _reencipher(office: KeyOffice, adapters: Mask | None, request: dict[str, Any]) -> list[dict[str, Any]]:
+@answers(SetKey)
+def set_key(asked: Asked, request: SetKey) -> KeysDone:
+    """Make the new key the current one."""
+    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.set(key_set, apqn),)))
+
+
+@answers(ClearKey)
+def clear_key(asked: Asked, request: ClearKey) -> KeysDone:
+    """Empty the new register."""
+    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.clear(key_set, apqn),)))
+
+
+@answers(ZeroizeKeys)
+def zeroize_keys(asked: Asked, request: ZeroizeKeys) -> KeysDone:
+    """Empty all registers."""
+    manager = _manager(asked, request)
+
+    def zeroize(apqn: Apqn) -> DomainKeys:
+        manager.zeroize(apqn, card=request.whole_card)
+        return manager.domain(apqn, ())
+
+    return _change(manager, request, None, zeroize)
+
+
+@answers(ReencipherFiles)
+def reencipher_files(asked: Asked, request: ReencipherFiles) -> FilesDone:
     """The contents of files with EP11 blobs, with the blobs under the new wrapping key."""
-    (adapter,) = _only(office.adapters(Mode.EP11) if adapters is None else adapters)
-    apqn = Apqn(adapter, int(request["domain"]))
-    found = [(name, bytes.fromhex(content)) for name, content in request["blobs"]]
-    places = [_place(name, content) for name, content in found]
-    answers = []
-    for (name, content), place in zip(found, places, strict=True):
-        try:
-            blob = with_session_of(content[place], office.reencipher(apqn, content[place]))
-        except KeysRefused as refused:
-            raise KeysRefused(f"{name}: {refused}") from refused
-        whole = content[: place.start] + blob + content[place.stop :]
-        answers.append(
-            {"file": name, "apqn": str(apqn), "pattern": KeyBlob.parse(blob).pattern.hex(), "content": whole.hex()}
-        )
-    return answers
+    manager = _manager(asked, request)
+    (adapter,) = _only(manager.adapters(Mode.EP11) if request.adapters is None else request.adapters)
+    apqn = Apqn(adapter, request.domain)
+    places = [_place(file.name, file.content) for file in request.files]
+    done = []
+    try:
+        for file, place in zip(request.files, places, strict=True):
+            blob = _reencipher(manager, apqn, file.name, file.content[place])
+            whole = file.content[: place.start] + blob + file.content[place.stop :]
+            pattern = KeyBlob.parse(blob).pattern.hex()
+            done.append(ReencipheredFile(file.name, str(apqn), pattern, whole))
+    except ApmatrixError as error:
+        return FilesDone((), str(error))
+    return FilesDone(tuple(done))
+
+
+def _reencipher(manager: KeyManager, apqn: Apqn, name: str, blob: bytes) -> bytes:
+    try:
+        return with_session_of(blob, manager.reencipher(apqn, blob))
+    except KeysRefused as refused:
+        raise KeysRefused(f"{name}: {refused}") from refused
+
+
+def _manager(asked: Asked, request: KeyRequest[Any]) -> KeyManager:
+    return KeyManager(asked.emulation, asked.choose(request.system), request.through)
+
+
+def _change(
+    manager: KeyManager,
+    request: LoadKey | SetKey | ClearKey | ZeroizeKeys,
+    key_set: KeySet | None,
+    change: Change,
+) -> KeysDone:
+    """Change each domain of each adapter that is named, or of the only one that has ``key_set``."""
+    fitting = manager.adapters(*(mode for mode, sets in SETS.items() if key_set is None or key_set in sets))
+    adapters = request.adapters or _only(fitting)
+    return _until_refused(change(Apqn(adapter, domain)) for adapter in adapters for domain in request.domains)
+
+
+def _until_refused(changes: Iterable[DomainKeys]) -> KeysDone:
+    """The facts of what was done before a refusal, and the refusal."""
+    done: list[KeyFacts] = []
+    try:
+        done.extend(_facts(keys) for keys in changes)
+    except ApmatrixError as error:
+        return KeysDone(tuple(done), str(error))
+    return KeysDone(tuple(done))
+
+
+def _facts(keys: DomainKeys) -> KeyFacts:
+    registers = {
+        state.key_set.label: {
+            name: RegisterFacts(register.state, register.pattern)
+            for name, register in (("new", state.new), ("current", state.current), ("old", state.old))
+            if register is not None
+        }
+        for state in keys.sets
+    }
+    apqn = keys.apqn
+    return KeyFacts(str(apqn), apqn.adapter, apqn.domain, keys.type, keys.controlled, keys.controllers, registers)
 
 
 def _place(name: str, content: bytes) -> slice:
     try:
         return find_blob(content)
     except ValueError as error:
-        raise ControlError(f"{name}: {error}; nothing has been sent", code=2) from None
+        raise ControlError(f"{name}: {error}; nothing has been sent", ExitCode.UNREADABLE) from None
 
 
-def _steps(office: KeyOffice, key_set: KeySet, request: dict[str, Any]) -> Callable[[Apqn], Any]:
+def _load(manager: KeyManager, key_set: KeySet, request: LoadKey) -> Load:
     """Load all parts, or take one step; the same parts for every domain."""
-    step = request.get("step")
-    if request.get("random"):
+    step = request.step
+    if request.parts is None:
         count = int(step != "commit") if step or key_set is KeySet.WK else 2
         parts = [secrets.token_bytes(key_set.key_size) for _ in range(count)]
     else:
-        parts = [_part(number, content, key_set) for number, content in enumerate(request["parts"], 1)]
+        parts = [_part(number, content, key_set) for number, content in enumerate(request.parts, 1)]
     if step is None:
-        return lambda apqn: office.load(key_set, apqn, parts)
+        return lambda apqn: manager.load(key_set, apqn, parts)
     steps = _EP11_STEPS if key_set is KeySet.WK else _CCA_STEPS
     if step not in steps:
-        raise ControlError(f"loading {key_set.label} has the steps {', '.join(steps)}, and none {step}", code=2)
+        sentence = f"loading {key_set.label} has the steps {', '.join(steps)}, and none {step}"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
     if len(parts) != (step != "commit"):
         wanted = "takes no key part" if step == "commit" else "takes one key part"
-        raise ControlError(f"the step {step} {wanted}, not {len(parts)}", code=2)
-    return lambda apqn: office.step(steps[step], key_set, apqn, b"".join(parts))
+        raise ControlError(f"the step {step} {wanted}, not {len(parts)}", ExitCode.UNREADABLE)
+    return lambda apqn: manager.step(steps[step], key_set, apqn, b"".join(parts))
 
 
-def _part(number: int, content: str, key_set: KeySet) -> bytes:
+def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
     """A key part as a file has it: the bytes themselves, or their hexadecimal digits."""
-    raw, size = bytes.fromhex(content), key_set.key_size
-    if len(raw) == size:
-        return raw
+    size = key_set.key_size
+    if len(content) == size:
+        return content
     try:
-        part = bytes.fromhex(raw.decode("ascii").strip().removeprefix("0x"))
+        part = bytes.fromhex(content.decode("ascii").strip().removeprefix("0x"))
     except ValueError:
         part = b""
     if len(part) != size:
         raise ControlError(
             f"part {number} is no part of the {key_set.label} master key: it must have {size} bytes, or {2 * size} "
             "hexadecimal digits; nothing has been loaded",
-            code=2,
+            ExitCode.UNREADABLE,
         )
     return part
 
@@ -142,10 +201,6 @@ def _part(number: int, content: str, key_set: KeySet) -> bytes:
 def _only(fitting: Mask) -> Mask:
     """The adapter need not be named if there is one only."""
     if len(fitting) != 1:
-        raise ControlError(f"which adapter? --adapter, of {fitting.ranges() or 'none'}", code=2)
+        sentence = f"choose an adapter with --adapter (available: {fitting.ranges() or 'none'})"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
     return fitting
-
-
-def _mask(request: dict[str, Any], field: str) -> Mask | None:
-    value = request.get(field)
-    return None if value is None else Mask.parse_ids(value)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import Mode
 from apmatrix.cards.vault import Vault, VaultError, create_file, replace_file, sync_directory
-from apmatrix.faces.lines import ControlError
+from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.state import KEYS_CHECK, NEXT_KEYS
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
         if _is_default(state, old) and _is_default(state, new):
             raise ControlError(f"the keys of machine {state.path.name} are encrypted with {Secret().name} already")
         if new.key_file is not None and new.key_file.resolve().is_relative_to(state.keys.resolve()):
-            raise ControlError(f"{new.key_file}: a key file cannot be among the keys that it encrypts", code=2)
+            raise ControlError(
+                f"{new.key_file}: a key file cannot be among the keys that it encrypts", ExitCode.UNREADABLE
+            )
         vault = _open(state, old)
         if _is_default(state, new):
             _make_key_file(state)
@@ -119,7 +121,7 @@ def _open(state: StateDirectory, secret: Secret) -> Vault:
     known = (state.keys / KEYS_CHECK).exists()
     if not secret.given and not _key_file(state).exists():
         if known:
-            raise ControlError(f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}", code=2)
+            raise ControlError(f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}", ExitCode.UNREADABLE)
         _make_key_file(state)
     vault = _vault(state, state.keys, secret)
     try:
@@ -127,7 +129,7 @@ def _open(state: StateDirectory, secret: Secret) -> Vault:
             vault.read(name)
     except VaultError as error:
         hint = "" if secret.given else f"; or the keys are {_OF_YOUR_OWN}"
-        raise ControlError(f"{error}{hint}", code=2) from error
+        raise ControlError(f"{error}{hint}", ExitCode.UNREADABLE) from error
     if not known:
         vault.write(KEYS_CHECK, _CHECK_CONTENT)
     return vault
@@ -168,9 +170,11 @@ def _sentences(directory: Path) -> Iterator[None]:
     try:
         yield
     except VaultError as error:
-        raise ControlError(str(error), code=2) from error
+        raise ControlError(str(error), ExitCode.UNREADABLE) from error
     except OSError as error:
-        raise ControlError(f"{directory}: the keys cannot be kept there: {error.strerror}", code=2) from error
+        raise ControlError(
+            f"{directory}: the keys cannot be kept there: {error.strerror}", ExitCode.UNREADABLE
+        ) from error
 
 
 def keep_blob(path: Path, blob: bytes) -> None:

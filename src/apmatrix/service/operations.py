@@ -1,23 +1,59 @@
-"""What a running machine does when asked: guests, profiles, adapters, its log."""
+"""What a running machine does when asked: a function for each request.
+
+``OPERATIONS`` is filled by the decorator :func:`answers`, here and in the modules beside this one.
+"""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import Mask
 from apmatrix.cards import AdapterState
 from apmatrix.emulation import System, look
-from apmatrix.faces.lines import ControlError
 from apmatrix.linux import Refused
-from apmatrix.service import keys, testing
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
+from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
+from apmatrix.service.protocol.machine import GetLog, LogEntry
+from apmatrix.service.protocol.matrix import GetMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apmatrix.emulation import Emulation, Guest
+    from apmatrix.hosts import MatrixView
     from apmatrix.linux import Vm
-    from apmatrix.service.server import MachineServer
+    from apmatrix.service.protocol.messages import Request
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of what a request is asked: a machine, and the system that the client's command runs in, if it does in one."""
+
+    emulation: Emulation
+    system: System | None = None
+
+    def choose(self, name: str | None) -> System:
+        """The system that a request names, else the client's own, else the first LPAR's; ControlError if none is."""
+        return self.system if self.system and not name else find_system(self.emulation, name)
+
+
+OPERATIONS: Final[dict[type[Request[Any]], Callable[[Asked, Any], Any]]] = {}
+"""The function for each request of a machine that any client may send."""
+
+
+def answers(request: type[Request[T]]) -> Callable[[Callable[[Asked, Any], T]], Callable[[Asked, Any], T]]:
+    """Let a function answer requests of a type. It raises ApmatrixError where the machine refuses."""
+
+    def register(function: Callable[[Asked, Any], T]) -> Callable[[Asked, Any], T]:
+        OPERATIONS[request] = function
+        return function
+
+    return register
 
 
 def find_system(emulation: Emulation, name: str | None) -> System:
@@ -33,53 +69,70 @@ def find_system(emulation: Emulation, name: str | None) -> System:
         (names,) = found
         level = vms[names].level if names in vms else systems[names].linux.level
         if level in emulation.taken:
-            raise ControlError(f"{'/'.join(names)} runs another operating system, by apmatrix boot: look in there")
+            raise ControlError(f"{'/'.join(names)} runs its own operating system (apmatrix boot): look inside it")
         return systems.get(names) or System.of(names, vms[names].linux)
     if found:
-        raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", code=2)
+        raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", ExitCode.UNREADABLE)
     there = ", ".join(map("/".join, known)) or "none"
-    raise ControlError(f"no Linux system {name or ''} runs in this machine; there is {there}", code=2)
+    sentence = f"no Linux system {name or ''} is running in this machine; there is {there}"
+    raise ControlError(sentence, ExitCode.UNREADABLE)
 
 
-def _status(server: MachineServer, _system: System | None, _request: dict[str, Any]) -> dict[str, Any]:
-    emulation = server.emulation
-    return {
-        "machine": server.name,
-        "systems": [system.name for system in emulation.systems()],
-        "guests": _guests(emulation),
-        "sessions": server.sessions,
-        "refused": [str(refusal) for refusal in emulation.refusals],
-    }
+# guests
 
 
-def _guests(emulation: Emulation) -> list[dict[str, Any]]:
+@answers(ListGuests)
+def list_guests(asked: Asked, _request: ListGuests) -> tuple[GuestFacts, ...]:
     """Guests of the file, and VMs that were started by UUID."""
-    known = {guest.uuid: guest for guest in emulation.guests()}
-    found = [{"name": guest.name, "uuid": guest.uuid, "running": guest.vm is not None} for guest in known.values()]
-    for system, vm in _vms(emulation):
+    known = {guest.uuid: guest for guest in asked.emulation.guests()}
+    found = [_guest_facts(guest) for guest in known.values()]
+    for system, vm in _vms(asked.emulation):
         mdev = next((file.mdev.name for file in vm.files), vm.name)
         if mdev not in known:
-            found.append({"name": f"{system.name}/{vm.name}", "uuid": mdev, "running": True})
-    return found
+            found.append(GuestFacts(f"{system.name}/{vm.name}", mdev, running=True))
+    return tuple(found)
 
 
-def _vms(emulation: Emulation) -> Iterator[tuple[System, Vm]]:
-    for system in emulation.systems():
-        for vm in system.linux.vmm.vms:
-            yield system, vm
+@answers(StartGuest)
+def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
+    """Start a guest of the file, or a VM by the UUID of its mdev."""
+    here, emulation, name = asked.choose(request.system), asked.emulation, request.name
+    with emulation.changing:
+        guest = _find_guest(emulation, here, name)
+        if guest is not None and guest.refusal is None:
+            if guest.vm is not None:
+                raise ControlError(f"guest {guest.name} is already running")
+            emulation.start_guest(guest)
+            return _guest_facts(guest)
+        try:
+            mdev = str(uuid.UUID(name))
+        except ValueError:
+            if guest:
+                raise ControlError(f"{here.name} has no guest {name}: it was refused: {guest.refusal}") from None
+            sentence = f"{here.name} has no guest {name}; give the UUID of an mdev"
+            raise ControlError(sentence, ExitCode.UNREADABLE) from None
+        here.linux.vmm.start(mdev)
+        return GuestFacts(f"{here.name}/{mdev}", mdev, running=True)
 
 
-def _guest(server: MachineServer, system: System | None, request: dict[str, Any]) -> Any:
-    action = request["action"]
-    if action == "list":
-        return _guests(server.emulation)
-    here = system or find_system(server.emulation, request.get("system"))
-    name = str(request["name"])
-    with server.emulation.changing:
-        guest = _find_guest(server.emulation, here, name)
-        if action == "start":
-            return _start(server.emulation, here, guest, name)
-        return _stop(server.emulation, here, guest, name)
+@answers(StopGuest)
+def stop_guest(asked: Asked, request: StopGuest) -> GuestFacts:
+    """Stop a guest of the file, or a VM by its name or by the UUID of its mdev."""
+    here, emulation, name = asked.choose(request.system), asked.emulation, request.name
+    with emulation.changing:
+        guest = _find_guest(emulation, here, name)
+        if guest is not None and guest.vm is not None:
+            emulation.stop_guest(guest)
+            return _guest_facts(guest)
+        if guest is not None and guest.host is not here:
+            raise ControlError(f"guest {guest.name} is not running")
+        try:
+            vm = here.linux.vmm.find(name)
+        except Refused as refused:
+            hint = "apmatrix guest list shows which guests are running"
+            raise ControlError(f"guest {guest.name} is not running" if guest else f"{refused}; {hint}") from refused
+        vm.stop()
+        return GuestFacts(f"{here.name}/{vm.name}", name, running=False)
 
 
 def _find_guest(emulation: Emulation, here: System, name: str) -> Guest | None:
@@ -88,107 +141,55 @@ def _find_guest(emulation: Emulation, here: System, name: str) -> Guest | None:
     return next((guest for guest in everywhere if name.lower() in (guest.uuid, guest.name, guest.names[-1])), None)
 
 
-def _start(emulation: Emulation, here: System, guest: Guest | None, name: str) -> dict[str, Any]:
-    if guest is not None and guest.refusal is None:
-        if guest.vm is not None:
-            raise ControlError(f"guest {guest.name} runs already")
-        emulation.start_guest(guest)
-        return {"name": guest.name, "uuid": guest.uuid}
-    try:
-        mdev = str(uuid.UUID(name))
-    except ValueError:
-        reason = f": it was refused: {guest.refusal}" if guest else "; give the UUID of an mdev"
-        raise ControlError(f"{here.name} has no guest {name}{reason}", code=1 if guest else 2) from None
-    here.linux.vmm.start(mdev)
-    return {"name": f"{here.name}/{mdev}", "uuid": mdev}
+def _guest_facts(guest: Guest) -> GuestFacts:
+    return GuestFacts(guest.name, guest.uuid, guest.vm is not None)
 
 
-def _stop(emulation: Emulation, here: System, guest: Guest | None, name: str) -> dict[str, Any]:
-    if guest is not None and guest.vm is not None:
-        emulation.stop_guest(guest)
-        return {"name": guest.name, "uuid": guest.uuid}
-    if guest is not None and guest.host is not here:
-        raise ControlError(f"guest {guest.name} does not run")
-    try:
-        vm = here.linux.vmm.find(name)
-    except Refused as refused:
-        reason = f"guest {guest.name} does not run" if guest else f"{refused}; apmatrix guest list shows what does"
-        raise ControlError(reason) from refused
-    vm.stop()
-    return {"name": f"{here.name}/{vm.name}", "uuid": name}
+def _vms(emulation: Emulation) -> Iterator[tuple[System, Vm]]:
+    for system in emulation.systems():
+        for vm in system.linux.vmm.vms:
+            yield system, vm
 
 
-def _set_lpar(server: MachineServer, _system: System | None, request: dict[str, Any]) -> dict[str, Any]:
+# profiles and adapters
+
+
+@answers(SetProfile)
+def set_profile(asked: Asked, request: SetProfile) -> ProfileFacts:
     """Edit the running activation profile; what is not given stays."""
-    machine = server.emulation.machine
-    name = request["name"]
+    machine, name = asked.emulation.machine, request.lpar
     if name not in machine.lpars:
-        raise ControlError(f"there is no LPAR {name} in {machine.name}: {', '.join(machine.lpars)}", code=2)
-    now = machine.lpars[name].profile.matrix
-    fields = {"apm": "adapters", "aqm": "usage_domains", "adm": "control_domains"}
-    masks = {
-        mask: Mask.parse_ids(text) if (text := request.get(field)) is not None else getattr(now, mask)
-        for mask, field in fields.items()
-    }
-    matrix = Matrix(**masks)
+        sentence = f"there is no LPAR {name} in {machine.name}: {', '.join(machine.lpars)}"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
+    given = {"apm": request.adapters, "aqm": request.usage_domains, "adm": request.control_domains}
+    changes = {mask: numbers for mask, numbers in given.items() if numbers is not None}
+    matrix = replace(machine.lpars[name].profile.matrix, **changes)
     machine.set_profile(name, matrix)
-    return {"name": name, **{field: getattr(matrix, mask).ranges() for mask, field in fields.items()}}
+    return ProfileFacts(name, matrix.apm, matrix.aqm, matrix.adm)
 
 
-def _set_adapter(server: MachineServer, _system: System | None, request: dict[str, Any]) -> dict[str, Any]:
-    machine = server.emulation.machine
-    number = int(request["id"])
+@answers(SetAdapterState)
+def set_adapter_state(asked: Asked, request: SetAdapterState) -> AdapterFacts:
+    """Change the state of a card."""
+    machine, number = asked.emulation.machine, request.adapter
     if number not in machine.adapters:
-        known = Mask.of(*machine.adapters).ranges()
-        raise ControlError(f"there is no adapter {number} in {machine.name}: {known or 'it has none'}", code=2)
-    state = AdapterState(request["state"])
-    machine.set_adapter_state(number, state)
-    return {"id": number, "state": state.value}
+        known = Mask.of(*machine.adapters).ranges() or "it has none"
+        raise ControlError(f"there is no adapter {number} in {machine.name}: {known}", ExitCode.UNREADABLE)
+    machine.set_adapter_state(number, AdapterState(request.state))
+    return AdapterFacts(number, request.state)
 
 
-def _log(server: MachineServer, system: System | None, request: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"time": entry.time, "severity": entry.level.name.lower(), "text": entry.text}
-        for entry in _chosen(server, system, request).linux.log.entries
-    ]
+# what there is to see
 
 
-def _key(server: MachineServer, system: System | None, request: dict[str, Any]) -> Any:
-    return keys.administer(server.emulation, _chosen(server, system, request), request)
+@answers(GetLog)
+def get_log(asked: Asked, request: GetLog) -> tuple[LogEntry, ...]:
+    """A system's kernel log."""
+    entries = asked.choose(request.system).linux.log.entries
+    return tuple(LogEntry(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
 
 
-def _fault(server: MachineServer, _system: System | None, request: dict[str, Any]) -> Any:
-    return testing.change_faults(server.emulation, request)
-
-
-def _record(server: MachineServer, _system: System | None, request: dict[str, Any]) -> Any:
-    return testing.record(server.emulation, request)
-
-
-def _playback(server: MachineServer, system: System | None, request: dict[str, Any]) -> Any:
-    return testing.replay(server.emulation, _chosen(server, system, request), request)
-
-
-def _chosen(server: MachineServer, system: System | None, request: dict[str, Any]) -> System:
-    """The system that the request names, else the one that the client sits in."""
-    wanted = request.get("system")
-    return system if system and not wanted else find_system(server.emulation, wanted)
-
-
-def _show(server: MachineServer, _system: System | None, _request: dict[str, Any]) -> dict[str, Any]:
-    return look(server.emulation).as_json()
-
-
-OPERATIONS: Final[dict[str, Callable[[MachineServer, System | None, dict[str, Any]], Any]]] = {
-    "status": _status,
-    "guest": _guest,
-    "lpar": _set_lpar,
-    "adapter": _set_adapter,
-    "log": _log,
-    "key": _key,
-    "fault": _fault,
-    "record": _record,
-    "playback": _playback,
-    "show": _show,
-}
-"""Requests by their name; each gets the server, the system that the client sits in, and the request."""
+@answers(GetMatrix)
+def get_matrix(asked: Asked, _request: GetMatrix) -> MatrixView:
+    """The whole machine as it is now."""
+    return look(asked.emulation)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from apmatrix.emulation import Emulation
-from apmatrix.faces.command import Command, exit_code, keep_door
-from apmatrix.faces.lines import Lines
+from apmatrix.service.client import Client
+from apmatrix.service.command import Command, exit_code, supervise
 from apmatrix.service.keystore import forbid_core_dumps, open_vault
 from apmatrix.service.server import MachineServer
 
@@ -30,33 +30,33 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
     ``report`` hears what was refused when it was brought up. ApmatrixError if the system cannot be had.
     """
     ours, theirs = socket.socketpair()
-    # The doorkeeper makes a user namespace, which needs a process with one thread: fork before there are more.
-    door = os.fork()
-    if door == 0:
+    # The supervisor makes a user namespace, which needs a process with one thread: fork before there are more.
+    supervisor = os.fork()
+    if supervisor == 0:
         ours.close()
-        keep_door(command, Lines(theirs), os.getppid())
+        supervise(command, Client(theirs), os.getppid())
     theirs.close()
     try:
-        with Emulation.start(file) as emulation, _interruptions_passed_on(door):
+        with Emulation.start(file) as emulation, _interruptions_passed_on(supervisor):
             report(emulation)
             MachineServer(emulation).serve(ours)
-            return _wait(door)
+            return _wait(supervisor)
     except BaseException:
-        os.kill(door, signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
         raise
 
 
-def run_on_running(connection: Lines, command: Command) -> NoReturn:
+def run_on_running(client: Client, command: Command) -> NoReturn:
     """Run a command on a machine in the background, in place of this process."""
-    keep_door(command, connection, os.getppid())
+    supervise(command, client, os.getppid())
 
 
 @contextmanager
-def _interruptions_passed_on(door: int) -> Iterator[None]:
+def _interruptions_passed_on(supervisor: int) -> Iterator[None]:
     """Leave the terminal's signals to the command, and end everything if this process is told to end."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        os.kill(door, signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
         raise SystemExit(128 + number)
 
     old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
@@ -78,7 +78,7 @@ def serve_in_background(
 ) -> None:
     """Be the machine until somebody stops it with a request or SIGTERM.
 
-    ControlError if it runs already, or if ``secret`` does not open its keys.
+    ControlError if it is already running, or if ``secret`` does not open its keys.
     """
     forbid_core_dumps()
     with state.locked(), Emulation.start(file, store=open_vault(state, file, secret)) as emulation:

@@ -1,4 +1,4 @@
-"""A command's place, seen from the machine: the faces that serve it, from attach to the end of its connection."""
+"""A command in a sandbox, seen from the machine: the faces that serve it until its connection ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Session:
         self.relay.flush()
 
     def close(self) -> None:
-        """The command is over: nobody may wait any longer."""
+        """End with the command: nothing may wait any longer."""
         for channel in self.channels:
             channel.abort()
         self.relay.close()

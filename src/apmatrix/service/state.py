@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.faces.lines import ControlError
+from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +29,11 @@ NEXT_KEYS: Final = "keys.next"
 _REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
+def sandbox_directory(machine: str) -> Path:
+    """What a machine has in the /run of its sandboxes: its control socket, its device nodes, layers."""
+    return Path("/run/apmatrix", machine)
+
+
 def state_directory() -> Path:
     """The directory of all machines: ``$APMATRIX_STATE``, root's in /var/lib, others' below their home.
 
@@ -42,7 +46,7 @@ def state_directory() -> Path:
     try:
         home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     except RuntimeError as error:
-        raise ControlError(f"this user has no home directory{_REMEDY}", code=2) from error
+        raise ControlError(f"this user has no home directory{_REMEDY}", ExitCode.UNREADABLE) from error
     return Path(home, "apmatrix")
 
 
@@ -56,7 +60,7 @@ class StateDirectory:
     def of(cls, machine: str) -> StateDirectory:
         """The directory for a machine of that name; it need not exist."""
         if "/" in machine or machine in ("", ".", ".."):
-            raise ControlError(f"{machine!r} is no name for a machine: it names a directory too", code=2)
+            raise ControlError(f"{machine!r} is no name for a machine: it names a directory too", ExitCode.UNREADABLE)
         return cls(state_directory() / machine)
 
     @property
@@ -75,6 +79,8 @@ class StateDirectory:
 
     def forget_locks(self, system: str | None = None) -> None:
         """Empty the /run/lock of a system, or of all: nobody has a lock any more."""
+        import shutil  # noqa: PLC0415 - slow to import, and no command needs it
+
         systems = [self.of_system(system)] if system else (self.path / "systems").glob("*")
         for directory in systems:
             shutil.rmtree(directory / "lock", ignore_errors=True)
@@ -84,9 +90,9 @@ class StateDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", code=2) from error
+            raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", ExitCode.UNREADABLE) from error
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise ControlError(f"{self.path} is not this user's{_REMEDY}", code=2)
+            raise ControlError(f"{self.path} is not this user's{_REMEDY}", ExitCode.UNREADABLE)
 
     @property
     def keys(self) -> Path:
@@ -98,7 +104,7 @@ class StateDirectory:
         return any((self.path / name / KEYS_CHECK).exists() for name in (self.keys.name, NEXT_KEYS))
 
     def running(self) -> bool:
-        """True if a machine of this name runs."""
+        """True if a machine of this name is running."""
         try:
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -120,7 +126,7 @@ class StateDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise ControlError(f"machine {self.path.name} runs already: apmatrix down {self.path.name}") from None
+            raise already_running(self) from None
         try:
             # A predecessor that was killed left its socket, and locks of programs that are gone.
             self.socket.unlink(missing_ok=True)
@@ -132,9 +138,15 @@ class StateDirectory:
 
 
 def machines() -> list[StateDirectory]:
-    """Every machine that runs, or has run and left its state; ControlError if this user may not know."""
+    """Every machine that is running, or was and left its state; ControlError if this user may not know."""
     base = state_directory()
     try:
         return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
     except PermissionError as error:
-        raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", code=2) from error
+        raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", ExitCode.UNREADABLE) from error
+
+
+def already_running(state: StateDirectory) -> ControlError:
+    """What to say to a command for which the machine must not be running."""
+    name = state.path.name
+    return ControlError(f"machine {name} is already running: apmatrix down {name}", ExitCode.UNREACHABLE)

@@ -15,9 +15,9 @@ from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
 from apmatrix.faces.boot import GuestError, Interactive, KernelError, QemuError, Software
-from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
-from apmatrix.service.occupation import RemoteLevel
+from apmatrix.service.errors import ControlError
+from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.server import MachineServer
 from support.guests import Watched, lszcrypt, rights
 
@@ -205,7 +205,7 @@ def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):
         guest = session.guest(software, processor=remote)
         with guest:
             guest.wait_until_ready()
-            remote._lines.connection.shutdown(socket.SHUT_RDWR)
+            remote._client.connection.shutdown(socket.SHUT_RDWR)
             with pytest.raises(ControlError, match="machine"):
                 guest.run_command(lambda _: None, 60)
     assert made.emulation.machine.port(level, Apqn(5, 6)).tapq()[0].empty

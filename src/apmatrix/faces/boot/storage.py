@@ -60,8 +60,8 @@ class Storage:
 
     def __init__(self, fd: int, size: int) -> None:
         self.size = size
-        self.fd = os.dup(fd)
         self._map = mmap.mmap(fd, size)
+        self.fd = os.dup(fd)
 
     def close(self) -> None:
         """Unmap; the storage cannot be used any more."""

@@ -1,9 +1,9 @@
-"""A command in a place of its own: from the fork to the exit code.
+"""A command in a sandbox: from the fork to the exit code.
 
-Two small processes stand between the machine and the command. The *doorkeeper* makes the namespaces and waits. Its
-only child, number 1 of a PID namespace, starts the command, takes over orphans, and ends when the command ends;
-the kernel then kills whatever else still runs in there. If the machine dies the doorkeeper gets SIGKILL, if that
-dies number 1 does: nothing can outlive the machine.
+Two small processes are between the machine and the command. The *supervisor* makes the namespaces and waits. Its only
+child, the *init* process of a PID namespace, starts the command, takes over orphans, and ends when the command ends;
+the kernel then kills whatever else is still running in there. If the machine dies, the supervisor gets SIGKILL; if
+that dies, init does: nothing can outlive the machine.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.faces.errors import SandboxError
 from apmatrix.faces.libc import MountFlag, die_with_parent, mount
-from apmatrix.faces.lines import ControlError
-from apmatrix.faces.namespaces import Furniture, NamespaceError, enter, furnish
+from apmatrix.faces.namespaces import Mounts, complete, enter
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.protocol.session import Attach, Detach, GiveEtc, ReplayUevents, TakeEtc
+from apmatrix.service.state import sandbox_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from apmatrix.faces.lines import Lines
+    from apmatrix.service.client import Client
 
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
-REFUSED: Final = 1
 KILLED: Final = 128
 """Exit codes as a shell gives them; a signal's number is added to the last."""
 
@@ -58,59 +60,59 @@ class Command:
 class _ByMachine:
     """The /etc of a system's commands, which its machine keeps for the next one: a Handover."""
 
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     def take(self) -> tuple[int | None, str]:
         """From the command before."""
-        answer = self._lines.request({"op": "take etc"})
-        descriptors = self._lines.take_descriptors(answer["comes"])
-        return descriptors[0] if descriptors else None, answer["work"]
+        mount = self._client.ask(TakeEtc())
+        descriptors = self._client.take_descriptors(int(mount.comes))
+        return descriptors[0] if descriptors else None, mount.work
 
     def give(self, descriptor: int | None) -> None:
         """To the next one."""
         descriptors = [] if descriptor is None else [descriptor]
-        self._lines.request({"op": "give etc", "comes": len(descriptors)}, descriptors)
+        self._client.ask(GiveEtc(comes=bool(descriptors)), descriptors)
         for each in descriptors:
             os.close(each)
 
 
-def keep_door(command: Command, lines: Lines, parent: int) -> NoReturn:
-    """Be the doorkeeper, in a process with one thread; ends it with the command's exit code."""
+def supervise(command: Command, client: Client, parent: int) -> NoReturn:
+    """Be the supervisor, in a process with one thread; ends it with the command's exit code."""
     try:
-        status = _attend(command, lines, parent)
+        status = _run_in_sandbox(command, client, parent)
     except ControlError as error:
         print(f"apmatrix: {error}", file=sys.stderr)
-        status = error.code
+        status = int(error.code)
     except ApmatrixError as error:
         print(f"apmatrix: {error}", file=sys.stderr)
-        status = REFUSED
+        status = ExitCode.REFUSED
     except OSError as error:
         print(f"apmatrix: a private /sys cannot be made: {error.filename}: {error.strerror}", file=sys.stderr)
-        status = REFUSED
+        status = ExitCode.REFUSED
     os._exit(status)
 
 
-def _attend(command: Command, lines: Lines, parent: int) -> int:
+def _run_in_sandbox(command: Command, client: Client, parent: int) -> int:
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     here = _here()
-    rooms = enter(command.machine)
+    sandbox = enter(sandbox_directory(command.machine))
     _follow(parent)
-    answer = lines.request({"op": "attach", "system": command.system}, rooms.for_machine)
-    rooms.leave_to_machine()
+    attached = client.ask(Attach(system=command.system), sandbox.for_machine)
+    sandbox.leave_to_machine()
     # A directory below /var that somebody works in is that user's, not the system's.
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
-    furnish(rooms, Furniture(command.machine, tuple(answer["bindings"]), answer["state"], keep), _ByMachine(lines))
+    complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
-    first = os.fork()
-    if first == 0:
-        _be_first(command, lines)
-    if not _outlived(first, lines):
-        os.kill(first, signal.SIGKILL)
-        os.waitpid(first, 0)
-        raise NamespaceError("the machine ended, and so did the command")
-    _, status = os.waitpid(first, 0)
+    init = os.fork()
+    if init == 0:
+        _be_init(command, client)
+    if not _outlived(init, client):
+        os.kill(init, signal.SIGKILL)
+        os.waitpid(init, 0)
+        raise ControlError("the machine ended, and so did the command", ExitCode.UNREACHABLE)
+    _, status = os.waitpid(init, 0)
     return exit_code(status)
 
 
@@ -130,12 +132,12 @@ def _go(directory: Path) -> None:
         os.chdir("/")
 
 
-def _outlived(first: int, lines: Lines) -> bool:
-    """Wait for the end of number 1 or of the machine; False if the machine ended first."""
-    with os.fdopen(os.pidfd_open(first)) as ended:
+def _outlived(init: int, client: Client) -> bool:
+    """Wait for the end of init or of the machine; False if the machine ended first."""
+    with os.fdopen(os.pidfd_open(init)) as ended:
         poll = select.poll()
         poll.register(ended, select.POLLIN)
-        poll.register(lines.connection, select.POLLRDHUP)
+        poll.register(client.connection, select.POLLRDHUP)
         return ended.fileno() in dict(poll.poll())
 
 
@@ -146,9 +148,9 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
-def _be_first(command: Command, lines: Lines) -> NoReturn:
-    """Be number 1 of the PID namespace."""
-    status = REFUSED
+def _be_init(command: Command, client: Client) -> NoReturn:
+    """Be the init process of the PID namespace."""
+    status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
         # Where /proc is masked, as in containers, the outer one stays, which works too.
@@ -157,13 +159,13 @@ def _be_first(command: Command, lines: Lines) -> NoReturn:
         environment = _environment(command)
         if command.udev:
             udevadm = _start_udevd(environment)
-            start = 0
+            start: int | None = 0
             while start is not None:
-                start = lines.request({"op": "replay", "start": start})
+                start = client.ask(ReplayUevents(start))
                 _udevadm(udevadm, environment, "settle", "--timeout=30")
         status = _run(command.arguments, environment)
         # Processes that wait in a blocked write cannot die: the machine must let them go first.
-        lines.request({"op": "detach"})
+        client.ask(Detach())
     except ApmatrixError as error:
         print(f"apmatrix: {error}", file=sys.stderr)
     finally:
@@ -205,7 +207,7 @@ def _start_udevd(environment: Mapping[str, str]) -> str:
     """Start a udevd and wait until it is ready; the path of its udevadm."""
     program = next((path for path in UDEVD if Path(path).exists()), None)
     if program is None:
-        raise NamespaceError("--udev needs systemd-udevd, which is not installed: apt install udev")
+        raise SandboxError("--udev needs systemd-udevd, which is not installed: apt install udev")
     null = subprocess.DEVNULL
     subprocess.Popen([program], env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True)
     udevadm = shutil.which("udevadm", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
@@ -213,7 +215,7 @@ def _start_udevd(environment: Mapping[str, str]) -> str:
     # Its socket is there before it listens to the kernel: only an answer says that it does.
     while not (udevadm and _UDEV_CONTROL.exists() and _udevadm(udevadm, environment, "control", "--ping")):
         if not udevadm or time.monotonic() > end:
-            raise NamespaceError(f"{program} does not start: run it with --debug in apmatrix shell to see why")
+            raise SandboxError(f"{program} does not start: run it with --debug in apmatrix shell to see why")
         time.sleep(0.01)
     return udevadm
 

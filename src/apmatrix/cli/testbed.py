@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.output import FINE, REFUSED, json_option, print_json
-from apmatrix.cli.remote import ask, machine_option, numbers
+from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.service.client import ask
+from apmatrix.service.errors import ExitCode
+from apmatrix.service.protocol.testbed import (
+    AddFault,
+    CompareRecord,
+    FaultFacts,
+    ListFaults,
+    RemoveFault,
+    StartRecord,
+    StartReplay,
+    StopRecord,
+    StopReplay,
+)
+
+if TYPE_CHECKING:
+    from apmatrix.arch import Mask
 
 _file_argument = click.argument("file", type=click.Path(path_type=Path))
 _adapter_option = click.option(
     "--adapter",
     "adapters",
-    callback=numbers,
+    callback=some_numbers,
     metavar="LIST",
     help="Adapters, such as 5,6; by default all of the machine.",
 )
@@ -37,8 +53,8 @@ def fault() -> None:
 @click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE...")
 def add_fault(words: tuple[str, ...], machine: str | None) -> None:
     """Let a fault happen from now on."""
-    *_, added = ask(machine, "fault", action="add", words=" ".join(words))
-    click.echo(f"fault {added['number']}: {added['fault']}")
+    added = ask(machine, AddFault(" ".join(words)))
+    click.echo(f"fault {added.number}: {added.fault}")
 
 
 @fault.command("list")
@@ -46,15 +62,15 @@ def add_fault(words: tuple[str, ...], machine: str | None) -> None:
 @json_option
 def list_faults(machine: str | None, as_json: bool) -> None:
     """List the faults that are on, and how often each has happened."""
-    _list(ask(machine, "fault", action="list"), as_json=as_json)
+    _list(ask(machine, ListFaults()), as_json=as_json)
 
 
-def _list(faults: list[dict[str, Any]], *, as_json: bool) -> None:
+def _list(faults: tuple[FaultFacts, ...], *, as_json: bool) -> None:
     if as_json:
         print_json(faults)
         return
     for entry in faults:
-        click.echo(f"fault {entry['number']}: {entry['fault']}  (happened {entry['happened']} times)")
+        click.echo(f"fault {entry.number}: {entry.fault}  (happened {entry.happened} times)")
     if not faults:
         click.echo("no faults")
 
@@ -67,7 +83,7 @@ def remove_fault(number: int | None, everything: bool, machine: str | None) -> N
     """End the fault NUMBER, or all."""
     if (number is None) != everything:
         raise click.UsageError("give the number of a fault, or --all")
-    _list(ask(machine, "fault", action="remove", number=number), as_json=False)
+    _list(ask(machine, RemoveFault(number)), as_json=False)
 
 
 @click.group()
@@ -83,9 +99,9 @@ def record() -> None:
 @machine_option
 @_adapter_option
 @_file_argument
-def start_record(file: Path, adapters: str | None, machine: str | None) -> None:
+def start_record(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Write every request and its reply to FILE, which must be new."""
-    ask(machine, "record", action="start", file=str(file.absolute()), adapters=adapters)
+    ask(machine, StartRecord(str(file.absolute()), adapters))
     click.echo(f"recording to {file}: apmatrix record stop ends it")
 
 
@@ -93,8 +109,8 @@ def start_record(file: Path, adapters: str | None, machine: str | None) -> None:
 @machine_option
 def stop_record(machine: str | None) -> None:
     """End the record."""
-    ended = ask(machine, "record", action="stop")
-    click.echo(f"{ended['file']}: {ended['exchanges']} exchanges")
+    ended = ask(machine, StopRecord())
+    click.echo(f"{ended.file}: {ended.exchanges} exchanges")
 
 
 @click.group()
@@ -112,18 +128,18 @@ def replay() -> None:
 @machine_option
 @_adapter_option
 @_file_argument
-def start_replay(file: Path, adapters: str | None, machine: str | None) -> None:
+def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Answer requests that are in the record FILE as it says; others go to the cards."""
-    started = ask(machine, "playback", action="start", file=str(file.absolute()), adapters=adapters)
-    click.echo(f"{started['exchanges']} exchanges of {file} are replayed: apmatrix replay stop ends it")
+    started = ask(machine, StartReplay(str(file.absolute()), adapters))
+    click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
 
 @replay.command("stop")
 @machine_option
 def stop_replay(machine: str | None) -> None:
     """Let the cards answer again."""
-    ended = ask(machine, "playback", action="stop")
-    click.echo(f"{ended['file']} is not replayed any more")
+    ended = ask(machine, StopReplay())
+    click.echo(f"{ended.file} is not replayed any more")
 
 
 @replay.command("check")
@@ -137,12 +153,12 @@ def check_replay(ctx: click.Context, file: Path, system: str | None, machine: st
 
     The exit code is 1 if one differs, as those of random numbers and of new keys always do.
     """
-    found = ask(machine, "playback", action="check", file=str(file.absolute()), system=system)
+    found = ask(machine, CompareRecord(str(file.absolute()), system))
     if as_json:
         print_json(found)
     else:
-        for difference in found["differing"]:
-            problem = difference["problem"] or "another reply"
-            click.echo(f"{difference['apqn']}, recorded at {difference['time']:.6f}: {problem}")
-        click.echo(f"{found['exchanges']} requests sent, {len(found['differing'])} answered otherwise")
-    ctx.exit(REFUSED if found["differing"] else FINE)
+        for difference in found.differing:
+            problem = difference.problem or "another reply"
+            click.echo(f"{difference.apqn}, recorded at {difference.time:.6f}: {problem}")
+        click.echo(f"{found.exchanges} requests sent, {len(found.differing)} answered otherwise")
+    ctx.exit(ExitCode.REFUSED if found.differing else ExitCode.FINE)

@@ -12,10 +12,12 @@ from apmatrix.config import load
 from apmatrix.emulation import Emulation
 from apmatrix.faces.boot.service import DONE, ProgramInterruption
 from apmatrix.faces.boot.storage import Storage
-from apmatrix.faces.lines import ControlError
 from apmatrix.service.client import connect
-from apmatrix.service.occupation import RemoteLevel, occupy
+from apmatrix.service.errors import ControlError
+from apmatrix.service.levels import take_level
 from apmatrix.service.operations import find_system
+from apmatrix.service.protocol.levels import ExecuteInstruction, TakeLevel
+from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.server import MachineServer
 
 GUEST, STOPPED, NEW = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2, 3))
@@ -95,11 +97,11 @@ def vms(emulation):
 
 def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
     before = find_system(emulation, "guest1").linux
-    with occupy(emulation, None, "guest1") as level:
+    with take_level(emulation, None, "guest1") as level:
         assert level.kernel_parameters == "facilities=12,15"
         assert vms(emulation) == ["guest1"]
         assert [system.name for system in emulation.systems()] == ["kvm1"]
-        with pytest.raises(ControlError, match="kvm1/guest1 runs another operating system"):
+        with pytest.raises(ControlError, match="kvm1/guest1 runs its own operating system"):
             find_system(emulation, "guest1")
     assert vms(emulation) == ["guest1"]
     after = find_system(emulation, "guest1").linux
@@ -109,17 +111,17 @@ def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
 
 def test_a_level_has_one_operating_system(emulation):
     for name in ("guest1", "guest2"):
-        with occupy(emulation, None, name):
+        with take_level(emulation, None, name):
             with pytest.raises(ControlError, match=f"another operating system has .*{name}: end that first"):
-                occupy(emulation, None, name)
+                take_level(emulation, None, name)
             assert vms(emulation).count(name) == 1
-        with occupy(emulation, None, name):
+        with take_level(emulation, None, name):
             pass
 
 
 def test_a_guest_that_was_stopped_meanwhile_stays_so(emulation):
     guest = emulation.lpars[0].guests[0]
-    with occupy(emulation, None, "guest1"):
+    with take_level(emulation, None, "guest1"):
         emulation.stop_guest(guest)
     assert vms(emulation) == []
     emulation.start_guest(guest)
@@ -128,7 +130,7 @@ def test_a_guest_that_was_stopped_meanwhile_stays_so(emulation):
 
 @pytest.mark.parametrize("name", ["guest2", "kvm1/guest2", STOPPED, STOPPED.upper()])
 def test_a_guest_that_does_not_run_is_started_for_as_long_as_it_is_used(emulation, name):
-    with occupy(emulation, None, name):
+    with take_level(emulation, None, name):
         assert vms(emulation) == ["guest1", "guest2"]
         (vm,) = (vm for vm in emulation.lpars[0].linux.vmm.vms if vm.name == "guest2")
         assert list(vm.level.effective.apqns()) == [Apqn(5, 7)]
@@ -140,26 +142,26 @@ def test_an_mdev_that_no_file_describes(emulation):
     sysfs = emulation.lpars[0].linux.sysfs
     matrix = "devices/vfio_ap/matrix"
     sysfs.write(f"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", NEW.encode())
-    with occupy(emulation, None, NEW):
+    with take_level(emulation, None, NEW):
         assert vms(emulation) == ["guest1", NEW]
     with pytest.raises(ControlError, match="no guest and no mdev guest9: guests are kvm1/guest1, kvm1/guest2"):
-        occupy(emulation, None, "guest9")
+        take_level(emulation, None, "guest9")
 
 
 def test_a_refused_guest_says_why(emulation):
     with pytest.raises(ControlError, match=r"guest kvm1/guest3 was refused: .*EADDRINUSE"):
-        occupy(emulation, None, "guest3")
+        take_level(emulation, None, "guest3")
 
 
 def test_an_lpar(emulation):
-    with occupy(emulation, "kvm1", None) as level:
+    with take_level(emulation, "kvm1", None) as level:
         assert vms(emulation) == []
         assert level.kernel_parameters
     assert vms(emulation) == ["guest1"]
     assert find_system(emulation, None).linux.sysfs.read("bus/ap/apmask").startswith(b"0xfb")
     assert [refusal.error for refusal in emulation.refusals] == ["EADDRINUSE"]
     with pytest.raises(ControlError, match="no LPAR kvm7 is active: active are kvm1"):
-        occupy(emulation, "kvm7", None)
+        take_level(emulation, "kvm7", None)
 
 
 def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
@@ -182,13 +184,13 @@ def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
 
 def test_the_end_of_a_connection_resets_what_was_under_way(emulation, path, storage):
     machine, level = emulation.machine, emulation.lpars[0].guests[0].vm.level
-    lines = connect(path)
-    remote = RemoteLevel(lines, None, "guest1")
+    client = connect(path)
+    remote = RemoteLevel(client, None, "guest1")
     remote.attach(storage)
     port = machine.port(level, Apqn(5, 6))
     assert port.nqap(1, b"\0\x50" + bytes(398)).ok
     assert not port.tapq()[0].empty
-    lines.connection.close()
+    client.close()
     for thread in threading.enumerate():
         if thread.name == "client":
             thread.join(10)
@@ -207,28 +209,26 @@ def test_a_restart_from_a_distance_empties_queues_whose_zapq_is_faulted(emulatio
 
 
 def test_one_level_and_one_storage_for_a_connection(path, storage):
-    lines = connect(path)
-    with RemoteLevel(lines, None, "guest1") as level:
+    client = connect(path)
+    with RemoteLevel(client, None, "guest1") as level:
         with pytest.raises(ControlError, match="there is no storage yet"):
-            lines.request({"op": "execute", "frame": 0, "kernel": 0, "user": 0})
+            client.ask(ExecuteInstruction(0, 0, 0))
         level.attach(storage)
         with pytest.raises(ControlError, match="storage comes once"):
             level.attach(storage)
         with pytest.raises(ControlError, match="has a level already"):
-            lines.request({"op": "occupy", "guest": "guest1"})
+            client.ask(TakeLevel(guest="guest1"))
     with pytest.raises(ControlError, match="runs guests that would end with it"):
         RemoteLevel(connect(path), None, None)
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"frame": "x", "kernel": 0, "user": 0}, {"frame": 1 << 40, "kernel": 32, "user": 32}]
-)
+@pytest.mark.parametrize("fields", [("x", 0, 0), (-1, 0, 0), (1 << 40, 32, 32), (1 << 70, 32, 32)])
 def test_nonsense_is_refused_and_the_machine_lives_on(path, storage, fields):
-    lines = connect(path)
-    with RemoteLevel(lines, None, "guest1") as level:
+    client = connect(path)
+    with RemoteLevel(client, None, "guest1") as level:
         service = level.attach(storage)
         with pytest.raises(ControlError):
-            lines.request({"op": "execute", **fields})
+            client.ask(ExecuteInstruction(*fields))
         interrupt(storage, "b2af0000", 0x0506)
         assert service.serve(FRAME, REAL, REAL) is DONE
 

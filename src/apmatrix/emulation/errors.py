@@ -1,0 +1,20 @@
+"""Errors of an emulated machine's administration.
+
+ApmatrixError
+├── KeysRefused     a command about master keys was refused
+└── TestbedError    a record or a replay cannot be started, stopped or compared
+"""
+
+from __future__ import annotations
+
+from apmatrix.arch import ApmatrixError
+
+
+class KeysRefused(ApmatrixError):
+    """A command about master keys was refused; the text says by whom, with which code, and what to do."""
+
+
+class TestbedError(ApmatrixError):
+    """A record or a replay cannot be started, stopped or compared; the text says what to do."""
+
+    __test__ = False  # for pytest

@@ -1,0 +1,192 @@
+"""One client's connection to a machine: its requests are answered in order, on a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.faces.namespaces import device_directory
+from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
+from apmatrix.service.protocol.guests import ListGuests
+from apmatrix.service.protocol.lines import Lines, LongLine
+from apmatrix.service.protocol.machine import GetStatus, MachineStatus, Stop
+from apmatrix.service.protocol.messages import (
+    LONGEST_REQUEST,
+    Problem,
+    Request,
+    Result,
+    decode_request,
+    encode,
+    operation,
+)
+from apmatrix.service.protocol.session import Attach, Attached, Detach, EtcMount, GiveEtc, ReplayUevents, TakeEtc
+from apmatrix.service.remote import RemoteGuest
+from apmatrix.service.session import Session
+from apmatrix.service.state import sandbox_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apmatrix.emulation import System
+    from apmatrix.service.server import MachineServer
+    from apmatrix.service.sharing import SharedMount
+
+_log = logging.getLogger(__name__)
+
+Handlers: TypeAlias = "dict[type[Request[Any]], Callable[[Any], Any]]"
+"""What answers the requests that belong to a connection."""
+
+
+class Connection:
+    """A connection that may serve a sandbox, or a real operating system, as long as it lasts.
+
+    ``system`` is the Linux that the client's command runs in, if it does in one.
+    """
+
+    def __init__(self, server: MachineServer, connection: socket.socket, system: System | None) -> None:
+        self._server = server
+        self._lines = Lines(connection, LONGEST_REQUEST)
+        self._asked = Asked(server.emulation, system)
+        self._session: Session | None = None
+        self._guest = RemoteGuest(server.emulation, self._lines)
+        self._listener: socket.socket | None = None
+        self._enclosed: list[int] = []  # descriptors that go along with the answer
+        self._handlers: Handlers = {
+            GetStatus: self._status,
+            Stop: lambda _request: None,
+            Attach: self._attach,
+            ReplayUevents: self._replay_uevents,
+            TakeEtc: self._take_etc,
+            GiveEtc: self._give_etc,
+            Detach: lambda _request: self._detach(),
+            **self._guest.handlers,
+        }
+        self._known = (*self._handlers, *OPERATIONS)
+
+    def run(self) -> None:
+        """Answer requests until the other end goes, or sends a line without an end."""
+        try:
+            while (line := self._lines.receive()) is not None:
+                self._serve(line)
+        except LongLine as error:
+            with contextlib.suppress(OSError):
+                self._send(Problem(str(error), ExitCode.UNREADABLE))
+        except OSError as error:
+            _log.debug("a connection ended: %s", error)
+        finally:
+            self._detach()
+            self._guest.close()
+            self._lines.close()
+
+    def _serve(self, line: bytes) -> None:
+        try:
+            request = decode_request(line, self._known)
+        except ControlError as error:
+            self._send(Problem(str(error), error.code))
+            return
+        try:
+            self._send(self._answer(request))
+        finally:
+            # Only now: a client that asks for the end is answered before the process goes.
+            if isinstance(request, Stop):
+                self._server.stopped.set()
+
+    def _send(self, answer: Result[Any] | Problem) -> None:
+        enclosed, self._enclosed = self._enclosed, []
+        try:
+            self._lines.send(encode(answer), enclosed)
+        finally:
+            for descriptor in enclosed:
+                os.close(descriptor)
+
+    def _answer(self, request: Request[Any]) -> Result[Any] | Problem:
+        name = f"request {operation(type(request))}"
+        try:
+            return Result(self._carry_out(request))
+        except ControlError as error:
+            return Problem(str(error), error.code)
+        except ApmatrixError as error:
+            return Problem(str(error), ExitCode.REFUSED)
+        except OSError as error:  # what it looked at has just gone, say
+            return Problem(f"{name}: {error}", ExitCode.REFUSED)
+        except ValueError as error:
+            return Problem(f"{name}: {error}", ExitCode.UNREADABLE)
+        except Exception:
+            _log.exception("%s failed", name)
+            return Problem(f"{name}: an internal error, see the log of the machine", ExitCode.REFUSED)
+
+    def _carry_out(self, request: Request[Any]) -> Any:
+        kind = type(request)
+        if kind in self._handlers:
+            return self._handlers[kind](request)
+        result = OPERATIONS[kind](self._asked, request)
+        self._server.flush()
+        return result
+
+    def _status(self, _request: GetStatus) -> MachineStatus:
+        emulation = self._server.emulation
+        return MachineStatus(
+            self._server.name,
+            tuple(system.name for system in emulation.systems()),
+            list_guests(self._asked, ListGuests()),
+            self._server.sessions,
+            tuple(map(str, emulation.refusals)),
+        )
+
+    # a command in a sandbox
+
+    def _attach(self, request: Attach) -> Attached:
+        """Serve a new sandbox; its descriptors come along (``Sandbox.for_machine``)."""
+        descriptors = fuse, uevents, control, devices, dev = self._lines.take_descriptors(5)
+        try:
+            if self._session is not None:
+                raise ControlError("this connection has a sandbox already", ExitCode.UNREADABLE)
+            system = find_system(self._server.emulation, request.system)
+        except ApmatrixError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        self._session = Session(system, fuse, uevents, self._server.flush)
+        nodes = device_directory(sandbox_directory(self._server.name))
+        self._session.serve_devices(devices, dev, str(nodes))
+        self._server.add(self._session)
+        self._listener = socket.socket(fileno=control)
+        self._server.listen(self._listener, system)
+        state = self._server.state
+        return Attached(tuple(self._session.bindings), str(state.of_system(system.name)) if state else None)
+
+    def _replay_uevents(self, request: ReplayUevents) -> int | None:
+        return self._session.relay.replay(request.start) if self._session else None
+
+    def _take_etc(self, _request: TakeEtc) -> EtcMount:
+        descriptor, work = self._etc.take(self)
+        self._enclosed += [] if descriptor is None else [descriptor]
+        return EtcMount(bool(self._enclosed), work)
+
+    def _give_etc(self, request: GiveEtc) -> None:
+        descriptors = self._lines.take_descriptors(int(request.comes))
+        self._etc.give(self, descriptors[0] if descriptors else None)
+
+    @property
+    def _etc(self) -> SharedMount:
+        if self._session is None:
+            raise ControlError("this connection has no sandbox yet", ExitCode.UNREADABLE)
+        return self._server.etc(self._session.system)
+
+    def _detach(self) -> None:
+        if self._session:
+            self._etc.leave(self)
+            self._server.discard(self._session)
+            self._session = None
+        if self._listener:
+            # The accepting thread wakes up from it, closing alone would leave it there.
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None

@@ -1,0 +1,44 @@
+"""The exit codes of the commands, and the one error that carries one.
+
+ApmatrixError
+└── ControlError    a machine refused a request, or could not be asked: a sentence, and the exit code that fits
+
+Errors of the rooms below come through a machine as ControlErrors too.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from apmatrix.arch import ApmatrixError
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says (docs/cli.md)."""
+
+    FINE = 0
+    REFUSED = 1
+    """Something was found, or refused."""
+
+    UNREADABLE = 2
+    """Wrong usage, or input that cannot be read."""
+
+    UNREACHABLE = 3
+    """A machine is not running or has ended, or something else holds what is wanted."""
+
+    INCOMPLETE = 4
+    """What was begun is not finished."""
+
+    INTERRUPTED = 130
+    """The command was interrupted, as by Ctrl-C."""
+
+    BROKEN_PIPE = 141
+    """The program that was to read the output has ended."""
+
+
+class ControlError(ApmatrixError):
+    """A machine refused a request, or cannot be asked; ``code`` is the exit code that fits."""
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.REFUSED) -> None:
+        super().__init__(sentence)
+        self.code = code

@@ -1,0 +1,121 @@
+"""Master keys. Key parts and blobs are in requests and answers as bytes, which JSON has in base 64."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from apmatrix.arch import Mask
+from apmatrix.service.protocol.messages import Request, T_co
+
+SetName = Literal["AES", "APKA", "ASYM", "WK"]
+StepName = Literal["first", "middle", "last", "import", "commit"]
+
+
+class RegisterFacts(msgspec.Struct, frozen=True):
+    """The state of a master key register, and the verification pattern if it has one to show."""
+
+    state: str
+    pattern: str | None
+
+
+class KeyFacts(msgspec.Struct, frozen=True):
+    """The master keys of one domain of a card.
+
+    ``controllers`` are the levels that may change them, ``controlled`` says whether the system that asked is one.
+    ``registers`` has ``new``, ``current`` and, in CCA domains, ``old`` of each set.
+    """
+
+    apqn: str
+    adapter: int
+    domain: int
+    type: str
+    controlled: bool
+    controllers: tuple[str, ...]
+    registers: dict[str, dict[str, RegisterFacts]]
+
+
+class KeysDone(msgspec.Struct, frozen=True):
+    """The keys of the domains that were reached, and the sentence of the first refusal, which ended it."""
+
+    done: tuple[KeyFacts, ...]
+    refused: str | None = None
+
+
+class KeyRequest(Request[T_co], frozen=True, kw_only=True):
+    """Something about the keys of ``domains`` of ``adapters``.
+
+    ``system`` sends the commands, by default the client's own; ``through`` is the usage domain whose queue carries
+    them. The adapter need not be given where only one fits.
+    """
+
+    adapters: Mask | None = None
+    system: str | None = None
+    through: int | None = None
+
+
+class ShowKeys(KeyRequest[KeysDone], frozen=True, kw_only=True):
+    """The keys of these domains, by default of all that the system controls or uses."""
+
+    domains: Mask | None = None
+
+
+class LoadKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
+    """Load a key into the new register of a set: all its parts, or one ``step``; without parts they are made."""
+
+    domains: Mask
+    key_set: SetName
+    parts: tuple[bytes, ...] | None
+    step: StepName | None = None
+
+
+class SetKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
+    """Make the new key of a set the current one."""
+
+    domains: Mask
+    key_set: SetName
+
+
+class ClearKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
+    """Empty the new register of a set."""
+
+    domains: Mask
+    key_set: SetName
+
+
+class ZeroizeKeys(KeyRequest[KeysDone], frozen=True, kw_only=True):
+    """Empty all registers of the domains, or of all domains of the cards."""
+
+    domains: Mask
+    whole_card: bool = False
+
+
+class KeyFile(msgspec.Struct, frozen=True):
+    """The content of a file with an EP11 key blob."""
+
+    name: str
+    content: bytes
+
+
+class ReencipheredFile(msgspec.Struct, frozen=True):
+    """A file's content with the blob under the new wrapping key, and the verification pattern of that."""
+
+    name: str
+    apqn: str
+    pattern: str
+    content: bytes
+
+
+class FilesDone(msgspec.Struct, frozen=True):
+    """All files, or none and the sentence of the refusal."""
+
+    done: tuple[ReencipheredFile, ...]
+    refused: str | None = None
+
+
+class ReencipherFiles(KeyRequest[FilesDone], frozen=True, kw_only=True):
+    """Put EP11 key blobs under the new wrapping key of a domain: all of them or none."""
+
+    domain: int
+    files: tuple[KeyFile, ...]

@@ -1,0 +1,49 @@
+"""A level that a real operating system runs at, in the client's process: its AP instructions are the machine's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from apmatrix.service.protocol.messages import Request
+
+Unsigned = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class TakenLevel(msgspec.Struct, frozen=True):
+    """``kernel_parameters`` is what makes a kernel believe in the machine's AP facilities."""
+
+    kernel_parameters: str
+
+
+class TakeLevel(Request[TakenLevel], frozen=True):
+    """Take the level of a guest, or of an LPAR (by default the first), until the connection ends."""
+
+    lpar: str | None = None
+    guest: str | None = None
+
+
+class ShareStorage(Request[None], frozen=True):
+    """Share the guest's storage of ``size`` bytes, whose descriptor comes along."""
+
+    size: Unsigned
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """The AP instructions executed so far, and the interruption code if the program is to be interrupted."""
+
+    executed: int
+    interruption: int | None
+
+
+class ExecuteInstruction(Request[Executed], frozen=True):
+    """Execute the instruction that the program was interrupted at: address of its frame, and both address spaces."""
+
+    frame: Unsigned
+    kernel_asce: Unsigned
+    user_asce: Unsigned
+
+
+class ResetLevel(Request[None], frozen=True):
+    """Reset the level's queues."""

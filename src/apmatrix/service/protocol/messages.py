@@ -1,0 +1,148 @@
+"""The form of all messages: one JSON object in a line.
+
+A request names its operation in ``op``, an answer says in ``answer`` whether it is the ``result`` or the ``problem``
+that there was, an event says in ``event`` what happened. What a machine is sent is checked against the types: what
+does not fit is answered with one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from apmatrix.arch import Mask
+from apmatrix.service.errors import ControlError, ExitCode
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+LONGEST_REQUEST: Final = 1 << 20
+"""The most bytes that a machine reads of a request."""
+
+_PLACE: Final = re.compile(r" - at `\$\.?(.*)`$")
+
+
+def words(name: str) -> str:
+    """``start-guest`` for StartGuest."""
+    return re.sub(r"\B(?=[A-Z])", "-", name).lower()
+
+
+class Request(msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=words):
+    """A request whose answer is of type ``T_co``; ``op`` is the name of its class, as ``start-guest``."""
+
+
+class Result(msgspec.Struct, Generic[T], frozen=True, tag_field="answer", tag="result"):
+    """The answer to a request that was carried out."""
+
+    result: T
+
+
+class Problem(msgspec.Struct, frozen=True, tag_field="answer", tag="problem"):
+    """The answer to any other request: a sentence, and the exit code that fits."""
+
+    sentence: str
+    code: ExitCode
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=words):
+    """Something that happened. The machine numbers its events from 1 on in ``sequence``."""
+
+    sequence: int = 0
+
+
+class _Envelope(msgspec.Struct):
+    """As much of a request as is needed to speak about it."""
+
+    op: str
+
+
+def encode(message: object) -> bytes:
+    """A message as JSON, in one line."""
+    return _ENCODER.encode(message)
+
+
+def decode_request(line: bytes, known: tuple[type[Request[Any]], ...]) -> Request[Any]:
+    """One of the requests in ``known``; ControlError says what is wrong with anything else."""
+    try:
+        request: Request[Any] = _decoder(known).decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ControlError(_sentence(line, str(error)), ExitCode.UNREADABLE) from error
+    return request
+
+
+def decode_answer(line: bytes, request: type[Request[T]]) -> T:
+    """What the answer to a request brings; ControlError if that is a problem, or if the answer makes no sense."""
+    answer = _decode(line, (Result[answer_type(request)], Problem))  # type: ignore[misc]
+    if isinstance(answer, Problem):
+        raise ControlError(answer.sentence, answer.code)
+    result: T = answer.result
+    return result
+
+
+def decode_event(line: bytes, known: tuple[type[Event], ...]) -> Event:
+    """One of the events in ``known``; ControlError for anything else."""
+    event: Event = _decode(line, known)
+    return event
+
+
+def answer_type(request: type[Request[T]]) -> Any:
+    """What a request is answered with: the parameter that its class gives to Request, itself or by a base."""
+    for kind in request.__mro__:
+        for base in kind.__dict__.get("__orig_bases__", ()):
+            if get_origin(base) is not Generic and not isinstance(get_args(base)[0], TypeVar):
+                return get_args(base)[0]
+    raise TypeError(f"{request.__name__} does not say what its answer is")
+
+
+def operation(request: type[Request[Any]]) -> str:
+    """What ``op`` is for a request."""
+    return str(request.__struct_config__.tag)
+
+
+def _decode(line: bytes, known: tuple[Any, ...]) -> Any:
+    try:
+        return _decoder(known).decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ControlError(f"the machine sent what this program does not understand: {error}") from error
+
+
+@cache
+def _decoder(known: tuple[Any, ...]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(Union[known], dec_hook=_from_json)  # noqa: UP007 - the types are found at run time
+
+
+def _sentence(line: bytes, problem: str) -> str:
+    """``request start-guest: name: expected str, got int``."""
+    try:
+        name = f"request {msgspec.json.decode(line, type=_Envelope).op[:40]}"
+    except (msgspec.DecodeError, RecursionError):
+        return f"a request is a JSON object with an operation in op: {_plain(problem)}"
+    if _PLACE.search(problem) and _PLACE.search(problem)[1] == "op":  # type: ignore[index]
+        return f"the machine does not know the {name}"
+    return f"{name}: {_plain(problem)}"
+
+
+def _plain(problem: str) -> str:
+    """msgspec's words in our order: the place first."""
+    place = _PLACE.search(problem)
+    text = _PLACE.sub("", problem).replace("`", "")
+    text = text[:1].lower() + text[1:]
+    return f"{place[1]}: {text}" if place and place[1] else text
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Mask):
+        return value.ranges()
+    raise TypeError(f"{type(value).__name__} is not a type of the protocol")
+
+
+def _from_json(kind: type, value: object) -> object:
+    if kind is Mask and isinstance(value, str):
+        return Mask.parse_ids(value)
+    raise ValueError(f"{value!r:.40} is not a list of numbers such as 5,6")
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_to_json)

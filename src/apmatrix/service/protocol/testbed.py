@@ -1,0 +1,83 @@
+"""What testers do to a machine: faults, records of its traffic, replay."""
+
+from __future__ import annotations
+
+import msgspec
+
+from apmatrix.arch import Mask
+from apmatrix.service.protocol.messages import Request
+
+
+class FaultFacts(msgspec.Struct, frozen=True):
+    """A fault that is on, in the words of docs/faults.md, and how often it has happened."""
+
+    number: int
+    fault: str
+    happened: int
+
+
+class AddFault(Request[FaultFacts], frozen=True):
+    """Let a fault happen from now on."""
+
+    words: str
+
+
+class ListFaults(Request[tuple[FaultFacts, ...]], frozen=True):
+    """The faults that are on."""
+
+
+class RemoveFault(Request[tuple[FaultFacts, ...]], frozen=True):
+    """End a fault, or all; the answer has those that are left."""
+
+    number: int | None = None
+
+
+class RecordFacts(msgspec.Struct, frozen=True):
+    """The file of a record, and the number of exchanges in it."""
+
+    file: str
+    exchanges: int = 0
+
+
+class StartRecord(Request[None], frozen=True):
+    """Record the traffic of adapters, by default of all, in a new file."""
+
+    file: str
+    adapters: Mask | None = None
+
+
+class StopRecord(Request[RecordFacts], frozen=True):
+    """End the record."""
+
+
+class StartReplay(Request[RecordFacts], frozen=True):
+    """Answer requests as a record says, in the place of these adapters' cards, by default of all."""
+
+    file: str
+    adapters: Mask | None = None
+
+
+class StopReplay(Request[RecordFacts], frozen=True):
+    """Let the cards answer again."""
+
+
+class DifferenceFacts(msgspec.Struct, frozen=True):
+    """A recorded request that is answered otherwise now; ``problem`` says how Linux refused it, if it did."""
+
+    apqn: str
+    time: float
+    problem: str | None
+
+
+class ComparisonFacts(msgspec.Struct, frozen=True):
+    """How many requests were sent again, and those with another reply."""
+
+    exchanges: int
+    differing: tuple[DifferenceFacts, ...]
+
+
+class CompareRecord(Request[ComparisonFacts], frozen=True):
+    """Send the requests of a record again, through the same queues of a system."""
+
+    file: str
+    system: str | None = None

@@ -1,0 +1,97 @@
+"""What a running machine does for testers when asked: faults, records of its traffic, replay."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apmatrix.cards import Fault
+from apmatrix.cards.faults import FaultError
+from apmatrix.emulation.testbed import send_again
+from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.operations import Asked, answers
+from apmatrix.service.protocol.testbed import (
+    AddFault,
+    CompareRecord,
+    ComparisonFacts,
+    DifferenceFacts,
+    FaultFacts,
+    ListFaults,
+    RecordFacts,
+    RemoveFault,
+    StartRecord,
+    StartReplay,
+    StopRecord,
+    StopReplay,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@answers(AddFault)
+def add_fault(asked: Asked, request: AddFault) -> FaultFacts:
+    """Let a fault happen; ControlError for words that make no sense."""
+    with _unreadable_faults():
+        fault = Fault.parse(request.words)
+        return FaultFacts(asked.emulation.testbed.add_fault(fault), str(fault), 0)
+
+
+@answers(ListFaults)
+def list_faults(asked: Asked, _request: ListFaults) -> tuple[FaultFacts, ...]:
+    """The faults that are on."""
+    found = asked.emulation.testbed.faults().items()
+    return tuple(FaultFacts(number, str(fault), hits) for number, (fault, hits) in found)
+
+
+@answers(RemoveFault)
+def remove_fault(asked: Asked, request: RemoveFault) -> tuple[FaultFacts, ...]:
+    """End a fault, or all; ControlError for a number that is not on."""
+    with _unreadable_faults():
+        asked.emulation.testbed.remove_fault(request.number)
+    return list_faults(asked, ListFaults())
+
+
+@contextmanager
+def _unreadable_faults() -> Iterator[None]:
+    try:
+        yield
+    except FaultError as error:
+        raise ControlError(str(error), ExitCode.UNREADABLE) from error
+
+
+@answers(StartRecord)
+def start_record(asked: Asked, request: StartRecord) -> None:
+    """Record the traffic; TestbedError if that cannot be."""
+    asked.emulation.testbed.start_record(Path(request.file), request.adapters)
+
+
+@answers(StopRecord)
+def stop_record(asked: Asked, _request: StopRecord) -> RecordFacts:
+    """End the record; TestbedError if there is none."""
+    path, count = asked.emulation.testbed.stop_record()
+    return RecordFacts(str(path), count)
+
+
+@answers(StartReplay)
+def start_replay(asked: Asked, request: StartReplay) -> RecordFacts:
+    """Answer as a record says; TestbedError if that cannot be."""
+    count = asked.emulation.testbed.start_replay(Path(request.file), request.adapters)
+    return RecordFacts(request.file, count)
+
+
+@answers(StopReplay)
+def stop_replay(asked: Asked, _request: StopReplay) -> RecordFacts:
+    """Let the cards answer again; TestbedError if they do already."""
+    return RecordFacts(str(asked.emulation.testbed.stop_replay()))
+
+
+@answers(CompareRecord)
+def compare_record(asked: Asked, request: CompareRecord) -> ComparisonFacts:
+    """Send a record's requests again; TestbedError if that cannot be."""
+    count, differing = send_again(asked.choose(request.system), Path(request.file))
+    return ComparisonFacts(
+        count,
+        tuple(DifferenceFacts(str(exchange.apqn), exchange.time, problem) for exchange, problem in differing),
+    )

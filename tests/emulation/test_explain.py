@@ -7,7 +7,7 @@ import pytest
 from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.cards import ManualClock
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, NoSuchGuest, explain, find_subject
+from apmatrix.emulation import Emulation, UnknownGuest, explain, find_subject
 from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 
 FILE = """
@@ -113,5 +113,5 @@ def test_a_guest_of_a_guest_goes_through_both_hosts(machine):
 
 @pytest.mark.parametrize("name", ["guest9", "", "kvm2/guest1", "guest1/guest1", "05.0004"])
 def test_an_unknown_guest(machine, name):
-    with pytest.raises(NoSuchGuest, match="the guests are kvm1/guest1, kvm1/guest2, kvm1/guest2/inner"):
+    with pytest.raises(UnknownGuest, match="the guests are kvm1/guest1, kvm1/guest2, kvm1/guest2/inner"):
         find_subject(machine, name)

@@ -38,6 +38,8 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
     name, names from the LPAR down where one is not enough (kvm1/guest1/guest2), or the UUID of an mdev. The exit code
     is 1 if a queue is missing.
 
+    Each step cites the rule that decides it; `apmatrix rule BUS-20` prints the text of one.
+
     \b
       apmatrix explain examples/three-guests.toml guest2
       apmatrix explain examples/three-guests.toml guest2 05.0004
@@ -63,6 +65,8 @@ def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None,
     most = 3 if machine is None else 2
     if len(arguments) > most:
         raise click.UsageError(f"{arguments[most]!r} is too much: give {'' if machine else 'FILE '}GUEST APQN")
+    if machine is None and len(arguments) == 1 and Path(arguments[0]).exists():
+        raise click.UsageError("Missing argument 'GUEST': which guest of FILE?")
     if machine is not None or len(arguments) == 1 or (len(arguments) == 2 and _running(arguments)):
         return None, arguments[0], _apqn(arguments[1]) if len(arguments) == 2 else None
     return arguments[0], arguments[1], _apqn(arguments[2]) if len(arguments) == 3 else None
@@ -95,6 +99,7 @@ def _print_steps(explanation: Explanation) -> None:
     for step in explanation.steps:
         table.add_row(_verdict(step.passes), step.where, step.subject, step.text, step.rule)
     out.print(table)
+    out.print(Text(f"\nTo read the rule: apmatrix rule {explanation.reason.rule}"))
 
 
 def _print_queues(guest: str, explanations: tuple[Explanation, ...]) -> None:

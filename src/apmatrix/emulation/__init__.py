@@ -1,16 +1,16 @@
 """Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
-from apmatrix.emulation.explain import NoSuchGuest, explain, explain_all, find_subject
+from apmatrix.emulation.explain import UnknownGuest, explain, explain_all, find_subject
 from apmatrix.emulation.tree import SysfsTree
 from apmatrix.emulation.views import look
 
 __all__ = [
     "Emulation",
     "Guest",
-    "NoSuchGuest",
     "SysfsTree",
     "System",
+    "UnknownGuest",
     "explain",
     "explain_all",
     "find_subject",

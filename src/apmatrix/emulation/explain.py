@@ -40,12 +40,12 @@ class Subject:
         return assigned | self.file.matrix if self.file else assigned
 
 
-class NoSuchGuest(ApmatrixError):
+class UnknownGuest(ApmatrixError):
     """No guest or mdev of the machine has the name that was given, or several have it."""
 
 
 def find_subject(emulation: Emulation, name: str) -> Subject:
-    """The guest that ``guest1`` or ``kvm1/guest1`` means, or the mdev of a UUID; NoSuchGuest lists what there is."""
+    """The guest that ``guest1`` or ``kvm1/guest1`` means, or the mdev of a UUID; UnknownGuest lists what there is."""
     subjects = list(_subjects(emulation))
     parts = tuple(name.split("/"))
     found = [each for each in subjects if each.names == parts or each.uuid == name.lower()]
@@ -54,8 +54,8 @@ def find_subject(emulation: Emulation, name: str) -> Subject:
         return found[0]
     known = ", ".join("/".join(each.names) for each in found or subjects) or "none"
     if found:
-        raise NoSuchGuest(f"there are several guests {name}: say which, one of {known}")
-    raise NoSuchGuest(f"there is no guest {name}: the guests are {known}")
+        raise UnknownGuest(f"there are several guests {name}: say which, one of {known}")
+    raise UnknownGuest(f"there is no guest {name}: the guests are {known}")
 
 
 def _subjects(emulation: Emulation) -> Iterator[Subject]:
@@ -74,12 +74,12 @@ def _subjects(emulation: Emulation) -> Iterator[Subject]:
 
 
 def explain(emulation: Emulation, name: str, apqn: Apqn) -> Explanation:
-    """Explain one queue for a guest or an mdev, as the machine is now; raises NoSuchGuest."""
+    """Explain one queue for a guest or an mdev, as the machine is now; raises UnknownGuest."""
     return _explained(emulation, find_subject(emulation, name), apqn)
 
 
 def explain_all(emulation: Emulation, name: str) -> list[Explanation]:
-    """Explain every queue that is given to a guest or an mdev; raises NoSuchGuest."""
+    """Explain every queue that is given to a guest or an mdev; raises UnknownGuest."""
     subject = find_subject(emulation, name)
     return [_explained(emulation, subject, apqn) for apqn in subject.matrix.apqns()]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from apmatrix.arch import Mask
 from apmatrix.cards import AdapterState
-from apmatrix.emulation import NoSuchGuest, System, explain, explain_all, look
+from apmatrix.emulation import System, UnknownGuest, explain, explain_all, look
 from apmatrix.linux import Refused
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
@@ -202,5 +202,5 @@ def explain_queues(asked: Asked, request: ExplainQueues) -> tuple[Explanation, .
         if request.apqn is None:
             return tuple(explain_all(asked.emulation, request.guest))
         return (explain(asked.emulation, request.guest, request.apqn),)
-    except NoSuchGuest as error:
+    except UnknownGuest as error:
         raise ControlError(str(error), ExitCode.UNREADABLE) from error

@@ -90,7 +90,7 @@ def test_everything_can_be_done_with_every_machine(text):
             draw(Console(file=io.StringIO(), width=width), view)
         for names, guest in file.guests():
             for apqn in (*guest.matrix.apqns(), Apqn(9, 9)):
-                explanation = explain(emulation, names, apqn)
+                explanation = explain(emulation, "/".join(names), apqn)
                 running = [found for found in emulation.guests() if found.names == names and found.vm]
                 present = apqn.adapter in emulation.machine.adapters
                 usable = bool(running) and apqn in running[0].vm.level.effective and present

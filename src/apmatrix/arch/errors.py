@@ -29,6 +29,7 @@
     ├── UnknownAdapter              the machine has no adapter of this number
     ├── UnknownLpar                 no LPAR of this name is active
     ├── UnknownPolicy               a Linux system has no policy of this name
+    ├── UnknownRule                 the reference has no rule, vector or section of this name
     ├── AdapterRefused              an adapter's number is taken, or the machine has no such number
     ├── LparActive                  an LPAR of this name is active already
     ├── ProfileError                an activation profile does not fit the machine or another LPAR
@@ -36,6 +37,7 @@
     ├── Intercepted                 an AP instruction left SIE and nothing above handles it
     ├── ConfigError                 a configuration file cannot be used; has its findings
     ├── NotInFile                   a name that the file does not have, or has several times
+    ├── UnknownGuest                no guest or mdev of the machine has this name, or several have it
     ├── TestbedError                a record or a replay cannot be started, stopped or compared
     ├── KeysRefused                 a command about master keys was refused
     ├── UnknownName                 in Python: no system has this name, or several have it

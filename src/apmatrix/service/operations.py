@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from apmatrix.arch import Mask
 from apmatrix.cards import AdapterState
-from apmatrix.emulation import System, look
+from apmatrix.emulation import System, UnknownGuest, explain, explain_all, look
 from apmatrix.linux import Refused
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
 from apmatrix.service.protocol.machine import GetLog, LogFacts
-from apmatrix.service.protocol.matrix import GetMatrix
+from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apmatrix.emulation import Emulation, Guest
-    from apmatrix.hosts import MatrixView
+    from apmatrix.hosts import Explanation, MatrixView
     from apmatrix.linux import Vm
     from apmatrix.service.protocol.messages import MachineRequest
 
@@ -193,3 +193,14 @@ def get_log(asked: Asked, request: GetLog) -> tuple[LogFacts, ...]:
 def get_matrix(asked: Asked, _request: GetMatrix) -> MatrixView:
     """The whole machine as it is now."""
     return look(asked.emulation)
+
+
+@answers(ExplainQueues)
+def explain_queues(asked: Asked, request: ExplainQueues) -> tuple[Explanation, ...]:
+    """Explain queues of a guest of the file, running or not, or of any mdev, as the machine is now."""
+    try:
+        if request.apqn is None:
+            return tuple(explain_all(asked.emulation, request.guest))
+        return (explain(asked.emulation, request.guest, request.apqn),)
+    except UnknownGuest as error:
+        raise ControlError(str(error), ExitCode.UNREADABLE) from error

@@ -54,7 +54,7 @@ class _WithApqn(Layout, width=64):
 
 
 class PqapControl(_WithApqn):
-    """GR0 of PQAP."""
+    """What GR0 holds when PQAP is executed: function, options and queue."""
 
     function_code = bits(32, 39)
     facilities_too = flag(40)  # T: TAPQ also returns the facility bits
@@ -63,7 +63,7 @@ class PqapControl(_WithApqn):
 
 
 class NqapControl(_WithApqn):
-    """GR0 of NQAP."""
+    """What GR0 holds when NQAP is executed: options and queue."""
 
     last_part = flag(33)  # L
     special_command = flag(41)  # S

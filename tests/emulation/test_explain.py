@@ -7,7 +7,7 @@ import pytest
 from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.cards import ManualClock
 from apmatrix.config import parse
-from apmatrix.emulation import Emulation, NoSuchGuest, explain_subject, find_subject
+from apmatrix.emulation import Emulation, UnknownGuest, explain, find_subject
 from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 
 FILE = """
@@ -47,7 +47,7 @@ def machine():
 
 def answer(machine, name, apqn):
     """Yes or no, with what was looked at where it was decided."""
-    found = explain_subject(machine, find_subject(machine, name), Apqn.parse(apqn))
+    found = explain(machine, name, Apqn.parse(apqn))
     return found.has, found.reason.subject, found.reason.text
 
 
@@ -105,7 +105,7 @@ def test_MTX31_a_filter_that_has_not_looked_again(machine):
 
 
 def test_a_guest_of_a_guest_goes_through_both_hosts(machine):
-    found = explain_subject(machine, find_subject(machine, "inner"), Apqn(6, 4))
+    found = explain(machine, "inner", Apqn(6, 4))
     assert not found.has
     assert [step.where for step in found.steps if step.subject == "ownership"] == ["kvm1", "kvm1/guest2"]
     assert found.reason.where == "kvm1/guest2"
@@ -113,5 +113,5 @@ def test_a_guest_of_a_guest_goes_through_both_hosts(machine):
 
 @pytest.mark.parametrize("name", ["guest9", "", "kvm2/guest1", "guest1/guest1", "05.0004"])
 def test_an_unknown_guest(machine, name):
-    with pytest.raises(NoSuchGuest, match="its guests are kvm1/guest1, kvm1/guest2, kvm1/guest2/inner"):
+    with pytest.raises(UnknownGuest, match="the guests are kvm1/guest1, kvm1/guest2, kvm1/guest2/inner"):
         find_subject(machine, name)

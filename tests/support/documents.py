@@ -8,6 +8,8 @@ The words behind ``python`` are the same; those of one story run one after the o
 block prints is in the block without a kind right behind it. ``python pytest NAME.py`` is a file with tests.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os
@@ -16,6 +18,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,23 +42,23 @@ class Block:
     output: str
 
     @property
-    def need(self):
+    def need(self) -> str:
         """What it needs to run."""
         return self.words[0] if self.words else ""
 
     @property
-    def name(self):
+    def name(self) -> str:
         """For the name of its test."""
         return f"{self.document.name}:{self.line}"
 
-    def sessions(self):
+    def sessions(self) -> Iterator[tuple[str, str]]:
         """The commands with the output that follows each."""
         for part in re.split(r"^\$ ", self.content, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             yield command, output
 
 
-def blocks(kind):
+def blocks(kind: str) -> Iterator[Block]:
     """All blocks of a kind."""
     for path in DOCUMENTS:
         text = path.read_text()
@@ -62,9 +68,9 @@ def blocks(kind):
                 yield Block(path, line, tuple(found[2].split()), found[3], found[4] or "")
 
 
-def programs(*, mounted):
+def programs(*, mounted: bool) -> list[list[Block]]:
     """The Python programs, each as the blocks of its story: those that need a mounted /sys, or the others."""
-    told = {}
+    told: dict[Hashable, list[Block]] = {}
     for block in blocks("python"):
         words = [word for word in block.words if word != "mounted"]
         if block.need != "pytest" and (block.need == "mounted") is mounted:
@@ -72,9 +78,9 @@ def programs(*, mounted):
     return list(told.values())
 
 
-def run_program(story):
+def run_program(story: Iterable[Block]) -> None:
     """Run the blocks of a program one after the other; each must print what the document shows."""
-    variables = {"__name__": "__main__"}
+    variables: dict[str, Any] = {"__name__": "__main__"}
     for block in story:
         printed = io.StringIO()
         # Line numbers of errors are those in the document.
@@ -84,9 +90,9 @@ def run_program(story):
         assert matches(block.output, printed.getvalue()), f"{block.name} printed:\n{printed.getvalue()}"
 
 
-def stories(need):
+def stories(need: str) -> list[list[Block]]:
     """The blocks of commands that need the same, those of one story together."""
-    told = {}
+    told: dict[Hashable, list[Block]] = {}
     for block in blocks("console"):
         if block.need == need:
             story = block.words[1] if len(block.words) > 1 else block.name
@@ -94,7 +100,7 @@ def stories(need):
     return list(told.values())
 
 
-def typed(output):
+def typed(output: str) -> tuple[str, str]:
     """What is typed at the shell that a command opens, and what the document shows without it."""
     lines = output.splitlines(keepends=True)
     return "".join(line[2:] for line in lines if line.startswith("# ")), "".join(
@@ -102,7 +108,13 @@ def typed(output):
     )
 
 
-def run(command, directory=ROOT, typing="", errors=subprocess.STDOUT, **variables):
+def run(
+    command: str,
+    directory: Path = ROOT,
+    typing: str = "",
+    errors: int | IO[str] = subprocess.STDOUT,
+    **variables: str,
+) -> str:
     """All that a command prints in a shell, in ``directory``; ``errors`` is where standard error goes."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "COLUMNS": "120", **variables}
@@ -119,7 +131,7 @@ def run(command, directory=ROOT, typing="", errors=subprocess.STDOUT, **variable
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
 
 
-def matches(expected, output):
+def matches(expected: str, output: str) -> bool:
     """A line of three dots in ``expected`` stands for any lines, three dots within a line for any text."""
     pattern = re.escape("".join(f"{line.rstrip()}\n" for line in expected.splitlines()))
     pattern = pattern.replace(r"\.\.\." + "\\\n", r"(?:.*\n)*").replace(r"\.\.\.", ".*")

@@ -256,7 +256,7 @@ def test_nobody_meets_a_guest_that_is_only_being_started(start, monkeypatch):
     emulation = start(MACHINE)
     (guest,) = emulation.guests()
     emulation.stop_guest(guest)
-    boot, seen = Vm.reboot, []
+    boot, seen = Vm.reboot, list[str]()
 
     def reboot(vm):
         seen.extend(system.linux.name for system in emulation.known_systems())

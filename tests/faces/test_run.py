@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import output
+
 from .place import missing
 
 ROOT = Path(__file__).parents[2]
@@ -277,7 +279,7 @@ def test_nothing_stays_when_one_of_the_processes_is_killed(victim):
         text=True,
     )
     with process:
-        assert process.stdout.readline() == "ready\n"
+        assert output(process).readline() == "ready\n"
         chain = [process.pid]
         while len(chain) < 4:
             chain.append(int(Path(f"/proc/{chain[-1]}/task/{chain[-1]}/children").read_text().split()[0]))

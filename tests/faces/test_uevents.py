@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import output
+
 from .place import missing
 
 APMATRIX = str(Path(sys.executable).with_name("apmatrix"))
@@ -41,7 +43,7 @@ def test_the_computers_own_events_stay_outside():
             text=True,
         ) as listener,
     ):
-        assert listener.stdout.readline() == "ready\n"
+        assert output(listener).readline() == "ready\n"
         outside.bind((0, 1))
         subprocess.run([APMATRIX, "run", FILE, "--", "true"], check=True)
         try:

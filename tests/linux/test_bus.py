@@ -271,7 +271,12 @@ def test_KVM_22_a_hot_unplug_is_seen_too(guest):
 def updates(guest):
     """What is written into a guest's control block from now on."""
     seen, write = [], guest.level.set_matrix
-    guest.level.set_matrix = lambda matrix: (seen.append(matrix), write(matrix))
+
+    def set_matrix(matrix):
+        seen.append(matrix)
+        write(matrix)
+
+    guest.level.set_matrix = set_matrix
     return seen
 
 

@@ -40,6 +40,7 @@
     ├── KeysRefused                 a command about master keys was refused
     ├── UnknownName                 in Python: no system has this name, or several have it
     ├── NotRunning                  in Python: the system is not running
+    ├── CannotRun                   in Python: no program can be run on the machine here
     ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
     ├── ControlError                a running machine refused a request, or cannot be reached
     ├── NamespaceError              the computer does not allow what a private /sys needs

@@ -2,14 +2,15 @@
 
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
 
 import apmatrix
-from support.documents import programs, run_program
+from support.documents import documented_tests, programs, run_program
 
-from .conftest import ROOT, THREE
+from .conftest import ROOT, THREE, need
 
 
 @pytest.fixture
@@ -81,3 +82,13 @@ def test_a_system_that_does_not_run_runs_nothing(machine):
     machine.guest("guest1").stop()
     with pytest.raises(apmatrix.NotRunning):
         machine.guest("guest1").run(["true"])
+
+
+def test_the_test_of_mdevctl_in_the_document_passes(tmp_path):
+    need("mdevctl", "mdevctl")
+    (block,) = [block for block in documented_tests() if block.words[1] == "test_mdevctl.py"]
+    (tmp_path / "test_mdevctl.py").write_text(block.content)
+    (tmp_path / "apmatrix.toml").write_text(THREE.read_text())
+    words = [sys.executable, "-m", "pytest", "-q", "--apmatrix-require-run", "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout

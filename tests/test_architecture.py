@@ -22,7 +22,7 @@ STANDS_ON = {
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"hosts", "arch", "cards", "config", "emulation", "faces", "linux"},
     "api": {"arch", "cards", "config", "emulation", "faces", "hosts", "linux", "machine", "rules", "service"},
-    "cli": {"hosts", "arch", "config", "emulation", "faces", "service"},
+    "cli": {"hosts", "rules", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""
 

@@ -41,7 +41,7 @@ class Bench:
         for number in range(in_process + ready):
             assert self.queue.enqueue(Request(number, b"%d" % number)).ok
         for _ in range(ready):
-            self.workers.step()
+            self.workers.finish()
         return self
 
 
@@ -146,7 +146,7 @@ def test_empty_queue_tells_whether_something_is_in_process(bench):
 
 def test_replies_come_in_the_order_of_completion_with_their_ids(bench):
     bench.fill(3)
-    bench.workers.step(1)
+    bench.workers.finish(1)
     bench.workers.run()
     found = [bench.queue.dequeue(100) for _ in range(3)]
     assert [(item.message_id, item.data) for item in found] == [(1, b"\x061"), (0, b"\x060"), (2, b"\x062")]
@@ -177,12 +177,12 @@ def test_interruption_is_posted_when_the_first_reply_begins_to_wait(bench):
     bell = Bell()
     assert words(bench.queue.set_interruption(bell)) == "81000000"  # 31
     bench.fill(3)
-    bench.workers.step()
+    bench.workers.finish()
     assert bell.rings == 1  # 70
-    bench.workers.step()
+    bench.workers.finish()
     assert bell.rings == 1  # 71
     bench.queue.dequeue(100)
-    bench.workers.step()
+    bench.workers.finish()
     assert bell.rings == 1
     bench.queue.dequeue(100)
     bench.queue.dequeue(100)
@@ -433,12 +433,12 @@ def test_wait_for_several_replies(bench):
         waiter.start()
     while len(bench.queue._awaited) < 2:
         pass
-    bench.workers.step()
+    bench.workers.finish()
     assert not results
-    bench.workers.step()
+    bench.workers.finish()
     waiters[0].join()
     assert results == [(2, True, True)]
-    bench.workers.step()
+    bench.workers.finish()
     waiters[1].join()
     assert results[-1] == (3, True, True)
     assert bench.queue.wait(replies=8)  # as nothing more can come

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from apmatrix.arch import Apqn
 from apmatrix.cli.main import COMMANDS, main
 from apmatrix.config import load
 from apmatrix.emulation import Emulation, look
-from apmatrix.service.protocol.matrix import GetMatrix
-from apmatrix.service.protocol.messages import Result, decode_answer, encode
+from apmatrix.service.operations import Asked, explain_queues
+from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
+from apmatrix.service.protocol.messages import Success, decode_answer, encode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -108,7 +110,7 @@ def test_explain_walks_down_the_levels(run):
 
 def test_explain_all_queues_of_a_guest(run):
     output = run("explain", "examples/nested.toml", "kvm1/guest1/guest2", code=1).stdout
-    assert output.startswith("kvm1/guest1/guest2 has 2 of the 3 queues that the file gives it.")
+    assert output.startswith("kvm1/guest1/guest2 has 2 of the 3 queues that it is given.")
     assert "07.0004   no    kvm1" in output
 
 
@@ -181,10 +183,49 @@ def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
 
     def ask(machine, request):
         asked.append((machine, request))
-        return decode_answer(encode(Result(view)), GetMatrix)
+        return decode_answer(encode(Success(view)), GetMatrix)
 
     monkeypatch.setattr("apmatrix.cli.show.ask", ask)
     for options in ((), ("--json",)):
         from_file = run("show", *options, "examples/nested.toml").stdout.replace("examples/", str(EXAMPLES) + "/")
         assert run("show", *options, "--machine", "nested").stdout == from_file
     assert asked == [("nested", GetMatrix())] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["guest2"], ExplainQueues("guest2")),
+        (["guest2", "05.0004"], ExplainQueues("guest2", Apqn(5, 4))),
+        (["--machine", "nested", "guest2"], ExplainQueues("guest2")),
+        (["--machine", "nested", "kvm1/guest1", "07.0004"], ExplainQueues("kvm1/guest1", Apqn(7, 4))),
+    ],
+)
+def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
+    with Emulation.start(load(EXAMPLES / "nested.toml", allow_refused=True)) as emulation:
+        emulation.lpars[0].shell.write("bus/ap/drivers/vfio_ap/unbind", "05.0004")
+
+        def ask(machine, request):
+            assert machine == ("nested" if words[0] == "--machine" else None)
+            assert request == asked
+            return decode_answer(encode(Success(explain_queues(Asked(emulation), request))), ExplainQueues)
+
+        monkeypatch.setattr("apmatrix.cli.explain.ask", ask)
+        facts = json.loads(run("explain", "--json", *words, code=1).stdout)
+    assert [fact["reason"] for fact in facts if fact["apqn"] == "05.0004"] in ([], ["bound to no driver"])
+    assert len(facts) == (1 if asked.apqn else 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing argument"),
+        (["--machine", "m", "guest1", "nothing"], "'nothing' is not an APQN"),
+        (["--machine", "m", "f.toml", "guest1", "05.0004"], "'05.0004' is too much: give GUEST APQN"),
+        (["f.toml", "guest1", "05.0004", "more"], "'more' is too much: give FILE GUEST APQN"),
+        (["examples/nested.toml", "guest1", "5,4"], "'5,4' is not an APQN"),
+        (["examples/nested.toml", "guest9"], "there is no guest guest9: the guests are kvm1/guest1"),
+    ],
+)
+def test_explain_with_words_that_make_no_sense(run, words, said):
+    assert said in " ".join(run("explain", *words, code=2).stderr.split())

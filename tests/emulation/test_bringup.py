@@ -46,7 +46,7 @@ def holding(emulation, apqn):
 
 
 def reason(emulation, apqn, *names):
-    step = explain(emulation, ("kvm1", *(names or ("guest1",))), Apqn.parse(apqn)).reason
+    step = explain(emulation, "/".join(("kvm1", *(names or ("guest1",)))), Apqn.parse(apqn)).reason
     return step.where, step.subject, step.rule, step.text
 
 
@@ -135,7 +135,7 @@ def test_an_lpar_that_shares_a_queue_is_not_activated(start):
     emulation = start(text)
     assert [system.name for system in emulation.lpars] == ["kvm1"]
     assert "06.0005" in emulation.refusals[0].reason
-    step = explain(emulation, ("kvm2", "guest"), Apqn(6, 5)).reason
+    step = explain(emulation, "kvm2/guest", Apqn(6, 5)).reason
     assert (step.where, step.subject) == ("kvm2", "activation")
 
 
@@ -186,7 +186,7 @@ def test_why_a_small_control_block_loses_a_domain(start):
         "KVM-10",
         "the control block of guest1 (format 0) does not have domain 71",
     )
-    assert explain(emulation, ("kvm1", "guest1"), Apqn(5, 4)).has
+    assert explain(emulation, "kvm1/guest1", Apqn(5, 4)).has
 
 
 def test_why_an_override_decides(start):
@@ -201,7 +201,7 @@ def test_why_an_override_decides(start):
         (f"{guest.mdev}/assign_domain", "4"),
     ):
         assert admin.write(path, word) is None
-    explanation = explain(emulation, guest.names, Apqn(5, 4))
+    explanation = explain(emulation, guest.name, Apqn(5, 4))
     assert explanation.has
     assert explanation.steps[3].text == "driver_override gives the queue to vfio_ap"
 
@@ -218,7 +218,7 @@ def test_why_a_guest_that_is_not_started_has_nothing(start):
 
 def test_a_deconfigured_adapter_is_handed_on_and_told(start):
     emulation = start(MACHINE.replace('type = "CEX8A"', 'type = "CEX8A"\nstate = "deconfigured"'))
-    explanation = explain(emulation, ("kvm1", "guest1"), Apqn(5, 4))
+    explanation = explain(emulation, "kvm1/guest1", Apqn(5, 4))
     assert explanation.has
     assert "adapter 5 is a CEX8A, deconfigured" in explanation.steps[0].text
     assert explanation.reason.text.endswith("TAPQ answers 03 (deconfigured)")
@@ -248,7 +248,7 @@ usage_domains = "0-63"
 """
     emulation = start(text)
     assert len(emulation.lpars[0].shell.read(f"{next(emulation.guests()).mdev}/matrix")) == 4095
-    assert explain(emulation, ("kvm1", "guest1"), Apqn(15, 63)).has
+    assert explain(emulation, "kvm1/guest1", Apqn(15, 63)).has
     assert holding(emulation, "0f.003f") == (Holding.GUEST, "guest1")
 
 

@@ -11,8 +11,8 @@ from apmatrix.cards import QueueFunction
 from apmatrix.linux.ap.message import ApMessage
 from apmatrix.linux.core import Task
 from apmatrix.machine import Port
-from support.bench import Steps
 from support.host import H0_MATRIX, U1, USAGE, Background, Host
+from support.queues import Stepper
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_BUS_80_aqmask_is_announced_with_its_newline(host):
 
 
 def test_BUS_44_what_is_on_its_way_fails_when_the_queue_goes(host):
-    host.machine.adapters[5].workers = Steps()
+    host.machine.adapters[5].workers = Stepper()
     queue = host.system.ap.queues[Apqn(5, 4)]
     ended = []
     message = ApMessage(b"request", lambda each: ended.append(each.rc))
@@ -214,7 +214,7 @@ def test_BUS_45_autoprobe_off_leaves_new_devices_alone(host):
 
 
 def test_DEV_1_DEV_10_request_counters(host):
-    host.machine.adapters[5].workers = Steps()
+    host.machine.adapters[5].workers = Stepper()
     with host.system.kernel:
         for apqn in (Apqn(5, 4), Apqn(5, 4), Apqn(5, 0x47)):
             host.system.ap.queues[apqn].send(ApMessage(b"request", lambda message: None))

@@ -13,7 +13,8 @@ from apmatrix.cards import AdapterState, ManualClock
 from apmatrix.linux import LinuxSystem
 from apmatrix.linux.ap import ApMessage
 from apmatrix.machine import ActivationProfile, Cpc
-from support.bench import FACILITIES_OF_M, Steps
+from support.bench import FACILITIES_OF_M
+from support.queues import Stepper
 
 POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 MATRIX = Matrix(Mask.of(2, 5), Mask.of(6), Mask.of(6))
@@ -28,7 +29,7 @@ class Host:
     def __init__(self, facilities=FACILITIES_OF_M):
         self.clock = ManualClock()
         self.machine = Cpc("M", clock=self.clock, facilities=facilities, max_adapter=63, max_domain=84)
-        self.steps = Steps()
+        self.steps = Stepper()
         for number, kind in {2: "CEX7A", 5: "CEX8C"}.items():
             self.machine.add_adapter(number, CardType.parse(kind)).workers = self.steps
         self.level = self.machine.add_lpar(ActivationProfile("lpar", MATRIX)).level
@@ -59,8 +60,7 @@ class Host:
         """Let the cards do all that they have, and what comes after it; far less time passes than a request has."""
         for _ in range(len(self.messages) + 2):
             self.clock.advance(RESET_IS_OVER)
-            while self.steps.waiting:
-                self.steps.finish()
+            self.steps.run()
 
     def look(self, apqn=APQNS[-1]):
         """Have all queues looked at, because another one has a reply."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, CardType, Mask, Matrix, QueueStatus, ResponseCode
-from apmatrix.cards import Filter, Firmware, Inline, QueueFunction
+from apmatrix.cards import Filter, Inline, QueueFunction
 from apmatrix.machine import ActivationProfile, Cpc
+from support.queues import Echo
 
 QUEUE = Apqn(5, 6)
 MATRIX = Matrix(Mask.of(5), Mask.of(6), Mask.of(6))
@@ -38,11 +39,6 @@ class Unplugger(Filter):
             assert self.machine.configure(self.machine.lpars["one"].level, QUEUE.adapter, on=False)
 
 
-class Echo(Firmware):
-    def process(self, domain, request):
-        return request.message
-
-
 @pytest.fixture
 def machine():
     made = Cpc("m")
@@ -72,7 +68,7 @@ def test_who_lost_a_queue_cannot_touch_it(machine, function, act):
     assert status.response_code == ResponseCode.NOT_AVAILABLE
     port = machine.port(two, QUEUE)
     delivery = port.dqap(100)
-    assert (delivery.message_id, delivery.data) == (2, b"of two")
+    assert (delivery.message_id, delivery.data) == (2, b"\6of two")
     assert port.dqap(100).status.empty
 
 

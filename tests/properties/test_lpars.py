@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from apmatrix.arch import ApmatrixError, Apqn, CardType, Mask, Matrix
 from apmatrix.cards import Inline, ManualClock
 from apmatrix.machine import ActivationProfile, Cpc
-from support.bench import Echo
+from support.bench import Prepared
 
 ADAPTERS, DOMAINS, NAMES = (1, 2, 9), (0, 3, 16), ("one", "two", "three")
 masks = {
@@ -28,7 +28,7 @@ class LparMachine(RuleBasedStateMachine):
         self.cpc = Cpc("cpc", clock=ManualClock(), max_adapter=9, max_domain=15)
         for number in ADAPTERS[:2]:  # 9 is in profiles only
             adapter = self.cpc.add_adapter(number, CardType.parse("CEX8A"))
-            adapter.workers, adapter.firmware = Inline(), Echo()
+            adapter.workers, adapter.firmware = Inline(), Prepared()
         self.owners: dict[Apqn, str] = {}
 
     def teardown(self) -> None:

@@ -83,7 +83,7 @@ class QueueEngine(RuleBasedStateMachine):
         domain, message_id, reply = self.submitted.pop(index)
         model = self.models[domain]
         rings = model.bell.rings if model.bell else 0
-        self.workers.step(index)
+        self.workers.finish(index)
         if message_id in model.in_process:
             model.in_process.remove(message_id)
             model.replies.append((message_id, reply))

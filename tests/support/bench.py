@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
-from apmatrix.cards import AdapterState, Firmware, Indication, ManualClock, QueueFunction, Request, ScriptedAnswers
+from apmatrix.cards import AdapterState, Firmware, ManualClock, QueueFunction, Request, ScriptedAnswers
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, execute
+from support.queues import Bell, Stepper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from apmatrix.arch import ConditionCode, ResponseCode
     from apmatrix.cards import Adapter, Queue
@@ -23,21 +24,7 @@ STORAGE = 0x0200_0000
 POISON = [0xB0B0_0000_5EED_0000 + number for number in range(16)]
 
 
-class Steps:
-    """Workers that do nothing until they are told to: the requests stay in process."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-
-    def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
-        self.waiting.append(lambda: action(*arguments))
-
-    def finish(self, which: int = 0) -> None:
-        """Let the card finish one request: the oldest, or the one at index ``which``."""
-        self.waiting.pop(which)()
-
-
-class Echo(Firmware):
+class Prepared(Firmware):
     """Firmware that answers with prepared replies, one after another, then always with ``REPLY``."""
 
     def __init__(self) -> None:
@@ -45,22 +32,6 @@ class Echo(Firmware):
 
     def process(self, domain: int, request: Request) -> bytes:
         return self.replies.pop(0) if self.replies else REPLY
-
-
-class Posted(Indication):
-    """An indication that counts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def post(self) -> None:
-        self.count += 1
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class Bench:
@@ -73,8 +44,8 @@ class Bench:
         self.machine = Cpc(
             "M", clock=self.clock, facilities=facilities, features=features, max_adapter=63, max_domain=84
         )
-        self.steps = Steps()
-        self.echo = Echo()
+        self.steps = Stepper()
+        self.echo = Prepared()
         self.firmware: dict[int, Firmware] = {}
         for number, kind in ((2, "CEX7A"), (5, "CEX8C"), (10, "CEX8P")):
             self.plug(number, kind)
@@ -122,7 +93,7 @@ class Bench:
 
     def enable(self) -> None:
         """Switch interruptions on."""
-        assert self.queue.set_interruption(Posted()).ok
+        assert self.queue.set_interruption(Bell()).ok
 
     def load(self, in_process: int, replies: int = 0) -> None:
         """Bring the queue into the state ``in_process``/``replies``."""

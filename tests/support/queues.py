@@ -13,13 +13,15 @@ class Stepper:
     def submit(self, action, /, *arguments):
         self.waiting.append((action, arguments))
 
-    def step(self, index=0):
+    def finish(self, index=0):
+        """Let the card finish one request, the oldest unless told otherwise."""
         action, arguments = self.waiting.pop(index)
         action(*arguments)
 
     def run(self):
+        """Let it finish all."""
         while self.waiting:
-            self.step()
+            self.finish()
 
 
 class Echo(Firmware):

@@ -112,6 +112,20 @@ def test_V123_I41_without_a_device_the_status_lands_in_the_high_word(with_interr
     assert program.execute(AQIC | 0x0504, 0x0000800000000006, NIB) == (REFUSED, 0x0001000000000006, NIB)
 
 
+def test_VFIO_4_the_hook_stays_until_the_last_close(program):
+    """The first file that was opened is not special: another one keeps the device with its VM."""
+    (vm,) = program.host.system.vmm.vms
+    (first,), second = vm.files, vm.open(U1)
+    first.close()
+    assert vm.files == (second,)
+    assert program.execute(AQIC | 0x0504, ENABLE, NIB)[0] is DONE
+    with pytest.raises(Refused):
+        vm.open(U2)
+    second.close()
+    assert program.execute(AQIC | 0x0504, 0x0000800000000006, NIB) == (REFUSED, 0x0001000000000006, NIB)
+    vm.open(U2)
+
+
 @pytest.mark.parametrize("address", [0, 0x10000, 1 << 40])
 def test_V124_the_indicator_is_in_the_guests_storage(program, address):
     assert program.execute(AQIC | 0x0504, ENABLE, address) == (REFUSED, 0x00060000, address)

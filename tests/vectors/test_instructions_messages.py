@@ -6,7 +6,8 @@ import pytest
 
 from apmatrix.arch import ConditionCode, Interruption, Opcode, ProgramCheck, ResponseCode
 from apmatrix.cards import QueueFunction
-from support.bench import MATRIX_OF_M, POISON, REPLY, Bench, Posted
+from support.bench import MATRIX_OF_M, POISON, REPLY, Bench
+from support.queues import Bell
 
 DONE, REFUSED, PART = ConditionCode.DONE, ConditionCode.REFUSED, ConditionCode.PART_STORED
 ADDRESS = 0x4000
@@ -228,12 +229,12 @@ def test_I60_one_is_still_in_process(bench):
 
 
 def test_I61_another_reply_waits_without_a_new_interruption(bench):
-    posted = Posted()
-    bench.queue.set_interruption(posted)
+    bell = Bell()
+    bench.queue.set_interruption(bell)
     bench.load(0, 2)
-    assert posted.count == 1
+    assert bell.rings == 1
     assert dqap(bench) == (DONE, 0x41000000, DELIVERED)
-    assert posted.count == 1
+    assert bell.rings == 1
 
 
 def test_I61_with_interruptions_off(bench):

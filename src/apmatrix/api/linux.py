@@ -254,7 +254,7 @@ class GuestLinux(Linux):
 
     def explain(self, apqn: AnyApqn) -> Explanation:
         """Why it has a queue, or does not have it: every level from the machine down."""
-        return explain(self._emulation, self.names, as_apqn(apqn))
+        return explain(self._emulation, self.name, as_apqn(apqn))
 
     def stop(self) -> None:
         """Stop it with all that runs in it; its queues are reset. Nothing happens if it does not run."""

@@ -1,7 +1,8 @@
-"""``apmatrix explain``: why a guest has a queue, or has it not."""
+"""``apmatrix explain``: why a guest has a queue, or does not have it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,53 +12,81 @@ from rich.text import Text
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import console, file_argument, json_option, print_json, read_file
+from apmatrix.cli.output import console, json_option, print_json, read_file
+from apmatrix.cli.remote import machine_option
 from apmatrix.config import counted
-from apmatrix.emulation import explain as explain_queue
+from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
+from apmatrix.service.operations import Asked, explain_queues
+from apmatrix.service.protocol.matrix import ExplainQueues
 
 if TYPE_CHECKING:
     from apmatrix.hosts import Explanation
 
 
-def _apqn(ctx: click.Context, param: click.Parameter, value: str | None) -> Apqn | None:
-    """An APQN on the command line; a usage error if it is none."""
-    try:
-        return None if value is None else Apqn.parse(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-
-
 @click.command()
-@file_argument
-@click.argument("guest")
-@click.argument("apqn", callback=_apqn, required=False)
+@click.argument("arguments", nargs=-1, required=True, metavar="[FILE] GUEST [APQN]")
+@machine_option
 @json_option
 @click.pass_context
-def explain(ctx: click.Context, file: str, guest: str, apqn: Apqn | None, as_json: bool) -> None:
-    """Explain why GUEST has or has not the queue APQN, or each of the queues that FILE gives it.
+def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None, as_json: bool) -> None:
+    """Explain why GUEST has or does not have the queue APQN, or each of the queues that it is given.
 
-    Every level is looked at in order: adapter and profile, then at each host the queue device, who owns it, its
-    binding, the assignment, the filter, the control block; at last what the guest can really use. GUEST is a name, or
-    names from the LPAR down where one is not enough: kvm1/guest1/guest2. The exit code is 1 if a queue is missing.
+    The machine is that of FILE, brought up in this process, or a running one as it is now: that of --machine, or of
+    this shell. Every level is looked at in order: adapter and profile, then at each host the queue device, its owner,
+    its binding, the assignment, the filter, the control block; at last what the guest can really use. GUEST is a
+    name, names from the LPAR down where one is not enough (kvm1/guest1/guest2), or the UUID of an mdev. The exit code
+    is 1 if a queue is missing.
+
+    Each step cites the rule that decides it; `apmatrix rule BUS-20` prints the text of one.
 
     \b
       apmatrix explain examples/three-guests.toml guest2
       apmatrix explain examples/three-guests.toml guest2 05.0004
-      apmatrix explain examples/nested.toml kvm1/guest1/guest2 07.0004
+      apmatrix explain --machine cpc1 guest2 05.0004
     """
-    machine = read_file(file)
-    names, described = machine.find_guest(guest)
-    with brought_up(machine) as emulation:
-        apqns = [apqn] if apqn else list(described.matrix.apqns())
-        explanations = [explain_queue(emulation, names, wanted) for wanted in apqns]
+    file, guest, apqn = _meant(arguments, machine)
+    if file is None:
+        explanations = ask(machine, ExplainQueues(guest, apqn))
+    else:
+        with brought_up(read_file(file)) as emulation:
+            explanations = explain_queues(Asked(emulation), ExplainQueues(guest, apqn))
     if as_json:
         print_json([explanation.as_json() for explanation in explanations])
     elif apqn:
         _print_steps(explanations[0])
     else:
-        _print_queues("/".join(names), explanations)
+        _print_queues(explanations[0].guest if explanations else guest, explanations)
     ctx.exit(ExitCode.FINE if all(explanation.has for explanation in explanations) else ExitCode.REFUSED)
+
+
+def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None, str, Apqn | None]:
+    """FILE, GUEST and APQN; no FILE if a running machine is meant."""
+    most = 3 if machine is None else 2
+    if len(arguments) > most:
+        raise click.UsageError(f"{arguments[most]!r} is too much: give {'' if machine else 'FILE '}GUEST APQN")
+    if machine is None and len(arguments) == 1 and Path(arguments[0]).exists():
+        raise click.UsageError("Missing argument 'GUEST': which guest of FILE?")
+    if machine is not None or len(arguments) == 1 or (len(arguments) == 2 and _running(arguments)):
+        return None, arguments[0], _apqn(arguments[1]) if len(arguments) == 2 else None
+    return arguments[0], arguments[1], _apqn(arguments[2]) if len(arguments) == 3 else None
+
+
+def _running(arguments: tuple[str, ...]) -> bool:
+    """True if two arguments are GUEST and APQN, and not FILE and GUEST."""
+    try:
+        Apqn.parse(arguments[1])
+    except ValueError:
+        return False
+    return not Path(arguments[0]).exists()
+
+
+def _apqn(value: str) -> Apqn:
+    """An APQN on the command line; a usage error if it is none."""
+    try:
+        return Apqn.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="APQN") from None
 
 
 def _print_steps(explanation: Explanation) -> None:
@@ -70,15 +99,16 @@ def _print_steps(explanation: Explanation) -> None:
     for step in explanation.steps:
         table.add_row(_verdict(step.passes), step.where, step.subject, step.text, step.rule)
     out.print(table)
+    out.print(Text(f"\nTo read the rule: apmatrix rule {explanation.reason.rule}"))
 
 
-def _print_queues(guest: str, explanations: list[Explanation]) -> None:
+def _print_queues(guest: str, explanations: tuple[Explanation, ...]) -> None:
     out = console()
     if not explanations:
         out.print(Text(f"{guest} is given no queue: it needs adapters and domains."))
         return
     has = sum(explanation.has for explanation in explanations)
-    out.print(Text(f"{guest} has {has} of the {counted(len(explanations), 'queue')} that the file gives it.\n"))
+    out.print(Text(f"{guest} has {has} of the {counted(len(explanations), 'queue')} that it is given.\n"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in ("queue", "", "where", "why"):
         table.add_column(title, overflow="fold")

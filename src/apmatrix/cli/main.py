@@ -25,6 +25,7 @@ COMMANDS = {
     "lpar": "apmatrix.cli.hardware",
     "record": "apmatrix.cli.testbed",
     "replay": "apmatrix.cli.testbed",
+    "rule": "apmatrix.cli.rule",
     "run": "apmatrix.cli.run",
     "shell": "apmatrix.cli.run",
     "show": "apmatrix.cli.show",

@@ -53,10 +53,11 @@ def exit_code(error: ApmatrixError) -> ExitCode:
     if isinstance(error, ControlError):
         return error.code
     from apmatrix.config import ConfigError, NotInFile, Severity  # noqa: PLC0415 - slow
+    from apmatrix.rules.reference import UnknownRule  # noqa: PLC0415 - slow
 
     if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
         return ExitCode.UNREADABLE
-    return ExitCode.UNREADABLE if isinstance(error, NotInFile) else ExitCode.REFUSED
+    return ExitCode.UNREADABLE if isinstance(error, NotInFile | UnknownRule) else ExitCode.REFUSED
 
 
 class SentenceGroup(click.Group):

@@ -1,8 +1,18 @@
 """Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
-from apmatrix.emulation.explain import Subject, explain, explain_subject
+from apmatrix.emulation.explain import UnknownGuest, explain, explain_all, find_subject
 from apmatrix.emulation.tree import SysfsTree
 from apmatrix.emulation.views import look
 
-__all__ = ["Emulation", "Guest", "Subject", "SysfsTree", "System", "explain", "explain_subject", "look"]
+__all__ = [
+    "Emulation",
+    "Guest",
+    "SysfsTree",
+    "System",
+    "UnknownGuest",
+    "explain",
+    "explain_all",
+    "find_subject",
+    "look",
+]

@@ -5,88 +5,116 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apmatrix.arch import EMPTY_MATRIX, ApmatrixError
 from apmatrix.emulation.views import users
 from apmatrix.hosts import Explanation, Step, read_facts
 from apmatrix.hosts.explain import GuestOfHost, has, host_steps
+from apmatrix.hosts.facts import mdev_uuids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.arch import Apqn, Matrix
+    from apmatrix.config import GuestFile
     from apmatrix.emulation.bringup import Emulation, Guest, System
     from apmatrix.linux import Vm
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose queues are explained: a guest of the file, or an mdev by its UUID, of a host.
+    """Whose queues are explained: a guest of the file, or an mdev that no file knows.
 
-    ``guest`` is None for an mdev that no file knows.
+    ``names`` lead to it from the LPAR down, ``uuid`` is its mdev's, ``file`` is what the file says of it, ``host`` is
+    the Linux with its mdev; None if that is not running.
     """
 
-    host: System
+    names: tuple[str, ...]
     uuid: str
-    guest: Guest | None = None
+    file: GuestFile | None
+    host: System | None
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names from the LPAR down."""
-        return self.guest.names if self.guest else (*self.host.names, self.uuid)
-
-    @property
-    def vm(self) -> Vm | None:
-        """The VM that has the mdev now, whoever started it."""
-        return users(self.host.linux).get(self.uuid)
-
     def matrix(self) -> Matrix:
-        """What the file or an administrator gives to the guest."""
-        assigned = read_facts(self.host.shell.tree).assigned(self.uuid)
-        return assigned | self.guest.file.matrix if self.guest else assigned
+        """What the file and its administrator give to the guest."""
+        assigned = read_facts(self.host.shell.tree).assigned(self.uuid) if self.host else EMPTY_MATRIX
+        return assigned | self.file.matrix if self.file else assigned
 
 
-def explain(emulation: Emulation, names: tuple[str, ...], apqn: Apqn) -> Explanation:
-    """Explain ``apqn`` for the guest of the file with these names, the LPAR's first, as the machine is now."""
-    return Explanation("/".join(names), apqn, tuple(_steps(emulation, names, apqn)))
+class UnknownGuest(ApmatrixError):
+    """No guest or mdev of the machine has the name that was given, or several have it."""
 
 
-def explain_subject(emulation: Emulation, subject: Subject, apqn: Apqn) -> Explanation:
-    """The same for a guest or an mdev of a running machine."""
-    steps = _steps(emulation, subject.names, apqn, subject)
-    return Explanation("/".join(subject.names), apqn, tuple(steps))
+def find_subject(emulation: Emulation, name: str) -> Subject:
+    """The guest that ``guest1`` or ``kvm1/guest1`` means, or the mdev of a UUID; UnknownGuest lists what there is."""
+    subjects = list(_subjects(emulation))
+    parts = tuple(name.split("/"))
+    found = [each for each in subjects if each.names == parts or each.uuid == name.lower()]
+    found = found or [each for each in subjects if each.names[-len(parts) :] == parts]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join("/".join(each.names) for each in found or subjects) or "none"
+    if found:
+        raise UnknownGuest(f"there are several guests {name}: say which, one of {known}")
+    raise UnknownGuest(f"there is no guest {name}: the guests are {known}")
 
 
-def _steps(
-    emulation: Emulation, names: tuple[str, ...], apqn: Apqn, subject: Subject | None = None
-) -> Iterator[Step]:
+def _subjects(emulation: Emulation) -> Iterator[Subject]:
+    """All guests of the file and the machine, then the mdevs of no guest, by their VMs' names if they have one."""
+    hosted = {guest.names: guest for guest in emulation.guests()}
+    guests = dict(emulation.file.guests()) | {names: guest.file for names, guest in hosted.items()}
+    for names, file in guests.items():
+        yield Subject(names, str(file.uuid), file, hosted[names].host if names in hosted else None)
+    for system in emulation.systems():
+        known = {guest.uuid for guest in system.guests}
+        vms = users(system.linux)
+        for uuid in mdev_uuids(system.shell.tree):
+            if uuid not in known:
+                name = vms[uuid].name if uuid in vms else uuid
+                yield Subject((*system.names, name), uuid, None, system)
+
+
+def explain(emulation: Emulation, name: str, apqn: Apqn) -> Explanation:
+    """Explain one queue for a guest or an mdev, as the machine is now; raises UnknownGuest."""
+    return _explained(emulation, find_subject(emulation, name), apqn)
+
+
+def explain_all(emulation: Emulation, name: str) -> list[Explanation]:
+    """Explain every queue that is given to a guest or an mdev; raises UnknownGuest."""
+    subject = find_subject(emulation, name)
+    return [_explained(emulation, subject, apqn) for apqn in subject.matrix.apqns()]
+
+
+def _explained(emulation: Emulation, subject: Subject, apqn: Apqn) -> Explanation:
+    return Explanation("/".join(subject.names), apqn, tuple(_steps(emulation, subject, apqn)))
+
+
+def _steps(emulation: Emulation, subject: Subject, apqn: Apqn) -> Iterator[Step]:
+    lpar, *below = subject.names
     yield _adapter(emulation, apqn)
-    yield _profile(emulation, names[0], apqn)
-    system = next((lpar for lpar in emulation.lpars if lpar.names == names[:1]), None)
+    yield _profile(emulation, lpar, apqn)
+    system: System | None = next((each for each in emulation.lpars if each.names == (lpar,)), None)
     if system is None:
-        why = next(str(refusal) for refusal in emulation.refusals if refusal.system == names[0])
-        yield Step(names[0], "activation", False, f"the LPAR is not active: {why}", "hardware.md 7.2")
-        return
+        why = next(str(refusal) for refusal in emulation.refusals if refusal.system == lpar)
+        yield Step(lpar, "activation", False, f"the LPAR is not active: {why}", "hardware.md 7.2")
     vm = None
-    for name in names[1:]:
+    while system is not None and below:
+        name = below.pop(0)
         guest = next((each for each in system.guests if each.file.name == name), None)
-        step = Subject(system, guest.uuid, guest) if guest else subject
-        assert step is not None
-        vm = step.vm
-        yield from _through(step, vm, apqn)
-        if vm is None or (guest is not None and guest.system is None):
-            return
-        system = guest.system if guest and guest.system else system
-    if vm is not None:
-        yield _answer(emulation, "/".join(names), vm, apqn)
+        uuid = guest.uuid if guest else subject.uuid
+        vm = users(system.linux).get(uuid)
+        yield from _through(system, uuid, guest, vm, apqn)
+        system = guest.system if guest and vm else None
+    if vm is not None and not below:
+        yield _answer(emulation, "/".join(subject.names), vm, apqn)
 
 
-def _through(subject: Subject, vm: Vm | None, apqn: Apqn) -> Iterator[Step]:
+def _through(host: System, uuid: str, guest: Guest | None, vm: Vm | None, apqn: Apqn) -> Iterator[Step]:
     """The steps of one host that hands a queue on to one of its guests."""
-    host, guest = subject.host, subject.guest
-    name = guest.file.name if guest else subject.uuid
+    name = guest.file.name if guest else uuid
     refusal = guest.refusal if guest and not guest.defined else None
     facts = read_facts(host.shell.tree, [apqn])
     names = {each.uuid: each.file.name for each in host.guests}
-    yield from host_steps(host.name, facts, GuestOfHost(name, subject.uuid, refusal), apqn, names)
+    yield from host_steps(host.name, facts, GuestOfHost(name, uuid, refusal), apqn, names)
     if vm is None:
         yield Step(host.name, "VM", False, f"{name} does not run: {_why_stopped(guest)}", "VFIO-2")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apmatrix.arch import Apqn  # noqa: TC001 - the protocol evaluates the annotations
 from apmatrix.arch.matrix import listed
 from apmatrix.rules.access import Condition, Verdict, verdicts
 from apmatrix.rules.ownership import GUEST_DRIVER
@@ -12,7 +13,7 @@ from apmatrix.rules.ownership import GUEST_DRIVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from apmatrix.arch import Apqn, Matrix
+    from apmatrix.arch import Matrix
     from apmatrix.hosts.facts import HostFacts
     from apmatrix.hosts.shell import Refusal
 

@@ -21,6 +21,7 @@ from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
 from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 from apmatrix.machine.port import Port
+from apmatrix.rules import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,8 +81,7 @@ class Cpc:
     @property
     def highest(self) -> Matrix:
         """Every adapter and domain number that exists on this machine."""
-        domains = Mask.up_to(self.max_domain)
-        return Matrix(Mask.up_to(self.max_adapter), domains, domains)
+        return limits.up_to(self.max_adapter, self.max_domain)
 
     # adapters and LPARs
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import CrycbFormat, Mask, Matrix
+from apmatrix.arch import WITHOUT_APXA, Mask, Matrix
 
 if TYPE_CHECKING:
     from apmatrix.arch import Configuration
-
-WITHOUT_APXA = CrycbFormat.FORMAT_1.limits
-"""Adapters 0-63 and domains 0-15 (hardware.md 2.3)."""
 
 
 def up_to(highest_adapter: int, highest_domain: int) -> Matrix:

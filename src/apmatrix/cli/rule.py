@@ -1,0 +1,73 @@
+"""``apmatrix rule``: the text of the rules, vectors and sections that ``explain``, docstrings and tests cite."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from apmatrix.cli.output import console, json_option, print_json
+from apmatrix.rules.reference import reference
+
+if TYPE_CHECKING:
+    from apmatrix.rules.reference import Passage
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@json_option
+def rule(names: tuple[str, ...], as_json: bool) -> None:
+    """Print the rules, test vectors or sections of the reference called NAME; without NAME, list what there is.
+
+    A rule has an ID such as MTX-21; explain, docstrings and tests cite it. Vectors are V46, I59, K7 or MV-5. A
+    section is a document and a number; without the document, the number is looked up in both. Case does not matter.
+
+    \b
+      apmatrix rule
+      apmatrix rule MTX-21 BUS-34
+      apmatrix rule hardware.md 7.2
+    """
+    if names:
+        found = reference().look_up(names)
+        if as_json:
+            print_json([asdict(passage) for passage in found])
+        else:
+            click.echo("\n\n".join(_printed(passage) for passage in found))
+    elif as_json:
+        groups = [asdict(group) for group in reference().groups()]
+        sections = [
+            {"document": chapter.document, "section": chapter.section, "title": chapter.title}
+            for chapter in reference().chapters()
+        ]
+        print_json({"groups": groups, "sections": sections})
+    else:
+        _list()
+
+
+def _printed(passage: Passage) -> str:
+    place = f"{passage.document} {passage.section}, {passage.title}"
+    head = place if passage.is_section else f"{passage.name} ({place})"
+    return f"{head}\n\n{passage.text}"
+
+
+def _list() -> None:
+    from rich import box  # noqa: PLC0415 - slow
+    from rich.table import Table  # noqa: PLC0415 - slow
+    from rich.text import Text  # noqa: PLC0415 - slow
+
+    rules = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("rules", "about", "where"):
+        rules.add_column(title)
+    for group in reference().groups():
+        span = f"{group.rules[0]} to {group.rules[-1].partition('-')[2]}"
+        rules.add_row(span, Text(group.title), f"{group.document} {group.section}")
+    sections = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("section", "about"):
+        sections.add_column(title)
+    for chapter in reference().chapters():
+        sections.add_row(chapter.name, Text(chapter.title))
+    out = console()
+    out.print(rules)
+    out.print()
+    out.print(sections)

@@ -1,0 +1,36 @@
+"""The package as it is installed: a wheel built from the checkout, without looking anything up outside."""
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from support.documents import ROOT
+
+
+def installed(directory):
+    """Unpack a freshly built wheel below ``directory``; the folder that programs import it from."""
+    words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", directory]
+    built = subprocess.run([sys.executable, "-m", *words, ROOT], capture_output=True, text=True, cwd=directory)
+    if "BackendUnavailable" in built.stderr:
+        pytest.skip("hatchling, which builds the wheel, is not installed")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = directory.glob("*.whl")
+    target = directory / "site"
+    zipfile.ZipFile(wheel).extractall(target)
+    return target
+
+
+def run_installed(site, *words):
+    """Run ``apmatrix`` from the folder that ``installed`` gave, outside of the checkout."""
+    program = "import sys, apmatrix; assert apmatrix.__path__[0].startswith(sys.argv.pop(1)), apmatrix.__path__\n"
+    program += "from apmatrix.cli.main import main; main(prog_name='apmatrix')"
+    return subprocess.run(
+        [sys.executable, "-c", program, str(site), *words],
+        cwd=site.parent,
+        env=os.environ | {"PYTHONPATH": str(site), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+    )

@@ -12,7 +12,7 @@ from apmatrix.config import load
 from apmatrix.emulation import Emulation, look
 from apmatrix.service.operations import Asked, explain_queues
 from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
-from apmatrix.service.protocol.messages import Result, decode_answer, encode
+from apmatrix.service.protocol.messages import Success, decode_answer, encode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -183,7 +183,7 @@ def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
 
     def ask(machine, request):
         asked.append((machine, request))
-        return decode_answer(encode(Result(view)), GetMatrix)
+        return decode_answer(encode(Success(view)), GetMatrix)
 
     monkeypatch.setattr("apmatrix.cli.show.ask", ask)
     for options in ((), ("--json",)):
@@ -208,7 +208,7 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
         def ask(machine, request):
             assert machine == ("nested" if words[0] == "--machine" else None)
             assert request == asked
-            return decode_answer(encode(Result(explain_queues(Asked(emulation), request))), ExplainQueues)
+            return decode_answer(encode(Success(explain_queues(Asked(emulation), request))), ExplainQueues)
 
         monkeypatch.setattr("apmatrix.cli.explain.ask", ask)
         facts = json.loads(run("explain", "--json", *words, code=1).stdout)

@@ -14,7 +14,7 @@ from apmatrix.emulation import Emulation, explain, look
 from apmatrix.emulation.demo import Report, tour
 from apmatrix.emulation.rsa import RsaKey
 from apmatrix.service.protocol.matrix import GetMatrix
-from apmatrix.service.protocol.messages import Result, decode_answer, encode
+from apmatrix.service.protocol.messages import Success, decode_answer, encode
 
 KEY = RsaKey(
     0xFFFFFFFFFFFFFF720000000000001321,
@@ -85,7 +85,7 @@ def test_everything_can_be_done_with_every_machine(text):
     file = parse(text, "f.toml")
     with Emulation.start(file) as emulation:
         view = look(emulation)
-        assert decode_answer(encode(Result(view)), GetMatrix) == view
+        assert decode_answer(encode(Success(view)), GetMatrix) == view
         for width in (40, 120):
             draw(Console(file=io.StringIO(), width=width), view)
         for names, guest in file.guests():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from apmatrix.arch import Mask, Matrix
 from apmatrix.rules.claims import Claims, Conflict, conflicts
-from apmatrix.rules.profile import Beyond, objections
+from apmatrix.rules.profiles import Beyond, objections
 from support.strategies import matrices, small_matrices
 
 steps = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | small_matrices), max_size=12)

@@ -43,7 +43,7 @@ def test_who_asks_for_the_end_is_answered_before_it_comes():
         server = MachineServer(emulation)
         server.stopped = Stopped(ours)
         server.serve(theirs)
-        ours.sendall(b'{"op": "stop"}\n')
+        ours.sendall(b'{"op": "stop-machine"}\n')
         assert server.stopped.wait(10)
         assert server.stopped.arrived == b'{"answer":"result","result":null}\n'
 
@@ -52,7 +52,7 @@ def test_the_machine_ends_although_nobody_waits_for_the_answer():
     ours, theirs = socket.socketpair()
     with Emulation.start(parse(FILE, "machine.toml")) as emulation:
         server = MachineServer(emulation)
-        ours.sendall(b'{"op": "stop"}\n')
+        ours.sendall(b'{"op": "stop-machine"}\n')
         ours.close()
         server.serve(theirs)
         assert server.stopped.wait(10)

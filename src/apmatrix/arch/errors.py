@@ -38,14 +38,14 @@
     ├── ConfigError                 a configuration file cannot be used; has its findings
     ├── NotInFile                   a name that the file does not have, or has several times
     ├── UnknownGuest                no guest or mdev of the machine has this name, or several have it
-    ├── TestbedError                a record cannot be made, or there is none to stop
+    ├── TestbedError                a record or a replay cannot be started, stopped or compared
     ├── KeysRefused                 a command about master keys was refused
     ├── UnknownName                 in Python: no system has this name, or several have it
     ├── NotRunning                  in Python: the system is not running
     ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
-    ├── ControlError                a running machine refused a request, or cannot be reached
-    ├── NamespaceError              the computer does not allow what a private /sys needs
-    ├── LayerError                  a directory cannot be covered
+    ├── ControlError                a machine refused a request, or cannot be asked; has the exit code
+    ├── SandboxError                the computer does not allow what a sandbox needs
+    │   └── LayerError              a directory cannot be covered by a layer
     ├── BootError                   what a boot can end with
     │   ├── PackageError            a Debian package, or the tool that gets it, cannot be had
     │   ├── QemuError               QEMU is missing, did not start, or ended

@@ -64,7 +64,7 @@ _SETS: Final = click.Choice(get_args(SetName), case_sensitive=False)
 _set_argument: Final = click.argument("key_set", metavar="SET", type=_SETS)
 
 
-class _Place(NamedTuple):
+class _KeyPlace(NamedTuple):
     """What all commands about the keys of domains are given: which domains of which cards, and from where."""
 
     machine: str | None
@@ -109,7 +109,7 @@ def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> C
     def decorate(function: Function) -> Function:
         @wraps(function)
         def command(**given: Any) -> None:
-            place = _Place(**{name: given.pop(name) for name in _Place._fields})
+            place = _KeyPlace(**{name: given.pop(name) for name in _KeyPlace._fields})
             function(place=place, **given)
 
         decorated: Function = command
@@ -142,7 +142,7 @@ def key() -> None:
     "--step", type=click.Choice(get_args(StepName)), help="Take this step only, with one part (none for commit)."
 )
 @_place_options()
-def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: _Place) -> None:
+def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: _KeyPlace) -> None:
     """Load a key into the new register of SET: aes, apka, asym (CCA), wk (EP11).
 
     PART is a file with a key part, as bytes or as hexadecimal digits; "-" stands for a line of standard input, or
@@ -166,7 +166,7 @@ def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName 
 @key.command("set")
 @_set_argument
 @_place_options()
-def set_key(key_set: SetName, place: _Place) -> None:
+def set_key(key_set: SetName, place: _KeyPlace) -> None:
     """Make the new key of SET the current one.
 
     In a CCA domain the current key becomes the old one, which still opens what it has wrapped. In an EP11 domain what
@@ -180,7 +180,7 @@ def set_key(key_set: SetName, place: _Place) -> None:
 @click.option("--all-registers", is_flag=True, help="All keys of the domain: new, current and old of every set.")
 @click.option("--whole-card", is_flag=True, help="All keys of all domains of the card.")
 @_place_options()
-def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place: _Place) -> None:
+def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place: _KeyPlace) -> None:
     """Empty the new register of SET; with an option, lose keys that are in use.
 
     \b
@@ -199,7 +199,7 @@ def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place:
 @click.argument("blobs", nargs=-1, required=True, metavar="BLOB...")
 @click.option("--output", metavar="FILE", help="Where the result goes; by default to BLOB.new.")
 @_place_options(one_domain=True)
-def reencipher(blobs: tuple[str, ...], output: str | None, place: _Place) -> None:
+def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> None:
     """Re-encipher EP11 key blobs before the wrapping key is changed.
 
     BLOB is a file with a key as Linux and zkey keep it. The result is under the new wrapping key, which must be
@@ -289,7 +289,7 @@ def protect(
 
 @key.command()
 @_place_options(domain_needed=False)
-def show(place: _Place) -> None:
+def show(place: _KeyPlace) -> None:
     """Show states and verification patterns of all domains that the system controls or uses.
 
     What it controls is asked from the cards; of other domains it reads the patterns in sysfs.
@@ -326,7 +326,7 @@ def _typed_part() -> bytes:
     return next_line()
 
 
-def _change(place: _Place, request: KeyRequest[KeysDone]) -> None:
+def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
     """Have something done to each domain, and say what has become of it."""
     answer = ask(place.machine, _from(place, request))
     if place.as_json:
@@ -342,7 +342,7 @@ def _change(place: _Place, request: KeyRequest[KeysDone]) -> None:
     _end(answer.refused)
 
 
-def _from(place: _Place, request: R) -> R:
+def _from(place: _KeyPlace, request: R) -> R:
     """The request about the adapters, and from the system and through the queue, that the options name."""
     return msgspec.structs.replace(request, adapters=place.adapters, system=place.system, through=place.through)
 

@@ -16,7 +16,7 @@ from apmatrix.cli.remote import machine_option, system_name, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
 from apmatrix.service.client import ask, connect, find_machine
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.protocol.machine import GetLog, GetStatus, MachineStatus, Stop
+from apmatrix.service.protocol.machine import GetLog, GetStatus, MachineStatus, StopMachine
 from apmatrix.service.state import StateDirectory, already_running, machines
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def down(name: str | None, machine: str | None) -> None:
     """Stop a machine in the background; commands on it end. Its saved state is kept."""
     path = find_machine(name or machine)
     with connect(path) as client:
-        client.ask(Stop())
+        client.ask(StopMachine())
         client.wait_for_the_end()  # of the machine's process, and with it of this connection
     click.echo(f"machine {path.parent.name} stopped")
 

@@ -9,7 +9,7 @@ from apmatrix.arch import EMPTY_MATRIX, Matrix
 from apmatrix.arch.matrix import queues_named
 from apmatrix.machine.errors import ProfileError
 from apmatrix.machine.level import Level
-from apmatrix.rules.profile import Beyond, objections
+from apmatrix.rules.profiles import Beyond, objections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

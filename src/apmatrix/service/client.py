@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.lines import Lines
-from apmatrix.service.protocol.messages import Request, decode_answer, encode
+from apmatrix.service.protocol.messages import MachineRequest, decode_answer, encode
 from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, request: Request[T], descriptors: Sequence[int] = ()) -> T:
+    def ask(self, request: MachineRequest[T], descriptors: Sequence[int] = ()) -> T:
         """Send a request, with file descriptors, and wait for what it brings.
 
         ControlError if the machine refuses it, or with UNREACHABLE if the machine is gone.
@@ -75,7 +75,7 @@ def connect(path: Path) -> Client:
     return Client(connection)
 
 
-def ask(machine: str | None, request: Request[T]) -> T:
+def ask(machine: str | None, request: MachineRequest[T]) -> T:
     """Ask a running machine, found as by :func:`find_machine`; ControlError if it cannot be reached or refuses."""
     with connect(find_machine(machine)) as client:
         return client.ask(request)

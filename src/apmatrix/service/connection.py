@@ -15,12 +15,12 @@ from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
 from apmatrix.service.protocol.guests import ListGuests
 from apmatrix.service.protocol.lines import Lines, LongLine
-from apmatrix.service.protocol.machine import GetStatus, MachineStatus, Stop
+from apmatrix.service.protocol.machine import GetStatus, MachineStatus, StopMachine
 from apmatrix.service.protocol.messages import (
     LONGEST_REQUEST,
+    MachineRequest,
     Problem,
-    Request,
-    Result,
+    Success,
     decode_request,
     encode,
     operation,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Handlers: TypeAlias = "dict[type[Request[Any]], Callable[[Any], Any]]"
+Handlers: TypeAlias = "dict[type[MachineRequest[Any]], Callable[[Any], Any]]"
 """What answers the requests that belong to a connection."""
 
 
@@ -59,7 +59,7 @@ class Connection:
         self._enclosed: list[int] = []  # descriptors that go along with the answer
         self._handlers: Handlers = {
             GetStatus: self._status,
-            Stop: lambda _request: None,
+            StopMachine: lambda _request: None,
             Attach: self._attach,
             ReplayUevents: self._replay_uevents,
             TakeEtc: self._take_etc,
@@ -94,10 +94,10 @@ class Connection:
             self._send(self._answer(request))
         finally:
             # Only now: a client that asks for the end is answered before the process goes.
-            if isinstance(request, Stop):
+            if isinstance(request, StopMachine):
                 self._server.stopped.set()
 
-    def _send(self, answer: Result[Any] | Problem) -> None:
+    def _send(self, answer: Success[Any] | Problem) -> None:
         enclosed, self._enclosed = self._enclosed, []
         try:
             self._lines.send(encode(answer), enclosed)
@@ -105,10 +105,10 @@ class Connection:
             for descriptor in enclosed:
                 os.close(descriptor)
 
-    def _answer(self, request: Request[Any]) -> Result[Any] | Problem:
+    def _answer(self, request: MachineRequest[Any]) -> Success[Any] | Problem:
         name = f"request {operation(type(request))}"
         try:
-            return Result(self._carry_out(request))
+            return Success(self._carry_out(request))
         except ControlError as error:
             return Problem(str(error), error.code)
         except ApmatrixError as error:
@@ -121,7 +121,7 @@ class Connection:
             _log.exception("%s failed", name)
             return Problem(f"{name}: an internal error, see the log of the machine", ExitCode.REFUSED)
 
-    def _carry_out(self, request: Request[Any]) -> Any:
+    def _carry_out(self, request: MachineRequest[Any]) -> Any:
         kind = type(request)
         if kind in self._handlers:
             return self._handlers[kind](request)

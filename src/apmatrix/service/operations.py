@@ -16,7 +16,7 @@ from apmatrix.linux import Refused
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
-from apmatrix.service.protocol.machine import GetLog, LogEntry
+from apmatrix.service.protocol.machine import GetLog, LogFacts
 from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, Guest
     from apmatrix.hosts import Explanation, MatrixView
     from apmatrix.linux import Vm
-    from apmatrix.service.protocol.messages import Request
+    from apmatrix.service.protocol.messages import MachineRequest
 
 T = TypeVar("T")
 
@@ -42,11 +42,11 @@ class Asked:
         return self.system if self.system and not name else find_system(self.emulation, name)
 
 
-OPERATIONS: Final[dict[type[Request[Any]], Callable[[Asked, Any], Any]]] = {}
+OPERATIONS: Final[dict[type[MachineRequest[Any]], Callable[[Asked, Any], Any]]] = {}
 """The function for each request of a machine that any client may send."""
 
 
-def answers(request: type[Request[T]]) -> Callable[[Callable[[Asked, Any], T]], Callable[[Asked, Any], T]]:
+def answers(request: type[MachineRequest[T]]) -> Callable[[Callable[[Asked, Any], T]], Callable[[Asked, Any], T]]:
     """Let a function answer requests of a type. It raises ApmatrixError where the machine refuses."""
 
     def register(function: Callable[[Asked, Any], T]) -> Callable[[Asked, Any], T]:
@@ -183,10 +183,10 @@ def set_adapter_state(asked: Asked, request: SetAdapterState) -> AdapterFacts:
 
 
 @answers(GetLog)
-def get_log(asked: Asked, request: GetLog) -> tuple[LogEntry, ...]:
+def get_log(asked: Asked, request: GetLog) -> tuple[LogFacts, ...]:
     """A system's kernel log."""
     entries = asked.choose(request.system).linux.log.entries
-    return tuple(LogEntry(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
+    return tuple(LogFacts(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
 
 
 @answers(GetMatrix)

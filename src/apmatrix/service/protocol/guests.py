@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
 class GuestFacts(msgspec.Struct, frozen=True):
@@ -15,18 +15,18 @@ class GuestFacts(msgspec.Struct, frozen=True):
     running: bool
 
 
-class ListGuests(Request[tuple[GuestFacts, ...]], frozen=True):
+class ListGuests(MachineRequest[tuple[GuestFacts, ...]], frozen=True):
     """The guests of the file, and VMs that were started by UUID."""
 
 
-class StartGuest(Request[GuestFacts], frozen=True):
+class StartGuest(MachineRequest[GuestFacts], frozen=True):
     """Start a guest by its name in the file, or a VM by the UUID of an mdev of ``system``."""
 
     name: str
     system: str | None = None
 
 
-class StopGuest(Request[GuestFacts], frozen=True):
+class StopGuest(MachineRequest[GuestFacts], frozen=True):
     """Stop the guest of that name, or the VM that has the mdev of that UUID."""
 
     name: str

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 AdapterStateName = Literal["online", "deconfigured", "checkstopped"]
 
@@ -21,7 +21,7 @@ class ProfileFacts(msgspec.Struct, frozen=True):
     control_domains: Mask
 
 
-class SetProfile(Request[ProfileFacts], frozen=True):
+class SetProfile(MachineRequest[ProfileFacts], frozen=True):
     """Edit the running activation profile of an LPAR; what is None stays."""
 
     lpar: str
@@ -37,7 +37,7 @@ class AdapterFacts(msgspec.Struct, frozen=True):
     state: AdapterStateName
 
 
-class SetAdapterState(Request[AdapterFacts], frozen=True):
+class SetAdapterState(MachineRequest[AdapterFacts], frozen=True):
     """Configure an adapter on or off, or make it fail."""
 
     adapter: int

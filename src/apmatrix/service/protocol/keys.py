@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import Request, T_co
+from apmatrix.service.protocol.messages import MachineRequest, T_co
 
 SetName = Literal["AES", "APKA", "ASYM", "WK"]
 StepName = Literal["first", "middle", "last", "import", "commit"]
@@ -43,7 +43,7 @@ class KeysDone(msgspec.Struct, frozen=True):
     refused: str | None = None
 
 
-class KeyRequest(Request[T_co], frozen=True, kw_only=True):
+class KeyRequest(MachineRequest[T_co], frozen=True, kw_only=True):
     """Something about the keys of ``domains`` of ``adapters``.
 
     ``system`` sends the commands, by default the client's own; ``through`` is the usage domain whose queue carries

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 Unsigned = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -17,14 +17,14 @@ class TakenLevel(msgspec.Struct, frozen=True):
     kernel_parameters: str
 
 
-class TakeLevel(Request[TakenLevel], frozen=True):
+class TakeLevel(MachineRequest[TakenLevel], frozen=True):
     """Take the level of a guest, or of an LPAR (by default the first), until the connection ends."""
 
     lpar: str | None = None
     guest: str | None = None
 
 
-class ShareStorage(Request[None], frozen=True):
+class ShareStorage(MachineRequest[None], frozen=True):
     """Share the guest's storage of ``size`` bytes, whose descriptor comes along."""
 
     size: Unsigned
@@ -37,7 +37,7 @@ class Executed(msgspec.Struct, frozen=True):
     interruption: int | None
 
 
-class ExecuteInstruction(Request[Executed], frozen=True):
+class ExecuteInstruction(MachineRequest[Executed], frozen=True):
     """Execute the instruction that the program was interrupted at: address of its frame, and both address spaces."""
 
     frame: Unsigned
@@ -45,5 +45,5 @@ class ExecuteInstruction(Request[Executed], frozen=True):
     user_asce: Unsigned
 
 
-class ResetLevel(Request[None], frozen=True):
+class ResetLevel(MachineRequest[None], frozen=True):
     """Reset the level's queues."""

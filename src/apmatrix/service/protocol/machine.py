@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apmatrix.service.protocol.guests import GuestFacts
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
 class MachineStatus(msgspec.Struct, frozen=True):
@@ -22,11 +22,11 @@ class MachineStatus(msgspec.Struct, frozen=True):
     running: bool = True
 
 
-class GetStatus(Request[MachineStatus], frozen=True):
+class GetStatus(MachineRequest[MachineStatus], frozen=True):
     """What runs on the machine?"""
 
 
-class LogEntry(msgspec.Struct, frozen=True):
+class LogFacts(msgspec.Struct, frozen=True):
     """A line of a kernel log, ``time`` in seconds since the machine's clock began."""
 
     time: float
@@ -34,11 +34,11 @@ class LogEntry(msgspec.Struct, frozen=True):
     text: str
 
 
-class GetLog(Request[tuple[LogEntry, ...]], frozen=True):
+class GetLog(MachineRequest[tuple[LogFacts, ...]], frozen=True):
     """The kernel log of a Linux system, by default the client's own."""
 
     system: str | None = None
 
 
-class Stop(Request[None], frozen=True):
+class StopMachine(MachineRequest[None], frozen=True):
     """End the machine; the answer comes before the end."""

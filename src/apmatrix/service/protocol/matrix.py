@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from apmatrix.arch import Apqn
 from apmatrix.hosts import Explanation, MatrixView
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
-class GetMatrix(Request[MatrixView], frozen=True):
+class GetMatrix(MachineRequest[MatrixView], frozen=True):
     """Each LPAR with its queues and their holders."""
 
 
-class ExplainQueues(Request[tuple[Explanation, ...]], frozen=True):
+class ExplainQueues(MachineRequest[tuple[Explanation, ...]], frozen=True):
     """Why a guest has or does not have a queue, or each queue that it is given: by its name or its mdev's UUID."""
 
     guest: str

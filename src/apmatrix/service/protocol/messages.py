@@ -30,11 +30,13 @@ def words(name: str) -> str:
     return re.sub(r"\B(?=[A-Z])", "-", name).lower()
 
 
-class Request(msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=words):
+class MachineRequest(
+    msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=words
+):
     """A request whose answer is of type ``T_co``; ``op`` is the name of its class, as ``start-guest``."""
 
 
-class Result(msgspec.Struct, Generic[T], frozen=True, tag_field="answer", tag="result"):
+class Success(msgspec.Struct, Generic[T], frozen=True, tag_field="answer", tag="result"):
     """The answer to a request that was carried out."""
 
     result: T
@@ -64,18 +66,18 @@ def encode(message: object) -> bytes:
     return _ENCODER.encode(message)
 
 
-def decode_request(line: bytes, known: tuple[type[Request[Any]], ...]) -> Request[Any]:
+def decode_request(line: bytes, known: tuple[type[MachineRequest[Any]], ...]) -> MachineRequest[Any]:
     """One of the requests in ``known``; ControlError says what is wrong with anything else."""
     try:
-        request: Request[Any] = _decoder(known).decode(line)
+        request: MachineRequest[Any] = _decoder(known).decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ControlError(_sentence(line, str(error)), ExitCode.UNREADABLE) from error
     return request
 
 
-def decode_answer(line: bytes, request: type[Request[T]]) -> T:
+def decode_answer(line: bytes, request: type[MachineRequest[T]]) -> T:
     """What the answer to a request brings; ControlError if that is a problem, or if the answer makes no sense."""
-    answer = _decode(line, (Result[answer_type(request)], Problem))  # type: ignore[misc]
+    answer = _decode(line, (Success[answer_type(request)], Problem))  # type: ignore[misc]
     if isinstance(answer, Problem):
         raise ControlError(answer.sentence, answer.code)
     result: T = answer.result
@@ -88,8 +90,8 @@ def decode_event(line: bytes, known: tuple[type[Event], ...]) -> Event:
     return event
 
 
-def answer_type(request: type[Request[T]]) -> Any:
-    """What a request is answered with: the parameter that its class gives to Request, itself or by a base."""
+def answer_type(request: type[MachineRequest[T]]) -> Any:
+    """What a request is answered with: the parameter that its class gives to MachineRequest, itself or by a base."""
     for kind in request.__mro__:
         for base in kind.__dict__.get("__orig_bases__", ()):
             if get_origin(base) is not Generic and not isinstance(get_args(base)[0], TypeVar):
@@ -97,7 +99,7 @@ def answer_type(request: type[Request[T]]) -> Any:
     raise TypeError(f"{request.__name__} does not say what its answer is")
 
 
-def operation(request: type[Request[Any]]) -> str:
+def operation(request: type[MachineRequest[Any]]) -> str:
     """What ``op`` is for a request."""
     return str(request.__struct_config__.tag)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -14,17 +14,17 @@ class Attached(msgspec.Struct, frozen=True):
     state: str | None
 
 
-class Attach(Request[Attached], frozen=True):
+class Attach(MachineRequest[Attached], frozen=True):
     """Serve a sandbox to a system, by default the first LPAR's; its descriptors come along."""
 
     system: str | None = None
 
 
-class Detach(Request[None], frozen=True):
+class Detach(MachineRequest[None], frozen=True):
     """The command has ended: nothing in the sandbox may wait any longer."""
 
 
-class ReplayUevents(Request[int | None], frozen=True):
+class ReplayUevents(MachineRequest[int | None], frozen=True):
     """Send the next uevents of what is there already, from ``start`` on; the next start, None at the end."""
 
     start: int
@@ -37,11 +37,11 @@ class EtcMount(msgspec.Struct, frozen=True):
     work: str
 
 
-class TakeEtc(Request[EtcMount], frozen=True):
+class TakeEtc(MachineRequest[EtcMount], frozen=True):
     """Take the mount of /etc that the system's commands share."""
 
 
-class GiveEtc(Request[None], frozen=True):
+class GiveEtc(MachineRequest[None], frozen=True):
     """Give the mount back; whether its descriptor comes along."""
 
     comes: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import Request
+from apmatrix.service.protocol.messages import MachineRequest
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
@@ -16,17 +16,17 @@ class FaultFacts(msgspec.Struct, frozen=True):
     happened: int
 
 
-class AddFault(Request[FaultFacts], frozen=True):
+class AddFault(MachineRequest[FaultFacts], frozen=True):
     """Let a fault happen from now on."""
 
     words: str
 
 
-class ListFaults(Request[tuple[FaultFacts, ...]], frozen=True):
+class ListFaults(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
     """The faults that are on."""
 
 
-class RemoveFault(Request[tuple[FaultFacts, ...]], frozen=True):
+class RemoveFault(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
     """End a fault, or all; the answer has those that are left."""
 
     number: int | None = None
@@ -39,25 +39,25 @@ class RecordFacts(msgspec.Struct, frozen=True):
     exchanges: int = 0
 
 
-class StartRecord(Request[None], frozen=True):
+class StartRecord(MachineRequest[None], frozen=True):
     """Record the traffic of adapters, by default of all, in a new file."""
 
     file: str
     adapters: Mask | None = None
 
 
-class StopRecord(Request[RecordFacts], frozen=True):
+class StopRecord(MachineRequest[RecordFacts], frozen=True):
     """End the record."""
 
 
-class StartReplay(Request[RecordFacts], frozen=True):
+class StartReplay(MachineRequest[RecordFacts], frozen=True):
     """Answer requests as a record says, in the place of these adapters' cards, by default of all."""
 
     file: str
     adapters: Mask | None = None
 
 
-class StopReplay(Request[RecordFacts], frozen=True):
+class StopReplay(MachineRequest[RecordFacts], frozen=True):
     """Let the cards answer again."""
 
 
@@ -76,7 +76,7 @@ class ComparisonFacts(msgspec.Struct, frozen=True):
     differing: tuple[DifferenceFacts, ...]
 
 
-class CompareRecord(Request[ComparisonFacts], frozen=True):
+class CompareRecord(MachineRequest[ComparisonFacts], frozen=True):
     """Send the requests of a record again, through the same queues of a system."""
 
     file: str

@@ -158,6 +158,30 @@ def test_each_class_has_a_name_of_its_own():
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+SHIFTS = {
+    "faces/boot/bridge.py": "a register of 128 bits in two halves",
+    "faces/boot/handler.py": "addresses",
+    "faces/boot/storage.py": "addresses",
+    "faces/fuse/wire.py": "the type of a file in its mode",
+    "linux/ap/message.py": "a number of 64 bits in two halves",
+    "linux/zcrypt/byteorder.py": "layouts of another byte order",
+    "machine/instructions.py": "a number of 64 bits in two registers",
+}
+"""Files outside of ``arch`` that shift bits, and what for: never to get at a field."""
+
+
+def test_formats_are_declared_instead_of_shifted():
+    found = {
+        str(path.relative_to(SOURCE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.LShift | ast.RShift)
+        and not all(isinstance(side, ast.Constant) for side in (node.left, node.right))
+    }
+    assert {name for name in found if not name.startswith("arch/")} == SHIFTS.keys()
+
+
 def too_long():
     for path in FILES:
         text, name = path.read_text(), str(path.relative_to(SOURCE))

@@ -10,7 +10,7 @@ import pytest
 from apmatrix.arch import ConditionCode, Interruption, ProgramCheck
 from apmatrix.faces.boot.bridge import LOADER_START, NEW_PSW, Bridge, End, Way
 from apmatrix.faces.boot.errors import KernelError, QemuError
-from apmatrix.faces.boot.mailbox import RESERVED
+from apmatrix.faces.boot.handler import RESERVED
 from apmatrix.faces.boot.service import Service
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.gdb import Break, Stop

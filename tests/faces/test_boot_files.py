@@ -11,7 +11,7 @@ import pytest
 from apmatrix.faces.boot import initramfs
 from apmatrix.faces.boot.cpio import Archive
 from apmatrix.faces.boot.errors import PackageError
-from apmatrix.faces.boot.mailbox import PROGRAM
+from apmatrix.faces.boot.handler import PROGRAM
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -8,8 +8,8 @@ import pytest
 from apmatrix.arch import ConditionCode, Instruction, Interruption, Opcode, ProgramCheck
 from apmatrix.faces.boot.errors import KernelError
 from apmatrix.faces.boot.frame import Frame, Psw
+from apmatrix.faces.boot.handler import PROGRAM, RESERVED, Mailbox
 from apmatrix.faces.boot.kernel import Handlers
-from apmatrix.faces.boot.mailbox import PROGRAM, RESERVED, Mailbox
 from apmatrix.faces.boot.service import DONE, NOT_OURS, ProgramInterruption, Service
 from apmatrix.faces.boot.storage import AddressSpace, Storage
 

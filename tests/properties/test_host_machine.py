@@ -14,13 +14,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from apmatrix.arch import Apqn, Mask, Matrix
+from apmatrix.arch import EMPTY_MATRIX, Apqn, Mask, Matrix
 from apmatrix.cards import AdapterState
 from apmatrix.linux import Refused
 from support.host import U1, U2, U3, Host
@@ -75,7 +77,8 @@ class HostMachine(RuleBasedStateMachine):
     def host_guest(self, system: LinuxSystem, uuid: str, matrix: Matrix) -> Vm | None:
         """Start a guest with what is there and nobody has yet: most random assignments are refused."""
         self.write(system, f"{TYPE}/create", uuid)
-        taken = Mask.union(self.assigned(system, other).apm for other in self.mdevs(system) if other != uuid)
+        others = (self.assigned(system, other) for other in self.mdevs(system) if other != uuid)
+        taken = reduce(or_, others, EMPTY_MATRIX).apm
         free = Matrix(matrix.apm - taken, matrix.aqm, matrix.adm) & self.configured(system)
         self.write(system, f"{MATRIX}/{uuid}/ap_config", f"{free.apm},{free.aqm},{free.adm}\n")
         vm = self.start_guest(system, uuid)

@@ -17,8 +17,8 @@ from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
+from support.background import PROGRAM, Site, holders
 from support.running import KEYS
-from support.site import PROGRAM, Site, holders
 
 AT = Apqn(5, 4)
 

@@ -11,8 +11,8 @@ from apmatrix.config import parse
 from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
+from support.background import Site, holders
 from support.running import KEYS
-from support.site import Site, holders
 
 CARD = "card-05.keys"
 DEFAULT = Secret()

@@ -6,7 +6,7 @@ QEMU's debugger stub the bridge
 1. waits until the kernel has taken the place of its loader: a watchpoint on the program-check new PSW sees it
    designate the kernel's own handler (:meth:`Bridge.attach`);
 2. finds the handler of operation exceptions and sets a breakpoint there, where all AP instructions arrive;
-3. at the first of them, puts a :class:`~apmatrix.faces.boot.mailbox.Mailbox` into the guest and takes the
+3. at the first of them, puts a :class:`~apmatrix.faces.boot.handler.Mailbox` into the guest and takes the
    breakpoint away. Where that cannot be, the breakpoint stays, and every AP instruction stops the machine.
 
 A breakpoint where the loader starts sees the guest restart.
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import Interruption
 from apmatrix.faces.boot.errors import KernelError, QemuError
 from apmatrix.faces.boot.frame import Psw
+from apmatrix.faces.boot.handler import RESERVED, Mailbox
 from apmatrix.faces.boot.kernel import Handlers
-from apmatrix.faces.boot.mailbox import RESERVED, Mailbox
 from apmatrix.faces.boot.service import Done
 from apmatrix.faces.boot.storage import AddressSpace, Storage
 from apmatrix.faces.gdb import Break, GdbClient, Stop

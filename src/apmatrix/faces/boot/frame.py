@@ -24,7 +24,7 @@ INSTRUCTION_LENGTH = 4
 
 
 class Psw(Layout, size=16):
-    """The program-status word."""
+    """The program-status word: state, condition code and address of the next instruction."""
 
     dat = flag(5)
     problem_state = flag(15)

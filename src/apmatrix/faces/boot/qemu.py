@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import QemuError
-from apmatrix.faces.boot.mailbox import RESERVED
+from apmatrix.faces.boot.handler import RESERVED
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.gdb import GdbClient
 
@@ -95,7 +95,7 @@ class Qemu:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process id of QEMU."""
         return self._process.pid
 
     def await_end(self, timeout: float) -> int | None:

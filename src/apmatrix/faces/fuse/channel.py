@@ -59,7 +59,7 @@ class FuseRequest:
 
 
 class Handler(Protocol):
-    """Who answers."""
+    """Answers the requests of a file system."""
 
     @property
     def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
@@ -73,7 +73,7 @@ class Handler(Protocol):
 
 
 class _Shift:
-    """One leader's time in office, and the request it is busy with."""
+    """One thread's turn as leader, and the request that it is busy with."""
 
     __slots__ = ("request",)
 

@@ -54,7 +54,6 @@ class Notice(IntEnum):
     """What a server says unasked."""
 
     POLL = 1
-    INVALIDATE_INODE = 2
     INVALIDATE_ENTRY = 3
 
 
@@ -70,7 +69,6 @@ class OpenFlag(IntFlag):
     """How the kernel treats an open file."""
 
     DIRECT_IO = 1 << 0
-    KEEP_CACHE = 1 << 1
     NO_FLUSH = 1 << 5
     PARALLEL_DIRECT_WRITES = 1 << 6
 
@@ -110,7 +108,6 @@ FORGET_ONE: Final = struct.Struct("=QQ")
 STATFS_REPLY: Final = struct.Struct("=QQQQQIIII24x")
 DIRECTORY_ENTRY: Final = struct.Struct("=QQII")
 NOTICE_POLL: Final = struct.Struct("=Q")
-NOTICE_INODE: Final = struct.Struct("=Qqq")
 NOTICE_ENTRY: Final = struct.Struct("=QII")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import FunctionCode, Instruction, Opcode, QueueStatus, Registers, ResponseCode
-from apmatrix.arch.registers import InterruptionControl, PqapControl
+from apmatrix.arch import FunctionCode, Instruction, Opcode, Registers, ResponseCode
+from apmatrix.arch.registers import InterruptionControl, PqapControl, StatusRegister
 from apmatrix.machine import FlatMemory, execute
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ INDICATOR: Final = 8
 """Where the indicator byte is in the storage that the system sets aside for it."""
 
 _PQAP: Final = Instruction(Opcode.PQAP)
-_LOW_WORD: Final = 0xFFFF_FFFF
 
 
 class AdapterInterrupts:
@@ -36,7 +35,7 @@ class AdapterInterrupts:
         registers.gr[1] = InterruptionControl(enable=True, isc=INTERRUPTION_SUBCLASS).value
         registers.gr[2] = INDICATOR
         execute(bus.machine, bus.level, _PQAP, registers, self._storage)
-        code = QueueStatus(registers.gr[1] & _LOW_WORD).response_code
+        code = StatusRegister(registers.gr[1]).status.response_code
         return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
 
     def _handle(self, isc: int) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmatrix.arch.registers import StatusRegister
 from apmatrix.arch.status import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from apmatrix.arch import Registers
-
-_LOW_WORD = 0xFFFF_FFFF
 
 
 class KvmPolicy:
@@ -17,4 +16,4 @@ class KvmPolicy:
 
     def store_no_hook(self, registers: Registers) -> None:
         """Say in GR1 that nothing answers an AQIC; Linux uses the half of the register that nobody reads (KVM-31)."""
-        registers.gr[1] = NOT_AVAILABLE.value << 32 | registers.gr[1] & _LOW_WORD
+        registers.gr[1] = StatusRegister(registers.gr[1]).replace(unread=NOT_AVAILABLE).value

@@ -36,7 +36,7 @@ class ByteOrder(Enum):
         return kind(**{name: item.decode((number >> item.first) & (item.limit - 1)) for name, item in fields})
 
     def dump(self, block: Layout) -> bytes:
-        """The structure's bytes."""
+        """The structure's bytes as a program of this byte order has them in storage."""
         if self is ByteOrder.BIG:
             return bytes(block)
         number = sum(_content(block, item) << item.first for item in type(block).FIELDS.values())

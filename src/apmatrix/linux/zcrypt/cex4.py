@@ -185,7 +185,7 @@ class Cex4CardDriver(Cex4Driver):
         super().__init__(zcrypt, "cex4card")
 
     def matches(self, device: Device) -> bool:
-        """True for cards."""
+        """True for a card, whatever its type."""
         return isinstance(device, ApCard)
 
     def probe(self, device: ApCard) -> None:
@@ -205,7 +205,7 @@ class Cex4QueueDriver(Cex4Driver):
         super().__init__(zcrypt, "cex4queue")
 
     def matches(self, device: Device) -> bool:
-        """True for queues."""
+        """True for a queue, whatever its card."""
         return isinstance(device, ApQueue)
 
     def probe(self, device: ApQueue) -> None:

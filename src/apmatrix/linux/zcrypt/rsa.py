@@ -45,7 +45,7 @@ class ModExpo:
             raise Failed("the operands of a modular exponentiation have different lengths", number=errno.EINVAL)
 
     def accelerator_message(self) -> bytes:
-        """Type 50."""
+        """The type 50 message for an accelerator; operands are padded to the size of the format."""
         size = _size(self.length)
         return _type50(
             0, size, b"".join(part.rjust(size, b"\0") for part in (self.exponent, self.modulus, self.data))

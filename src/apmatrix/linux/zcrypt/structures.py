@@ -32,7 +32,7 @@ class RsaModExpo(Layout, size=48):
 
 
 class RsaModExpoCrt(Layout, size=72):
-    """``struct ica_rsa_modexpo_crt``."""
+    """``struct ica_rsa_modexpo_crt``: dq and q have half the length of the input, dp, p and u 8 bytes more."""
 
     input = octets(0, 8)
     input_length = octets(8, 4)
@@ -87,14 +87,14 @@ class Ep11Urb(Layout, size=58):
 
 
 class Ep11Target(Layout, size=4):
-    """``struct ep11_target_dev``."""
+    """``struct ep11_target_dev``: a card and a domain that an EP11 request may go to."""
 
     card = octets(0, 2)
     domain = octets(2, 2)
 
 
 class DeviceStatus(Layout, width=32):
-    """``struct zcrypt_device_status_ext``: bit-fields."""
+    """``struct zcrypt_device_status_ext``: type, queue, state and functions, as bit-fields."""
 
     hardware_type = bits(0, 7)
     queue = bits(8, 23)

@@ -78,6 +78,11 @@ def programs(*, mounted: bool) -> list[list[Block]]:
     return list(told.values())
 
 
+def documented_tests() -> list[Block]:
+    """The files with tests, each as its block."""
+    return [block for block in blocks("python") if block.need == "pytest"]
+
+
 def run_program(story: Iterable[Block]) -> None:
     """Run the blocks of a program one after the other; each must print what the document shows."""
     variables: dict[str, Any] = {"__name__": "__main__"}

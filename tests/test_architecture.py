@@ -21,7 +21,7 @@ STANDS_ON = {
     "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
     "service": {"hosts", "arch", "cards", "config", "emulation", "faces", "linux"},
-    "api": {"arch", "cards", "config", "emulation", "hosts", "linux", "machine", "rules"},
+    "api": {"arch", "cards", "config", "emulation", "faces", "hosts", "linux", "machine", "rules", "service"},
     "cli": {"hosts", "rules", "arch", "config", "emulation", "faces", "service"},
 }
 """Each room and those that it may import."""

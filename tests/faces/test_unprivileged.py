@@ -111,3 +111,18 @@ def test_user_namespaces_that_are_forbidden():
         "apmatrix: namespaces are not allowed here (No space left on device): a private /sys needs"
     )
     assert "user.max_user_namespaces" in said
+
+
+PROGRAM = f"""
+import apmatrix
+with apmatrix.Machine.from_file("{THREE}") as machine:
+    try:
+        print(machine.run(["id", "-u"]).stdout.strip())
+    except apmatrix.CannotRun as error:
+        print(error)
+"""
+
+
+def test_the_python_api_runs_programs_for_a_user_and_says_what_is_missing():
+    assert sh(f"python3 -c '{PROGRAM}'") == "0\n"
+    assert sh(f"python3 -c '{PROGRAM}'", fuse="0600").startswith("/dev/fuse cannot be opened (Permission denied): ")

@@ -103,6 +103,11 @@ def apply(kind, block, tree):
     return path
 
 
+def documented_tests():
+    """The files with tests, each as its block."""
+    return [block for block in blocks("python") if block.need == "pytest"]
+
+
 def run_program(story):
     """Run the blocks of a program one after the other; each must print what the document shows."""
     variables = {"__name__": "__main__"}

@@ -42,6 +42,7 @@
     ├── KeysRefused                 a command about master keys was refused
     ├── UnknownName                 in Python: no system has this name, or several have it
     ├── NotRunning                  in Python: the system is not running
+    ├── CannotRun                   in Python: no program can be run on the machine here
     ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
     ├── ControlError                a machine refused a request, or cannot be asked; has the exit code
     ├── SandboxError                the computer does not allow what a sandbox needs

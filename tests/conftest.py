@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]
+
 # No test judges time: a slow machine must not make a test fail. And each run tries the same examples, so that it says
 # something about the change at hand; others are tried with --hypothesis-profile=explore.
 settings.register_profile("apmatrix", deadline=None, derandomize=True)

@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest_plugins = ["pytester"]
-
 MACHINE = """
 [machine]
 name = "{name}"

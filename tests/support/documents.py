@@ -6,6 +6,9 @@ such as ``mounted keys``, are one story: they run one after the other in the sam
 
 The words behind ``python`` are the same; those of one story run one after the other with the same variables. What a
 block prints is in the block without a kind right behind it. ``python pytest NAME.py`` is a file with tests.
+
+Blocks ``recipe NAME PATH`` are changes of the source that belong together: ``python`` is a new file, ``diff`` the
+changed lines of a file with some around them; ``@@`` parts places.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
 NEEDS = ("", "mounted", "boot", "make")
 """What a block of commands may need."""
 
@@ -73,9 +77,36 @@ def programs(*, mounted: bool) -> list[list[Block]]:
     told: dict[Hashable, list[Block]] = {}
     for block in blocks("python"):
         words = [word for word in block.words if word != "mounted"]
-        if block.need != "pytest" and (block.need == "mounted") is mounted:
+        if block.need not in ("pytest", "recipe") and (block.need == "mounted") is mounted:
             told.setdefault((block.document, words[0] if words else block.name), []).append(block)
     return list(told.values())
+
+
+def recipes() -> dict[str, list[tuple[str, Block]]]:
+    """The changes of each recipe, by its name."""
+    told: dict[str, list[tuple[str, Block]]] = {}
+    for kind in ("diff", "python"):
+        for block in blocks(kind):
+            if block.need == "recipe":
+                told.setdefault(block.words[1], []).append((kind, block))
+    return told
+
+
+def apply(kind: str, block: Block, tree: Path) -> Path:
+    """Make a recipe's change below ``tree``; the path of the file."""
+    path = tree / block.words[2]
+    if kind == "python":
+        assert not path.exists(), f"{block.name}: {block.words[2]} is there already"
+        path.write_text(block.content)
+        return path
+    text = path.read_text()
+    for place in block.content.split("@@\n"):
+        lines = place.splitlines()
+        before, after = ("\n".join(line[1:] for line in lines if line[:1] in (" ", "", sign)) for sign in "-+")
+        assert text.count(before) == 1, f"{block.name}: {block.words[2]} has not, or more than once:\n{before}"
+        text = text.replace(before, after)
+    path.write_text(text)
+    return path
 
 
 def documented_tests() -> list[Block]:

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench venv clean
+.PHONY: demo test lint coverage bench venv clean
 
 demo: venv
 	$(BIN)/apmatrix demo examples/three-guests.toml
@@ -16,6 +16,13 @@ lint: venv
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+
+# Which lines and branches the tests reach; for some tests only: make coverage TESTS=tests/rules
+coverage: venv
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 $(TESTS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 bench: venv
 	$(BIN)/python -m benchmarks
@@ -34,4 +41,4 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

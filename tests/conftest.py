@@ -1,9 +1,29 @@
 """Settings of all tests."""
 
+import pytest
 from hypothesis import settings
+
+pytest_plugins = ["pytester"]
 
 # No test judges time: a slow machine must not make a test fail. And each run tries the same examples, so that it says
 # something about the change at hand; others are tried with --hypothesis-profile=explore.
 settings.register_profile("apmatrix", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("apmatrix")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long", action="store_true", help="run the tests marked long too, which take over half a minute"
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes over half a minute, and is skipped without --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes over half a minute: pytest --long"))

@@ -15,7 +15,7 @@ SOURCE = Path(apmatrix.__file__).parent
 
 def drawn():
     """The lines of the tree: each error under the names of those above it."""
-    path = []
+    path: list[str] = []
     for line in errors.__doc__.splitlines():
         if found := DRAWN.match(line):
             path[len(found[1]) // 4 :] = [found[2]]
@@ -35,10 +35,9 @@ def test_the_drawn_tree_is_the_one_that_exists():
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     shown, real = [*drawn()], [*existing(ApmatrixError)]
-    assert {"missing": sorted(set(real) - set(shown)), "superfluous": sorted(set(shown) - set(real))} == {
-        "missing": [],
-        "superfluous": [],
-    }
+    missing = [f"missing: {line}" for line in real if line not in shown]
+    superfluous = [f"superfluous: {line}" for line in shown if line not in real]
+    assert "\n".join(missing + superfluous) == ""
     assert len(shown) == len(set(shown)) > 40
 
 

@@ -460,7 +460,7 @@ class Load:
         while not self.ended.is_set():
             self.queue.wait(0.01)
             found = self.queue.dequeue(100)
-            if found.status.ok:
+            if found.status is not None and found.status.ok:
                 assert found.data == b"\x06%d" % found.message_id
 
     def disturb(self):

@@ -9,10 +9,8 @@ from apmatrix.cards.recording import (
     RecordingError,
     Replay,
     read_exchanges,
-    send_again,
     write_exchange,
 )
-from support import cca
 from support.messages import vectors
 from support.queues import exchange, make_adapter
 
@@ -20,7 +18,7 @@ MV = vectors()
 
 
 def recorded(*messages):
-    taken = []
+    taken: list[Exchange] = []
     adapter = make_adapter()
     adapter.filters.add(Recorder(taken.append))
     replies = [exchange(adapter, message, message_id=number) for number, message in enumerate(messages, 1)]
@@ -77,14 +75,3 @@ def test_replay_answers_in_the_order_of_the_record():
     pointers[88 + 48 : 88 + 144] = b"\xa5" * 96
     assert exchange(adapter, bytes(pointers)) == replies[2]
     assert exchange(adapter, MV["MV-7"]) == MV["MV-8"]  # never recorded: the card's own answer
-
-
-def test_sending_again_finds_what_has_changed():
-    request = cca.request(cca.parameters(b"FQ", [b"STATICSA"], bytes(4096)))
-    taken, replies = recorded(MV["MV-5"], request)
-    adapter = make_adapter()
-    assert send_again(adapter.queue(6), taken) == []
-    cca.set_master_key(adapter)
-    ((differing, new),) = send_again(adapter.queue(6), taken)
-    assert differing.reply == replies[1] != new
-    assert cca.Reply(new).rules[8 * 8 : 8 * 8 + 1] == b"2"

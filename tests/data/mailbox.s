@@ -1,4 +1,4 @@
-# What the bridge puts into a guest's storage (apmatrix.faces.boot.mailbox). Called by the kernel for each operation
+# What the bridge puts into a guest's storage (apmatrix.faces.boot.handler). Called by the kernel for each operation
 # exception with pt_regs in %r2 and the way back in %r14; the slots lie one page behind.
 	.machine z14
 start:	stnsm	128(%r15),0xfc		# no interruptions: they could execute AP instructions

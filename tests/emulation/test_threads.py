@@ -54,7 +54,7 @@ class Site:
         try:
             system.linux.sysfs.write(path, text.encode())
         except OSError as error:
-            if errno.errorcode[error.errno] not in KERNELS:
+            if errno.errorcode[error.errno or 0] not in KERNELS:
                 raise
 
     def assign(self, choose):

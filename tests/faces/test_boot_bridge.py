@@ -4,16 +4,20 @@ import os
 import socket
 import struct
 import threading
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from apmatrix.arch import ConditionCode, Interruption, ProgramCheck
 from apmatrix.faces.boot.bridge import LOADER_START, NEW_PSW, Bridge, End, Way
 from apmatrix.faces.boot.errors import KernelError, QemuError
-from apmatrix.faces.boot.mailbox import RESERVED
+from apmatrix.faces.boot.handler import RESERVED
 from apmatrix.faces.boot.service import Service
 from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.gdb import Break, Stop
+
+if TYPE_CHECKING:
+    from apmatrix.faces.gdb import GdbClient
 
 SIZE = 8 << 20
 IMAGE = 0x200000
@@ -127,7 +131,8 @@ def bridge():
     def make(storage, script, way=Way.BREAKPOINT, processors=1):
         machine = Machine(storage, script)
         made.append(machine)
-        return machine, Bridge(machine, storage, Service(execute, storage), way=way, processors=processors)
+        client = cast("GdbClient", machine)
+        return machine, Bridge(client, storage, Service(execute, storage), way=way, processors=processors)
 
     yield make
     for machine in made:

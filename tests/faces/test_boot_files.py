@@ -11,13 +11,13 @@ import pytest
 from apmatrix.faces.boot import initramfs
 from apmatrix.faces.boot.cpio import Archive
 from apmatrix.faces.boot.errors import PackageError
-from apmatrix.faces.boot.mailbox import PROGRAM
+from apmatrix.faces.boot.handler import PROGRAM
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 def unpacked(data: bytes) -> dict[str, tuple[int, bytes]]:
-    """Read newc archives, one behind the other, by their format's description."""
+    """Read newc archives, one after the other, by their format's description."""
     found = {}
     at = 0
     while at < len(data):

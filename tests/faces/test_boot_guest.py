@@ -73,7 +73,7 @@ time.sleep(60)
 
 
 def test_a_guest_without_ap_instructions_is_an_error(tmp_path):
-    text = []
+    text: list[bytes] = []
     with (
         pytest.raises(GuestError, match=r"Linux 7\.2 is up but executed no AP instruction"),
         BootedGuest(fake(tmp_path, CONSOLE), Nothing(), text=text.append) as guest,
@@ -103,7 +103,7 @@ def test_qemu_that_is_killed(tmp_path):
 
 
 class Nothing:
-    """A level that nobody uses; counts its resets."""
+    """A level without a machine; counts its resets."""
 
     kernel_parameters = ""
 
@@ -111,7 +111,10 @@ class Nothing:
         self.resets = 0
 
     def attach(self, storage):
-        return Service(None, storage)
+        return Service(self.execute, storage)
+
+    def execute(self, instruction, registers, memory):
+        raise AssertionError("an AP instruction was executed")
 
     def reset(self):
         self.resets += 1

@@ -124,7 +124,7 @@ def test_a_card_that_goes_away_is_replaced(machine, state):
 
 
 def test_a_card_that_went_away_unnoticed(machine):
-    """The queue ends the request, and the next try is somebody else's."""
+    """The queue ends the request, and the next try goes to another queue."""
     m = machine({2: "CEX8A", 3: "CEX8C"})
     m.zcrypt.rsa(key(128))
     m.machine.set_adapter_state(2, AdapterState.DECONFIGURED)

@@ -1,9 +1,16 @@
 """Extra zcrypt nodes: names, masks, and files that outlive them (hardware.md 5.2)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
 from apmatrix.linux.zcrypt import ModExpo
 from support.zcrypt import Crypto, Storage, outcome
+
+if TYPE_CHECKING:
+    from apmatrix.linux.core import Uevent
 
 KEY = (b"\0\x41", b"\0\x11", b"\x0c\xa1")
 MODEXPO = 0xC0007A05
@@ -83,7 +90,7 @@ def test_the_default_node_follows_the_masks_of_the_bus(m):
 
 
 def test_nodes_tell_user_space(m):
-    events = []
+    events: list[Uevent] = []
     m.system.uevents.subscribe(events.append)
     m.node("box")
     m.write("class/zcrypt/destroy", "box")
@@ -97,7 +104,7 @@ def test_nodes_tell_user_space(m):
 )
 def test_events_of_nodes_on_request(m, kind, name):
     m.node("box")
-    events = []
+    events: list[Uevent] = []
     m.system.uevents.subscribe(events.append)
     assert m.write(f"class/{kind}/{name}/uevent", "change\n") == "ok"
     [event] = events
@@ -109,7 +116,7 @@ def test_events_of_nodes_on_request(m, kind, name):
 
 @pytest.mark.parametrize("name", ["a/b", "a!b"])
 def test_a_slash_in_a_name_is_one_below_dev_only(m, name):
-    events = []
+    events: list[Uevent] = []
     m.system.uevents.subscribe(events.append)
     assert m.write("class/zcrypt/create", name) == "ok"
     assert [(event.devpath, event.env["DEVNAME"]) for event in events] == [("/devices/virtual/zcrypt/a!b", "a/b")]

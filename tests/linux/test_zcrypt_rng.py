@@ -2,7 +2,7 @@
 
 import pytest
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import Mask, Matrix, ResponseCode
 from apmatrix.cards import Handling, QueueFunction, Request, ScriptedAnswers
 from apmatrix.linux.core import Task
 from apmatrix.linux.zcrypt.rng import random_request
@@ -91,7 +91,7 @@ def test_a_read_ends_short_when_the_cards_fail(m):
 
 
 def test_nqap_errors(m):
-    m.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.NQAP, [0x42], forever=True))
+    m.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.NQAP, [ResponseCode(0x42)], forever=True))
     assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -109,14 +110,15 @@ def test_programs_while_queues_come_and_go(machine):
     stop = threading.Event()
     results: list[str] = []
 
+    def ask(request, answers):
+        answers.append(machine.system.zcrypt.rsa(request))
+
     def requests(seed):
         generator = random.Random(seed)
         while not stop.is_set():
             parts, expected = operands(generator)
-            answers = []
-            result = outcome(
-                lambda parts=parts, answers=answers: answers.append(machine.system.zcrypt.rsa(ModExpo(*parts)))
-            )
+            answers: list[bytes] = []
+            result = outcome(partial(ask, ModExpo(*parts), answers))
             results.append(result if result != "ok" or answers == [expected] else "wrong")
 
     with ThreadPoolExecutor(4) as pool:

@@ -14,13 +14,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from apmatrix.arch import Apqn, Mask, Matrix
+from apmatrix.arch import EMPTY_MATRIX, Apqn, Mask, Matrix
 from apmatrix.cards import AdapterState
 from apmatrix.linux import Refused
 from support.host import U1, U2, U3, Host
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.linux import LinuxSystem, Vm
+    from apmatrix.machine import Cpc
 
 ADAPTERS, DOMAINS = (5, 6, 7), (4, 5, 6)
 GIVE_ALL = "-0-255"
@@ -57,7 +60,7 @@ class HostMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.host: Host | None = None
+        self.host: Host
         self.holding: dict[Vm, set[Apqn]] = {}
 
     @initialize(given=st.booleans(), plans=st.lists(st.tuples(matrices, matrices), max_size=3))
@@ -75,7 +78,8 @@ class HostMachine(RuleBasedStateMachine):
     def host_guest(self, system: LinuxSystem, uuid: str, matrix: Matrix) -> Vm | None:
         """Start a guest with what is there and nobody has yet: most random assignments are refused."""
         self.write(system, f"{TYPE}/create", uuid)
-        taken = Mask.union(self.assigned(system, other).apm for other in self.mdevs(system) if other != uuid)
+        others = (self.assigned(system, other) for other in self.mdevs(system) if other != uuid)
+        taken = reduce(or_, others, EMPTY_MATRIX).apm
         free = Matrix(matrix.apm - taken, matrix.aqm, matrix.adm) & self.configured(system)
         self.write(system, f"{MATRIX}/{uuid}/ap_config", f"{free.apm},{free.aqm},{free.adm}\n")
         vm = self.start_guest(system, uuid)
@@ -84,7 +88,7 @@ class HostMachine(RuleBasedStateMachine):
         return vm
 
     def teardown(self) -> None:
-        if self.host is not None:
+        if hasattr(self, "host"):  # it was booted
             for system in reversed(list(self.systems())):
                 for vm in tuple(system.vmm.vms):
                     vm.stop()
@@ -93,7 +97,7 @@ class HostMachine(RuleBasedStateMachine):
     # looking
 
     @property
-    def machine(self) -> Any:
+    def machine(self) -> Cpc:
         return self.host.machine
 
     def systems(self) -> Iterator[LinuxSystem]:
@@ -283,6 +287,7 @@ class HostMachine(RuleBasedStateMachine):
         for system, vm in self.vms() if self.host else ():
             assert vm.level.matrix <= self.assigned(system, vm.name) & self.configured(system)
             assert {self.driver(system, apqn) for apqn in vm.level.matrix.apqns()} <= {"vfio_ap"}
+            assert vm.level.parent is not None
             assert vm.level.effective <= vm.level.parent.effective
 
     @invariant()
@@ -300,6 +305,7 @@ class ProtectiveMachine(HostMachine):
     POLICY = "protective"
 
     def explained(self, error: OSError) -> None:
+        assert error.errno is not None
         if error.errno != errno.ENOENT:  # a name that is not there says enough
             assert error.strerror != os.strerror(error.errno)
 

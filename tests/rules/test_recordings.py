@@ -6,11 +6,9 @@ how the kernel answers the write, and what the guest matrix of the mdev is after
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,52 +16,24 @@ from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.rules import handover, ownership, text
 from apmatrix.rules.access import HostState, may_have
 from apmatrix.rules.claims import Claims
-from apmatrix.rules.ownership import Masks, Ownership
+from apmatrix.rules.ownership import Ownership
 from apmatrix.rules.refusals import BadValue, Refused
+from support.snapshots import RECORDINGS, Snapshot, recorded_lines
 from support.sysops import unescape
 
-DATA = Path(__file__).parents[1] / "data" / "oracle"
-RECORDINGS = sorted(DATA.glob("*.txt.gz"))
+if TYPE_CHECKING:
+    from pathlib import Path
+
 HOST = Matrix(Mask.of(4, 5, 6, 10), Mask.of(4, 0x47, 0xAB, 0xFF), Mask.of(4, 0x10, 0x47, 0xAB, 0xFF))  # machine.toml
 LIMIT = 255
 MDEV = re.compile(r"devices/vfio_ap/matrix/([0-9a-f-]{36})/(assign_adapter|assign_domain|ap_config)")
 OVERRIDE = re.compile(r"(?:bus/ap/devices|devices/ap/card[0-9a-f]{2})/([0-9a-f]{2}\.[0-9a-f]{4})/driver_override")
 
 
-@dataclass
-class State:
-    """A snapshot: masks, drivers of queues, matrices of mdevs."""
-
-    masks: Masks
-    drivers: dict[Apqn, str | None] = field(default_factory=dict)
-    assigned: dict[str, Matrix] = field(default_factory=dict)
-    guest: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, lines: list[str]) -> State:
-        shown = [line.strip() for line in lines]
-        files = {name: unescape(value[1:-1]).decode() for name, _, value in (line.partition(" ") for line in shown)}
-        state = cls(Masks(Mask.parse_hex(files["apmask"].strip()), Mask.parse_hex(files["aqmask"].strip())))
-        uuid = ""
-        for line in shown:
-            name, _, value = line.partition(" ")
-            if re.fullmatch(r"[0-9a-f]{2}\.[0-9a-f]{4}", name):
-                driver = value.split(" ")[0]
-                state.drivers[Apqn.parse(name)] = None if driver == "-" else driver
-            elif re.fullmatch(r"[0-9a-f-]{36}", name):
-                uuid = name
-            elif name == "ap_config" and value.startswith('"'):
-                masks = unescape(value[1:-1]).decode().strip().split(",")
-                state.assigned[uuid] = Matrix(*map(Mask.parse_hex, masks))
-            elif name == "guest_matrix" and value.startswith('"'):
-                state.guest[uuid] = unescape(value[1:-1]).decode()
-        return state
-
-
 class Paper:
     """Answers writes from a snapshot by the rules alone; ``overrides`` are those that were written."""
 
-    def __init__(self, state: State, overrides: dict[Apqn, str]) -> None:
+    def __init__(self, state: Snapshot, overrides: dict[Apqn, str]) -> None:
         self.state = state
         bound = {apqn: driver for apqn, driver in state.drivers.items() if apqn in overrides and driver}
         hosts = {apqn: driver == ownership.HOST_DRIVER for apqn, driver in bound.items()}
@@ -125,10 +95,10 @@ class Comparison:
 
     def __init__(self, path: Path) -> None:
         self.agreed: Counter[str] = Counter()
-        self.state: State | None = None  # while the last snapshot is up to date
+        self.state: Snapshot | None = None  # while the last snapshot is up to date
         self.overrides: dict[Apqn, str] = {}
         self.expected: tuple[str, str, Matrix, Paper] | None = None  # what the next snapshot must show
-        self.lines = gzip.decompress(path.read_bytes()).decode("latin-1").splitlines()
+        self.lines = recorded_lines(path)
         number = 0
         while number < len(self.lines):
             line, number = self.lines[number], number + 1
@@ -144,8 +114,7 @@ class Comparison:
                 self.state = self.expected = None
 
     def snapshot(self, start: int) -> int:
-        end = next((n for n in range(start, len(self.lines)) if not self.lines[n].startswith("  ")), len(self.lines))
-        self.state = State.parse(self.lines[start:end])
+        self.state, end = Snapshot.read(self.lines, start)
         if self.expected:
             uuid, kind, matrix, paper = self.expected
             check_guest(paper, uuid, matrix, self.state, self.place)
@@ -174,7 +143,7 @@ class Comparison:
             self.overrides = {**others, queue: driver} if driver else others
 
 
-def check_guest(paper: Paper, uuid: str, assigned: Matrix, after: State, place: str) -> None:
+def check_guest(paper: Paper, uuid: str, assigned: Matrix, after: Snapshot, place: str) -> None:
     """The filter's result, as a whole and for each queue by itself."""
     state = paper.host_state(uuid, assigned)
     lost = Mask.of(*handover.obstacles(assigned, HOST, state.reset_code))

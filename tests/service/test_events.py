@@ -11,6 +11,7 @@ from apmatrix.arch import Mask, Matrix
 from apmatrix.arch.events import (
     AdapterConfigured,
     AdapterStateChanged,
+    AnyEvent,
     ControlBlockChanged,
     FaultAdded,
     FaultRemoved,
@@ -166,14 +167,14 @@ HAPPENINGS = [
 
 @pytest.mark.parametrize(("happen", "expected"), HAPPENINGS, ids=[happen.__name__ for happen, _ in HAPPENINGS])
 def test_what_happens_is_announced_where_it_happens(emulation, happen, expected):
-    found = []
+    found: list[AnyEvent] = []
     emulation.machine.observers.append(found.append)
     happen(emulation)
     assert found == expected
 
 
 def test_a_refused_write_names_file_and_reason(emulation):
-    found = []
+    found: list[AnyEvent] = []
     emulation.machine.observers.append(found.append)
     with pytest.raises(OSError):
         emulation.lpars[0].linux.sysfs.write(f"{MDEV}/{UUID}/assign_adapter", b"nonsense")

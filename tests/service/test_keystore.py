@@ -17,8 +17,9 @@ from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
+from support.background import PROGRAM, Site, holders
+from support.processes import output
 from support.running import KEYS
-from support.site import PROGRAM, Site, holders
 
 AT = Apqn(5, 4)
 
@@ -62,11 +63,11 @@ def test_a_kill_in_the_middle_loses_nothing_that_was_acknowledged(site, changes)
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    told = [changing.stdout.readline() for _ in range(changes)]
+    told = [output(changing).readline() for _ in range(changes)]
     site.kill()
-    told += changing.stdout.readlines()
+    told += output(changing).readlines()
     changing.wait()
-    changing.stdout.close()
+    output(changing).close()
     site.up()
     now = site.states("show")
     acknowledged = told[-1].split()

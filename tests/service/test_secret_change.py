@@ -11,8 +11,8 @@ from apmatrix.config import parse
 from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
+from support.background import Site, holders
 from support.running import KEYS
-from support.site import Site, holders
 
 CARD = "card-05.keys"
 DEFAULT = Secret()
@@ -35,16 +35,23 @@ def site(tmp_path, monkeypatch):
         made.run("down", "keys")
 
 
+def vault(state, secret):
+    """The vault of the machine's cards."""
+    found = open_vault(state, parse(KEYS, "machine.toml"), secret)
+    assert found is not None
+    return found
+
+
 def opened(state, secret):
     """The content of the card's file; None if the secret does not open it."""
     try:
-        return open_vault(state, parse(KEYS, "machine.toml"), secret).read(CARD)
+        return vault(state, secret).read(CARD)
     except ControlError:
         return None
 
 
 def filled(state, secret, content=b"content"):
-    open_vault(state, parse(KEYS, "machine.toml"), secret).write(CARD, content)
+    vault(state, secret).write(CARD, content)
 
 
 def file_of(tmp_path):

@@ -81,8 +81,13 @@ def test_K3_a_control_only_domain_is_reached_over_any_queue(m):
 
 
 def test_K4_a_domain_that_is_neither(m):
-    fetched = []
-    m.machine.qci, qci = lambda level: fetched.append(level) or qci(level), m.machine.qci
+    fetched, qci = [], m.machine.qci
+
+    def fetch(level):
+        fetched.append(level)
+        return qci(level)
+
+    m.machine.qci = fetch
     assert outcome(lambda: m.zcrypt.cprb(cprb(0x41, b"T5"))) == "ENODEV"
     assert len(fetched) == 1
     assert not m.wire.sent

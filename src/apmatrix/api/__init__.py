@@ -3,7 +3,7 @@
 from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
 from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
-from apmatrix.api.errors import NotRunning, NotVirtual, UnknownName
+from apmatrix.api.errors import CannotRun, NotRunning, NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.api.machine import Machine
@@ -38,6 +38,7 @@ __all__ = [
     "AdapterConfig",
     "ApmatrixError",
     "Apqn",
+    "CannotRun",
     "CcaReply",
     "ConditionCode",
     "ConfigError",

@@ -27,6 +27,10 @@ class NotVirtual(ApmatrixError):
     """The machine's time is real, and cannot be advanced."""
 
 
+class CannotRun(ApmatrixError):
+    """No program can be run on an emulated machine here; the text says what the computer lacks or forbids."""
+
+
 @contextmanager
 def as_system_call() -> Iterator[None]:
     """Turn what a kernel refuses into the OSError that a program would get."""

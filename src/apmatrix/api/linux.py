@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
-from apmatrix.api.errors import NotRunning, as_system_call
+from apmatrix.api.errors import CannotRun, NotRunning, as_system_call
 from apmatrix.api.sysfs import SysfsFiles
 from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
 from apmatrix.config import HostSettings
 from apmatrix.emulation import explain
+from apmatrix.faces.errors import SandboxError
 from apmatrix.hosts.facts import assigned_matrix, queue_drivers
+from apmatrix.service.command import Command
+from apmatrix.service.spawn import run_collected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from subprocess import CompletedProcess
 
-    from apmatrix.emulation import Emulation, Guest, System
+    from apmatrix.emulation import Guest, System
     from apmatrix.hosts import Explanation, Refusal
     from apmatrix.linux import LinuxSystem
     from apmatrix.linux.core import LogEntry, Uevent
+    from apmatrix.service.server import MachineServer
 
 
 class Linux:
@@ -31,9 +37,10 @@ class Linux:
     It keeps its meaning when the system is stopped, started or rebooted. What needs it running raises NotRunning.
     """
 
-    def __init__(self, emulation: Emulation, names: tuple[str, ...]) -> None:
+    def __init__(self, server: MachineServer, names: tuple[str, ...]) -> None:
         self.names = names
-        self._emulation = emulation
+        self._server = server
+        self._emulation = server.emulation
         self.sysfs = SysfsFiles(self._linux)
         self.cpu = LevelCpu(self._linux)
         self.crypto = Crypto(self._linux)
@@ -61,7 +68,7 @@ class Linux:
     @property
     def guests(self) -> tuple[GuestLinux, ...]:
         """Its guests, running or not."""
-        return tuple(GuestLinux(self._emulation, guest.names) for guest in self._system().guests)
+        return tuple(GuestLinux(self._server, guest.names) for guest in self._system().guests)
 
     @property
     def log(self) -> tuple[LogEntry, ...]:
@@ -121,7 +128,36 @@ class Linux:
         mdev, settings = UUID(str(uuid)), HostSettings(vfio_ap=vfio_ap, policy=policy)
         with as_system_call():
             guest = self._emulation.start_mdev(self._system(), mdev, name or str(mdev), settings)
-        return GuestLinux(self._emulation, guest.names)
+        return GuestLinux(self._server, guest.names)
+
+    def run(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        input: str | None = None,  # noqa: A002 - as subprocess.run has it
+        timeout: float | None = None,
+        check: bool = False,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        udev: bool = False,
+        keep: Iterable[str | os.PathLike[str]] = (),
+    ) -> CompletedProcess[str]:
+        """Run a program that sees this system as its own /sys and /dev; what it printed, and its exit code.
+
+        As ``apmatrix run``, with the keyword arguments of :func:`subprocess.run`. ``udev`` starts a private udevd
+        first, ``keep`` are directories in /usr or /var that are to stay the computer's. CannotRun says what the
+        computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check`` CalledProcessError.
+        """
+        self._system()
+        arguments, kept = (tuple(os.fspath(each) for each in words) for words in (command, keep))
+        order = Command(arguments, self._server.name, self.name, udev, kept)
+        try:
+            done = run_collected(self._server, order, text=input, timeout=timeout, directory=cwd, environment=env)
+        except SandboxError as error:
+            raise CannotRun(str(error)) from error
+        if check:
+            done.check_returncode()
+        return done
 
     def _find(self) -> System | None:
         return next((system for system in self._emulation.systems() if system.names == self.names), None)
@@ -139,7 +175,7 @@ class Linux:
         return "".join(f": {refusal}" for refusal in self._emulation.refusals if refusal.system == self.name)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Linux) and (self._emulation, self.names) == (other._emulation, other.names)
+        return isinstance(other, Linux) and (self._server, self.names) == (other._server, other.names)
 
     def __hash__(self) -> int:
         return hash(self.names)
@@ -183,7 +219,7 @@ class GuestLinux(Linux):
     def host(self) -> Linux:
         """The Linux that it is a guest of."""
         above = self.names[:-1]
-        return GuestLinux(self._emulation, above) if len(above) > 1 else LparLinux(self._emulation, above)
+        return GuestLinux(self._server, above) if len(above) > 1 else LparLinux(self._server, above)
 
     @property
     def uuid(self) -> str:

@@ -13,10 +13,12 @@ from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.cards import AdapterState, Fault, Inline, VirtualClock
 from apmatrix.config import load, parse, read_adapter, read_tables
 from apmatrix.emulation import Emulation, look
+from apmatrix.service.server import MachineServer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
     from apmatrix.api.values import State
     from apmatrix.config import MachineFile
@@ -87,6 +89,7 @@ class Machine:
     def _bring_up(self, file: MachineFile, *, virtual_time: bool) -> None:
         clock, workers = (VirtualClock(), Inline()) if virtual_time else (None, None)
         self._emulation = Emulation.start(file, clock=clock, workers=workers)
+        self._server = MachineServer(self._emulation)
         self._closed = False
 
     def close(self) -> None:
@@ -111,14 +114,14 @@ class Machine:
     @property
     def lpars(self) -> tuple[LparLinux, ...]:
         """All LPARs, in the order of the description."""
-        return tuple(LparLinux(self._emulation, (lpar.name,)) for lpar in self._emulation.file.lpars)
+        return tuple(LparLinux(self._server, (lpar.name,)) for lpar in self._emulation.file.lpars)
 
     @property
     def guests(self) -> tuple[GuestLinux, ...]:
         """All guests at all depths, running or not, a host before its guests."""
         known = [names for names, _ in self._emulation.file.guests()]
         started = [guest.names for guest in self._emulation.guests()]
-        return tuple(GuestLinux(self._emulation, names) for names in dict.fromkeys((*known, *started)))
+        return tuple(GuestLinux(self._server, names) for names in dict.fromkeys((*known, *started)))
 
     @property
     def systems(self) -> tuple[Linux, ...]:
@@ -136,6 +139,23 @@ class Machine:
     def system(self, name: str) -> Linux:
         """An LPAR's or a guest's Linux by its name; UnknownName lists what there is."""
         return _only(self.systems, name, "system")
+
+    def run(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        input: str | None = None,  # noqa: A002 - as subprocess.run has it
+        timeout: float | None = None,
+        check: bool = False,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        udev: bool = False,
+        keep: Iterable[str | os.PathLike[str]] = (),
+    ) -> CompletedProcess[str]:
+        """Run a program on the first LPAR's Linux: :meth:`Linux.run`."""
+        return self.lpar().run(
+            command, input=input, timeout=timeout, check=check, cwd=cwd, env=env, udev=udev, keep=keep
+        )
 
     # looking at it
 

@@ -104,7 +104,7 @@ class Configuration(Layout, size=128):
 
     @property
     def matrix(self) -> Matrix:
-        """The three masks."""
+        """The masks of adapters, usage domains and control domains, as one value."""
         return Matrix(self.apm, self.aqm, self.adm)
 
     def feature_names(self) -> tuple[str, ...]:

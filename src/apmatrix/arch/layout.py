@@ -94,7 +94,7 @@ def bits(first: int, last: int, kind: Callable[[int], Any] = int) -> Field[Any]:
 
 
 def flag(bit: int) -> Field[bool]:
-    """A single bit."""
+    """A field of the single bit ``bit``: a bool."""
     return Field(bit, bit, bool, int)
 
 

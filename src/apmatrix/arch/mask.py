@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 WIDTH: Final = 256
 """Bits of every mask: adapters and domains are numbered 0 to 255."""
@@ -142,11 +142,6 @@ class Mask:
                 parts.append(f"{numbers[start]}-{number}" if end - start > 1 else str(number))
                 start = end
         return ",".join(parts)
-
-    @staticmethod
-    def union(masks: Iterable[Mask]) -> Mask:
-        """All numbers that are in at least one of ``masks``."""
-        return Mask(functools.reduce(lambda value, mask: value | mask.value, masks, 0))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -85,7 +85,7 @@ class Matrix:
         return apqn[0] in self.apm and apqn[1] in self.aqm
 
     def __len__(self) -> int:
-        """Number of APQNs."""
+        """How many APQNs the matrix gives access to."""
         return len(self.apm) * len(self.aqm)
 
     def apqns(self) -> Iterator[Apqn]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from apmatrix.arch.codes import Opcode
 from apmatrix.arch.layout import Layout, bits, flag
 from apmatrix.arch.matrix import Apqn
+from apmatrix.arch.status import QueueStatus
 
 MASK64 = (1 << 64) - 1
 
@@ -54,7 +55,7 @@ class _WithApqn(Layout, width=64):
 
 
 class PqapControl(_WithApqn):
-    """GR0 of PQAP."""
+    """What GR0 holds when PQAP is executed: function, options and queue."""
 
     function_code = bits(32, 39)
     facilities_too = flag(40)  # T: TAPQ also returns the facility bits
@@ -63,7 +64,7 @@ class PqapControl(_WithApqn):
 
 
 class NqapControl(_WithApqn):
-    """GR0 of NQAP."""
+    """What GR0 holds when NQAP is executed: options and queue."""
 
     last_part = flag(33)  # L
     special_command = flag(41)  # S
@@ -76,6 +77,13 @@ class DqapControl(_WithApqn):
     position = bits(0, 31)
     any_reply = flag(32)
     must_be_zero = bits(42, 47)
+
+
+class StatusRegister(Layout, width=64):
+    """GR1 after an AP instruction. The status word is in the right half, ``unread`` is the other one."""
+
+    unread = bits(0, 31, QueueStatus)
+    status = bits(32, 63, QueueStatus)
 
 
 class InterruptionControl(Layout, width=64):

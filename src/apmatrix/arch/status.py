@@ -24,7 +24,7 @@ class QueueStatus(Layout, width=32):
 
     @property
     def ok(self) -> bool:
-        """Response code 00."""
+        """True for response code 00: the function was executed."""
         return not self.value & 0x00FF0000
 
 

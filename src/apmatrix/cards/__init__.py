@@ -5,12 +5,12 @@ from apmatrix.cards.administration import Action, KeyCommand
 from apmatrix.cards.clock import Clock, ManualClock, RealClock, Timer
 from apmatrix.cards.context import CardContext
 from apmatrix.cards.cpacf import WrappingKey
+from apmatrix.cards.engine import Delivery, Failure, Indication, Queue
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.faults import Fault, Switchboard
 from apmatrix.cards.filters import Answer, Filter, Handling, Loss, QueueFunction, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
 from apmatrix.cards.masterkeys import KeySet
-from apmatrix.cards.queue import Delivery, Failure, Indication, Queue
 from apmatrix.cards.recording import Recorder, Replay
 from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.vault import MemoryStore, Store, Vault

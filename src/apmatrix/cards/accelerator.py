@@ -34,7 +34,7 @@ class _Format:
         return cls(operands, operands[-1].stop, bytes(header), sizes[-1])
 
     def read(self, message: bytes) -> list[int]:
-        """The operands' numbers."""
+        """The operands of a message as numbers, in the order of the format."""
         return [int.from_bytes(message[part], "big") for part in self.operands]
 
     def reply(self, result: int) -> bytes:

@@ -12,10 +12,10 @@ from apmatrix.arch import CardFunctions, CardType, QueueInfo, ResponseCode
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.arch.info import longest_message
 from apmatrix.cards.context import CardContext
+from apmatrix.cards.engine import Failure, Queue
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import FilterChain
 from apmatrix.cards.models import firmware_for
-from apmatrix.cards.queue import Failure, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

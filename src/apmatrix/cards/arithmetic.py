@@ -33,7 +33,7 @@ class Engine(ABC):
 
     @abstractmethod
     def power(self, wanted: Power) -> int:
-        """One power."""
+        """``wanted.base`` to the power of ``wanted.exponent``, modulo ``wanted.modulus``."""
 
     def powers(self, first: Power, second: Power) -> tuple[int, int]:
         """Two powers, together where the library can."""
@@ -41,12 +41,12 @@ class Engine(ABC):
 
 
 class GmpEngine(Engine):
-    """GMP through gmpy2."""
+    """Computes with GMP, by way of gmpy2."""
 
     name = "gmpy2"
 
     def power(self, wanted: Power) -> int:
-        """One power."""
+        """``wanted.base`` to the power of ``wanted.exponent``, modulo ``wanted.modulus``."""
         with gmpy2.context(gmpy2.get_context(), allow_release_gil=True):
             return int(gmpy2.powmod(*wanted))
 
@@ -108,7 +108,7 @@ class LibcryptoEngine(Engine):
         self._scratch = _ThreadScratch(quick)
 
     def power(self, wanted: Power) -> int:
-        """One power."""
+        """``wanted.base`` to the power of ``wanted.exponent``, modulo ``wanted.modulus``."""
         scratch = self._scratch.own
         result, base, exponent, modulus = numbers = scratch.numbers[:4]
         self._load(base, wanted.base)

@@ -182,7 +182,7 @@ class ManualClock(Clock):
         return predicate()
 
     def spawn(self, action: Callable[[], None]) -> None:
-        """Run ``action`` now."""
+        """Run ``action`` before returning, so that tests see its effects."""
         action()
 
     def _take_due(self, target: float) -> _Alarm | None:

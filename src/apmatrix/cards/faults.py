@@ -29,8 +29,8 @@ from apmatrix.cards.traffic import request_kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from apmatrix.cards.engine import Queue
     from apmatrix.cards.firmware import Request
-    from apmatrix.cards.queue import Queue
 
 REQUEST: Final = "request"
 """The ``on`` of faults that happen to requests on their way to the card."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from apmatrix.arch import Apqn
+    from apmatrix.cards.engine import Queue
     from apmatrix.cards.firmware import Request
-    from apmatrix.cards.queue import Queue
 
 
 class QueueFunction(Enum):

@@ -17,14 +17,14 @@ import msgspec
 from apmatrix.arch import Apqn
 from apmatrix.cards.errors import CardError
 from apmatrix.cards.filters import Filter, Handling
-from apmatrix.cards.firmware import Request
 from apmatrix.cards.traffic import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from apmatrix.cards.queue import Queue
+    from apmatrix.cards.engine import Queue
+    from apmatrix.cards.firmware import Request
 
 _OWNER_ONLY: Final = 0o600
 
@@ -64,7 +64,7 @@ class Recorder(Filter):
         self._lock = threading.Lock()  # one exchange at a time
 
     def reply(self, queue: Queue, request: Request, reply: bytes) -> bytes:
-        """Note the exchange."""
+        """Hand the exchange to ``take``, and the reply on as it is."""
         now = queue.adapter.clock.now()
         exchange = Exchange(now, queue.apqn, request.message_id, request.special, request.message, reply)
         with self._lock:
@@ -133,17 +133,3 @@ def read_exchanges(path: Path) -> list[Exchange]:
             raise RecordingError(f"{path}, line {number}: this is no recorded exchange: {error}") from None
         exchanges.append(Exchange(line.time, apqn, line.message_id, line.special, message, reply))
     return exchanges
-
-
-def send_again(queue: Queue, exchanges: Iterable[Exchange]) -> list[tuple[Exchange, bytes]]:
-    """Send the recorded requests to ``queue`` one by one; the exchanges whose reply differs now, with the new one.
-
-    An empty reply stands for a request that the queue refused.
-    """
-    differing = []
-    for exchange in exchanges:
-        status = queue.enqueue(Request(exchange.message_id, exchange.message, exchange.special))
-        reply = queue.dequeue(queue.adapter.max_message_size).data if status.ok and queue.wait() else b""
-        if reply != exchange.reply:
-            differing.append((exchange, reply))
-    return differing

@@ -14,7 +14,7 @@ from apmatrix.cards.filters import Filter, Handling
 from apmatrix.cards.traffic import CRT, MODEXPO, RequestKind, request_kind
 
 if TYPE_CHECKING:
-    from apmatrix.cards.queue import Queue
+    from apmatrix.cards.engine import Queue
 
 DEFAULT_UNIT: Final = 50e-6
 """Seconds of one unit of Linux' speed index."""

@@ -35,7 +35,7 @@ class VaultError(CardError):
 
 
 class Store(ABC):
-    """Keeps named contents."""
+    """A place where contents are kept by name, for longer or shorter."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
@@ -60,7 +60,7 @@ class MemoryStore(Store):
         return self._contents.get(name)
 
     def write(self, name: str, content: bytes) -> None:
-        """Keep it."""
+        """Keep ``content`` until the process ends."""
         self._contents[name] = content
 
 

@@ -24,7 +24,7 @@ class Inline:
     """Processes each request at once, inside NQAP: for tests that need no threads."""
 
     def submit(self, action: Callable[..., Any], /, *arguments: Any) -> None:
-        """Call ``action`` now."""
+        """Call ``action`` before returning."""
         action(*arguments)
 
 

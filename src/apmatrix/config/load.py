@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
-MAX_SIZE = 16 << 20
+MEBIBYTE = 1 << 20
+MAX_SIZE = 16 * MEBIBYTE
 """Bytes of the longest file that is read."""
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "apmatrix:mdev")
@@ -86,7 +87,7 @@ def _text(path: FilePath) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _unreadable(str(path), f"cannot be read: {reason}") from None
     if len(data) > MAX_SIZE:
-        raise _unreadable(str(path), f"is larger than {MAX_SIZE >> 20} MiB: that is no configuration file")
+        raise _unreadable(str(path), f"is larger than {MAX_SIZE // MEBIBYTE} MiB: that is no configuration file")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

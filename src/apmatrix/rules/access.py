@@ -9,7 +9,7 @@ The answer is no if one of these says no, in the order in which they matter:
 5. the filter leaves its adapter in: every queue of the adapter with an assigned domain of the host passes (MTX-50).
 
 What a guest really uses is the AND of what each level above it hands on (``handover.effective``), the LPAR's
-activation profile first (``profile``).
+activation profile first (``profiles``).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from apmatrix.service.protocol.session import Attach, Detach, GiveEtc, ReplayUev
 from apmatrix.service.state import sandbox_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from apmatrix.service.client import Client
 
@@ -77,23 +77,33 @@ class _ByMachine:
             os.close(each)
 
 
-def supervise(command: Command, client: Client, parent: int) -> NoReturn:
-    """Be the supervisor, in a process with one thread; ends it with the command's exit code."""
+def print_problem(sentence: str) -> None:
+    """Tell people why the command cannot be run."""
+    print(f"apmatrix: {sentence}", file=sys.stderr)
+
+
+def supervise(
+    command: Command, client: Client, parent: int, report: Callable[[str], None] = print_problem
+) -> NoReturn:
+    """Be the supervisor, in a process with one thread; ends it with the command's exit code.
+
+    ``report`` is called with the reason if the command cannot be run.
+    """
     try:
-        status = _run_in_sandbox(command, client, parent)
+        status = _run_in_sandbox(command, client, parent, report)
     except ControlError as error:
-        print(f"apmatrix: {error}", file=sys.stderr)
+        report(str(error))
         status = int(error.code)
     except ApmatrixError as error:
-        print(f"apmatrix: {error}", file=sys.stderr)
+        report(str(error))
         status = ExitCode.REFUSED
     except OSError as error:
-        print(f"apmatrix: a private /sys cannot be made: {error.filename}: {error.strerror}", file=sys.stderr)
+        report(f"a private /sys cannot be made: {error.filename}: {error.strerror}")
         status = ExitCode.REFUSED
     os._exit(status)
 
 
-def _run_in_sandbox(command: Command, client: Client, parent: int) -> int:
+def _run_in_sandbox(command: Command, client: Client, parent: int, report: Callable[[str], None]) -> int:
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     here = _here()
@@ -107,7 +117,7 @@ def _run_in_sandbox(command: Command, client: Client, parent: int) -> int:
     _go(here)
     init = os.fork()
     if init == 0:
-        _be_init(command, client)
+        _be_init(command, client, report)
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
@@ -148,7 +158,7 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
-def _be_init(command: Command, client: Client) -> NoReturn:
+def _be_init(command: Command, client: Client, report: Callable[[str], None]) -> NoReturn:
     """Be the init process of the PID namespace."""
     status: int = ExitCode.REFUSED
     try:
@@ -167,7 +177,7 @@ def _be_init(command: Command, client: Client) -> NoReturn:
         # Processes that wait in a blocked write cannot die: the machine must let them go first.
         client.ask(Detach())
     except ApmatrixError as error:
-        print(f"apmatrix: {error}", file=sys.stderr)
+        report(str(error))
     finally:
         os._exit(status)
 

@@ -38,7 +38,7 @@ class Parameters(NamedTuple):
         return cls(data[:2], keywords, vud, keys)
 
     def build(self) -> bytes:
-        """The block's bytes."""
+        """The block as a request or reply carries it, with all length fields."""
         rules = b"".join(keyword.ljust(KEYWORD_LENGTH) for keyword in self.rules)
         return b"".join((self.function, block(rules), block(self.vud), block(self.keys)))
 

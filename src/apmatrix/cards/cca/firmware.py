@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch.messages import Cprbx, ReplyCode
 from apmatrix.arch.messages.cprb import CCA_ADMINISTRATIVE, CCA_MASTER_KEYS, CCA_USAGE
-from apmatrix.cards.cca import admin, aeskeys, ecc, facility, pairs, protect, random, rsa
+from apmatrix.cards.cca import admin, aeskeys, ecc, facility, pairs, protect, rng, rsa
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Result, VerbCall
@@ -22,7 +22,7 @@ _RSA: Final = frozenset((b"PK", b"PD"))
 _VERBS: Final[dict[bytes, Verbs]] = {
     CCA_USAGE: {
         **rsa.VERBS,
-        **random.VERBS,
+        **rng.VERBS,
         **facility.VERBS,
         **aeskeys.VERBS,
         **protect.VERBS,
@@ -34,7 +34,7 @@ _VERBS: Final[dict[bytes, Verbs]] = {
 
 
 class CcaFirmware(Coprocessor):
-    """One CCA card."""
+    """The firmware of one CCA card: executes verbs with the keys in ``card``."""
 
     def __init__(self, card: CardContext) -> None:
         self._card = card

@@ -21,7 +21,7 @@ _SPECIAL: Final = frozenset((33,))
 
 
 class Ep11Firmware(Coprocessor):
-    """One EP11 card."""
+    """The firmware of one EP11 card: executes functions with the keys in ``card``."""
 
     def __init__(self, card: CardContext) -> None:
         self._card = card

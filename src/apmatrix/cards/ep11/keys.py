@@ -69,7 +69,7 @@ def encrypt(call: FunctionCall) -> bytes:
 
 
 def decrypt(call: FunctionCall) -> bytes:
-    """20: the reverse."""
+    """20: decrypt what 19 has encrypted, and take the padding off."""
     _, mechanism, blob, data = call.strings(4)
     key = unseal(blob, call.registers)
     return _decrypt_padded(key, _iv(mechanism, _AES_CBC_PAD), data, ReturnValue.ENCRYPTED_DATA_INVALID)

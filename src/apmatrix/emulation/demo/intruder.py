@@ -18,7 +18,7 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.messages import ReplyCode
 from apmatrix.arch.messages.cprb import CCA_MASTER_KEYS, CCA_USAGE
-from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl
+from apmatrix.arch.registers import DqapControl, NqapControl, PqapControl, StatusRegister
 from apmatrix.cards.cca.blocks import Parameters
 from apmatrix.cards.requests import RequestError, cca_control, cca_message, reply_parts
 from apmatrix.config import counted
@@ -74,7 +74,7 @@ class Cpu:
 
 
 def _status(registers: Registers) -> QueueStatus:
-    return QueueStatus(registers.gr[1] & 0xFFFF_FFFF)
+    return StatusRegister(registers.gr[1]).status
 
 
 def intrude(emulation: Emulation, key: RsaKey, report: Report) -> None:

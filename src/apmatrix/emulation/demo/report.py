@@ -31,7 +31,7 @@ class Report:
         self._section = title
 
     def check(self, text: str, *, passed: bool) -> None:
-        """Something was checked."""
+        """Keep what was checked, and whether it passed, under the section's title."""
         self.checks.append(Check(self._section, text, passed))
 
     def line(self, text: str) -> None:

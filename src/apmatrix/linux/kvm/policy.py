@@ -1,20 +1,19 @@
-"""Where a better system may decide otherwise than Linux in KVM."""
+"""The decisions in KVM where a better system may differ from Linux."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmatrix.arch.registers import StatusRegister
 from apmatrix.arch.status import NOT_AVAILABLE
 
 if TYPE_CHECKING:
     from apmatrix.arch import Registers
 
-_LOW_WORD = 0xFFFF_FFFF
-
 
 class KvmPolicy:
-    """What KVM asks; the answers here are Linux's own."""
+    """What KVM asks a policy; the answers here are Linux's own."""
 
     def store_no_hook(self, registers: Registers) -> None:
-        """Say in GR1 that nothing answers an AQIC; Linux uses the half of the register that nobody reads (KVM-31)."""
-        registers.gr[1] = NOT_AVAILABLE.value << 32 | registers.gr[1] & _LOW_WORD
+        """Say in GR1 that nothing answers an AQIC; Linux uses the half of the register that is not read (KVM-31)."""
+        registers.gr[1] = StatusRegister(registers.gr[1]).replace(unread=NOT_AVAILABLE).value

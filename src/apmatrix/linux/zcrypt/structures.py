@@ -1,6 +1,6 @@
 """What programs pass to the ioctls of zcrypt, as 64-bit programs lay it out.
 
-Addresses are the program's own. Gaps are declared too, so that nothing of the program's gets lost when the kernel
+Addresses are the program's own. Gaps are declared too, so that none of the program's bytes is lost when the kernel
 writes a structure back.
 """
 
@@ -10,7 +10,7 @@ from apmatrix.arch import Layout, bits, flag, octets
 
 
 class IoctlNumber(Layout, width=32):
-    """How ioctl numbers are made, the same on s390x and x86-64."""
+    """How ioctl numbers are encoded, the same on s390x and x86-64."""
 
     direction = bits(0, 1)
     size = bits(2, 15)
@@ -32,7 +32,7 @@ class RsaModExpo(Layout, size=48):
 
 
 class RsaModExpoCrt(Layout, size=72):
-    """``struct ica_rsa_modexpo_crt``."""
+    """``struct ica_rsa_modexpo_crt``: dq and q have half the length of the input, dp, p and u 8 bytes more."""
 
     input = octets(0, 8)
     input_length = octets(8, 4)
@@ -48,7 +48,7 @@ class RsaModExpoCrt(Layout, size=72):
 
 
 OUTPUT_LENGTH_OFFSET = 24
-"""Where both RSA structures have the length of the result."""
+"""The offset of the result's length in both RSA structures."""
 
 
 class Xcrb(Layout, size=94):
@@ -87,14 +87,14 @@ class Ep11Urb(Layout, size=58):
 
 
 class Ep11Target(Layout, size=4):
-    """``struct ep11_target_dev``."""
+    """``struct ep11_target_dev``: a card and a domain that an EP11 request may go to."""
 
     card = octets(0, 2)
     domain = octets(2, 2)
 
 
 class DeviceStatus(Layout, width=32):
-    """``struct zcrypt_device_status_ext``: bit-fields."""
+    """``struct zcrypt_device_status_ext``: type, queue, state and functions, as bit-fields."""
 
     hardware_type = bits(0, 7)
     queue = bits(8, 23)

@@ -103,7 +103,7 @@ def test_qemu_that_is_killed(tmp_path):
 
 
 class Nothing:
-    """A level that nobody uses; counts its resets."""
+    """A level without a machine; counts its resets."""
 
     kernel_parameters = ""
 

@@ -109,7 +109,7 @@ def test_outside_of_the_storage(space, storage):
 
 
 def interrupt(space, instruction, *, psw=0x0704_0001_8000_0000, registers=range(16)):
-    """Let a program at KERNEL + 0x100 be interrupted behind ``instruction``."""
+    """Let a program at KERNEL + 0x100 be interrupted after ``instruction``."""
     space.storage.write(space.translate(KERNEL + 0x100), instruction)
     saved = struct.pack(">Q", 0xA6) + struct.pack(">18Q", psw, KERNEL + 0x104, *registers)
     space.write(FRAME, saved + struct.pack(">QIIQ", 7, 0x0004_0001, 0, 0))

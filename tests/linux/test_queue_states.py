@@ -1,4 +1,4 @@
-"""No request is left behind: whatever happens to a queue, everybody who waits is answered (hardware.md 1.7, 1.8)."""
+"""No request is lost: whatever happens to a queue, every waiting caller gets an answer (hardware.md 1.7, 1.8)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def stepped(request):
 
 
 def test_a_reply_behind_one_that_nobody_awaits_any_more(stepped):
-    """The card announces only the first of them, and did so when nobody cared."""
+    """The card announces only the first of them, and did so before it mattered."""
     queue = APQNS[0]
     forgotten = stepped.send(queue)
     stepped.flush(queue)

@@ -125,7 +125,7 @@ def test_a_card_that_goes_away_is_replaced(make, state):
 
 
 def test_a_card_that_went_away_unnoticed(make):
-    """The queue ends the request, and the next try is somebody else's."""
+    """The queue ends the request, and the next try goes to another queue."""
     crypto = make({2: "CEX8A", 3: "CEX8C"})
     crypto.zcrypt.rsa(key(128))
     crypto.machine.set_adapter_state(2, AdapterState.DECONFIGURED)

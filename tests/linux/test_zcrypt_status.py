@@ -1,4 +1,4 @@
-"""The status ioctls, and who has nodes open (hardware.md 5.2)."""
+"""The status ioctls, and the counts of open nodes (hardware.md 5.2)."""
 
 import pytest
 

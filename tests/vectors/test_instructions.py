@@ -143,7 +143,7 @@ def test_a_reset_leaves_nothing(bench, gr0):
     bench.set(gr0=gr0)
     bench.execute(Opcode.PQAP)
     assert bench.queue.test().value == 0x80000000
-    bench.steps.run()  # the card finishes what it had begun: nobody hears of it
+    bench.steps.run()  # the card finishes what it had begun, unnoticed
     assert bench.queue.test().value == 0x80000000
     assert bench.interruptions == []
 

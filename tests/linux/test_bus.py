@@ -15,13 +15,6 @@ from support.host import H0_MATRIX, U1, USAGE, Background, Host
 from support.queues import Stepper
 
 
-@pytest.fixture
-def host():
-    made = Host()
-    yield made
-    made.close()
-
-
 def variables(host, name):
     """The values that the bus announced for a variable since the last look."""
     return [event.env[name] for event in host.news() if name in event.env]

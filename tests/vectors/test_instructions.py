@@ -111,13 +111,6 @@ def check_unchanged(bench: Bench, before: list[int], changed: dict[int, int]) ->
     assert [f"{content:016x}" for content in bench.registers.gr] == [f"{content:016x}" for content in expected]
 
 
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=[f"I{number}" for number in CASES])
 def test_pqap(case):
     facilities = [number for number in FACILITIES_OF_M if number != case.without_facility]

@@ -42,10 +42,10 @@ class DeviceFile(Protocol):
         """Do an ioctl; raises Refused."""
 
     def read(self, length: int) -> bytes:
-        """Read; raises Refused."""
+        """Read up to ``length`` bytes; raises Refused."""
 
     def write(self, data: bytes) -> int:
-        """Write; raises Refused."""
+        """Write ``data``, return how much was taken; raises Refused."""
 
     def close(self) -> None:
         """Close the file: its last user is gone."""

@@ -85,7 +85,7 @@ def _intercept(level: Level, instruction: Instruction, registers: Registers, mem
 
 
 def specification(reason: str) -> ProgramCheck:
-    """A specification exception."""
+    """A specification exception, to be raised for ``reason``."""
     return ProgramCheck(Interruption.SPECIFICATION, reason)
 
 

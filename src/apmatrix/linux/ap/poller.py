@@ -104,7 +104,7 @@ class Poller:
                 self.poll()
 
     def stop(self) -> None:
-        """Poll no more."""
+        """Cancel the timer and poll no more."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()

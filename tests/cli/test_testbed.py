@@ -65,7 +65,7 @@ def test_a_card_fails_on_demand(machine):
         (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': a number of seconds above 0"),
         (("fault", "add", "domain=6"), 2, "the fault has no effect: say response="),
         (("fault", "add", "adapter=9", "lose=held"), 2, "there is no adapter 9 in keys: 5-7"),
-        (("fault", "remove", "3"), 2, "there is no fault 3; on are: none"),
+        (("fault", "remove", "3"), 2, "there is no fault 3; active faults: none"),
         (("fault", "remove"), 2, "give the number of a fault, or --all"),
         (("record", "stop"), 1, "nothing is being recorded: apmatrix record start FILE"),
         (("record", "start", "here"), 1, "here: the record cannot be made (File exists): give another FILE"),

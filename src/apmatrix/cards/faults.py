@@ -230,7 +230,7 @@ class Switchboard(Filter):
                 self._switches.clear()
             elif self._switches.pop(number, None) is None:
                 raise FaultError(
-                    f"there is no fault {number}; on are: {', '.join(map(str, self._switches)) or 'none'}"
+                    f"there is no fault {number}; active faults: {', '.join(map(str, self._switches)) or 'none'}"
                 )
 
     def faults(self) -> dict[int, tuple[Fault, int]]:

@@ -40,7 +40,7 @@ DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 class Cpc:
     """A machine: its adapters and its LPARs.
 
-    ``clock`` is what everything on the machine waits by. ``workers`` is the number of threads that do the
+    Everything on the machine waits by ``clock``. ``workers`` is the number of threads that do the
     cards' arithmetic, by default one per processor.
     """
 
@@ -70,7 +70,7 @@ class Cpc:
         """Choose the QCI features that the machine offers; raises UnknownFeature."""
         names = frozenset(features)
         if unknown := names - frozenset(FEATURES):
-            raise UnknownFeature(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
+            raise UnknownFeature(f"{sorted(unknown)[0]!r} is not an AP feature: choose from {', '.join(FEATURES)}")
         self.features = names
         self._configuration = Configuration(
             **{name.lower(): name in names for name in FEATURES},
@@ -99,7 +99,7 @@ class Cpc:
         """
         with self.lock:
             if number in self.adapters:
-                raise AdapterRefused(f"adapter {number} is there already: choose another number")
+                raise AdapterRefused(f"adapter {number} already exists: choose another number")
             if not 0 <= number <= self.max_adapter:
                 raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
             options.setdefault("workers", self.workers)
@@ -118,7 +118,7 @@ class Cpc:
     def configure(self, level: Level, number: int, *, on: bool) -> bool:
         """SCLP: configure an adapter on or off for an LPAR; False for a guest, which has no such service.
 
-        The other LPARs keep it. Requests and replies of this LPAR are dropped.
+        The other LPARs keep it. This LPAR's requests and replies are dropped.
         """
         if level.parent is not None or number not in level.matrix.apm:
             return False
@@ -130,19 +130,19 @@ class Cpc:
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
-        """Activate an LPAR; raises LparActive, or ProfileError if its queues are another's."""
+        """Activate an LPAR; raises LparActive, or ProfileError if another LPAR has its queues."""
         with self.lock:
             if profile.name in self.lpars:
-                raise LparActive(f"LPAR {profile.name} is active already: choose another name")
+                raise LparActive(f"LPAR {profile.name} is already active: choose another name")
             check_profile(profile, self.lpars.values(), self.highest)
             lpar = Lpar(profile, self.facilities)
             self.lpars[profile.name] = lpar
             return lpar
 
     def set_profile(self, name: str, matrix: Matrix) -> None:
-        """Edit the profile of a running LPAR. Queues that leave it are zeroized before anybody gets them.
+        """Edit the profile of a running LPAR. Queues that leave it are zeroized before another LPAR can get them.
 
-        Raises UnknownLpar or ProfileError, and then nothing changed. Linux notices at its next scan.
+        Raises UnknownLpar or ProfileError, in which case nothing has changed. Linux notices at its next scan.
         """
         with self.lock:
             lpar = self._active(name)
@@ -185,7 +185,7 @@ class Cpc:
                     queue.reclaim()
 
     def close(self) -> None:
-        """End the machine: what the cards have is finished, nothing more is taken."""
+        """End the machine: the cards finish what they have and take nothing more."""
         self.workers.close()
 
     # levels and their queues

@@ -1,7 +1,7 @@
 """Levels: the configurations that AP instructions are executed under.
 
 An LPAR is level 1, its KVM guest level 2, the guest's guest level 3. Each has a control block with masks of its own;
-what counts is the AND of all the masks from the LPAR down (KVM-40): nobody can widen what the level above gave.
+what counts is the AND of all the masks from the LPAR down (KVM-40): no level can widen what the one above gave.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE = 4096
 
 
 class Hypervisor(Protocol):
-    """Who gets the AP instructions of a level that the machine does not interpret itself."""
+    """Handles the AP instructions of a level that the machine does not interpret itself."""
 
     def intercept(
         self, level: Level, instruction: Instruction, registers: Registers, memory: Memory

@@ -1,4 +1,4 @@
-"""What every part of a Linux system is built on."""
+"""The context that every part of a Linux system is built on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Host:
     """Where a Linux system runs, and the services of its kernel.
 
-    ``machine`` executes the system's AP instructions at ``level``; ``name`` is the system's name, by default that of
-    its level. ``kernel`` is its lock, ``log`` its kernel log, ``uevents`` its events, ``sysfs`` the tree below /sys.
+    ``machine`` executes the system's AP instructions at ``level``; ``name`` is the system's name, by default its
+    level's. ``kernel`` is its lock, ``log`` its kernel log, ``uevents`` its events, ``sysfs`` the tree below /sys.
     """
 
     __slots__ = ("kernel", "level", "log", "machine", "name", "sysfs", "uevents")

@@ -77,7 +77,7 @@ class MatrixMdev(Device):
         return () if self.removing else super().groups()
 
     def names(self) -> Iterator[str]:
-        """Attributes and links."""
+        """The names of the attributes and links."""
         yield from ("iommu_group",) if self.removing else (*super().names(), "iommu_group", "mdev_type")
 
     def lookup(self, name: str) -> Node | None:
@@ -97,5 +97,5 @@ class MatrixMdev(Device):
         return sorted((queue for apqn, queue in self.queues.items() if apqn in matrix), key=lambda queue: queue.apqn)
 
     def log_prefix(self) -> str:
-        """How kernel messages about this mdev begin."""
+        """The prefix of kernel messages about this mdev."""
         return f"vfio_ap_mdev {self.name}: "

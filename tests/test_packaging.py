@@ -14,7 +14,8 @@ def test_every_python_that_is_named_is_tried_by_the_forge():
         name.removeprefix("Programming Language :: Python :: ") for name in PROJECT["classifiers"] if PYTHON in name
     ]
     forge = (ROOT / ".github/workflows/ci.yml").read_text()
-    assert named == re.findall(r'"([0-9.]+)"', re.search(r"python: \[(.*)\]", forge)[1])
+    (tried,) = re.findall(r"python: \[(.*)\]", forge)
+    assert named == re.findall(r'"([0-9.]+)"', tried)
     assert PROJECT["requires-python"] == f">={named[0]}"
 
 

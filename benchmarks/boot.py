@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from apmatrix.arch import CardType, Mask, Matrix
 from apmatrix.cards.arithmetic import CrtKey, crt
-from apmatrix.faces.boot import Guest, Hardware, LevelProcessor, PackageError, Qemu, QemuError, Software, Way
+from apmatrix.faces.boot import BootedGuest, Hardware, LevelProcessor, PackageError, Qemu, QemuError, Software, Way
 from apmatrix.faces.boot.bridge import Bridge
 from apmatrix.faces.boot.console import Console, Mark
 from apmatrix.faces.boot.service import Service
@@ -118,7 +118,7 @@ class _Measurements:
         ]
 
     def _boot(self, hardware: Hardware, way: Way) -> None:
-        with Guest(hardware, self.processor, way=way) as guest:
+        with BootedGuest(hardware, self.processor, way=way) as guest:
             guest.wait_until_ready()
 
     def _work(self, way: Way) -> tuple[float, float, float]:
@@ -143,7 +143,7 @@ class _Measurements:
     def _run(self, command: str, way: Way) -> tuple[float, bytes]:
         """Seconds that a command took in a guest, and its output."""
         output = bytearray()
-        with Guest(self._hardware(command), self.processor, way=way) as guest:
+        with BootedGuest(self._hardware(command), self.processor, way=way) as guest:
             guest.wait_until_ready()
             seconds = _timed(lambda: guest.run_command(output.extend))
             return seconds, bytes(output)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from itertools import count
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -67,7 +68,12 @@ def _instructions() -> list[Result]:
     call = rate(lambda: numbers.get(1))
     requests: queue.Queue[int] = queue.Queue()
     replies: queue.Queue[int] = queue.Queue()
-    threading.Thread(target=lambda: [replies.put(requests.get()) for _ in count()], daemon=True).start()
+
+    def answer() -> None:
+        while True:
+            replies.put(requests.get())
+
+    threading.Thread(target=answer, daemon=True).start()
 
     def handover() -> None:
         requests.put(1)
@@ -76,10 +82,10 @@ def _instructions() -> list[Result]:
     two_queues = rate(handover)
     found = []
     for name, level in (("level 1", level1), ("level 3", level3)):
-        tapqs = rate(lambda level=level: tapq(level))
+        tapqs = rate(partial(tapq, level))
         found.append(Result(f"TAPQ at {name}", tapqs, "/s", "dict.get in a lambda", call))
     for name, level in (("level 1", level1), ("level 3", level3)):
-        pairs = rate(lambda level=level: exchange(level))
+        pairs = rate(partial(exchange, level))
         found.append(
             Result(f"NQAP+DQAP of a null request at {name}", pairs, "/s", "two queue.Queue hand-overs", two_queues)
         )

@@ -15,7 +15,7 @@ SOURCE = Path(apmatrix.__file__).parent
 
 def drawn():
     """The lines of the tree: each error under the names of those above it."""
-    path = []
+    path: list[str] = []
     for line in errors.__doc__.splitlines():
         if found := DRAWN.match(line):
             path[len(found[1]) // 4 :] = [found[2]]

@@ -97,7 +97,7 @@ def test_there_is_nothing_else():
     code = "import apmatrix; print([name for name in vars(apmatrix) if not name.startswith('_')])"
     assert python(code) == "[]\n"
     with pytest.raises(AttributeError, match="'apmatrix' has no attribute 'machines'"):
-        apmatrix.machines  # noqa: B018
+        getattr(apmatrix, "machines")  # noqa: B009 - a type checker says the same
 
 
 def test_a_star_import_brings_all():

@@ -8,7 +8,7 @@ import pytest
 
 import apmatrix
 from apmatrix import AdapterConfig, GuestConfig, HostConfig, LparConfig, Machine
-from apmatrix.config import schema
+from apmatrix.config import load, schema
 
 from .conftest import EXAMPLES
 
@@ -41,8 +41,9 @@ def config(lpar):
 @pytest.mark.parametrize("example", ["three-guests", "nested"])
 def test_file_text_and_code_give_the_same_machine(example):
     path = EXAMPLES / f"{example}.toml"
-    file = apmatrix.api.machine.load(path)
+    file = load(path)
     adapters = [AdapterConfig(each.numbers, str(each.type), state=each.state) for each in file.adapters]
+    assert file.machine.name is not None
     lpars = [config(each) for each in file.lpars]
     machines = [
         Machine.from_file(path),
@@ -81,7 +82,7 @@ def test_objects_have_the_keys_and_defaults_of_the_file(kind, table):
 
 def test_keyword_arguments_are_the_keys_of_machine():
     settings = {info.name: info.default for info in msgspec.structs.fields(schema.MachineSettings)}
-    arguments = {**Machine.__init__.__kwdefaults__}
+    arguments = dict(Machine.__init__.__kwdefaults__ or {})
     for own in ("virtual_time", "allow_refused"):
         assert arguments.pop(own) is False
     assert arguments.keys() == settings.keys()
@@ -167,7 +168,7 @@ def test_a_card_is_plugged_in_with_its_faults(nested):
     host.scan()
     assert host.sysfs.read("/sys/bus/ap/devices/card15/type") == "CEX8C"
     assert [fault.words for fault in nested.faults] == [f"adapter={n} verb=PK reply=0x90" for n in (20, 21)]
-    with pytest.raises(apmatrix.ApmatrixError, match="adapter 20 is there already"):
+    with pytest.raises(apmatrix.ApmatrixError, match="adapter 20 already exists"):
         nested.plug(AdapterConfig(20, "CEX8C"))
     with pytest.raises(apmatrix.ConfigError, match=r"cpc1: adapter\.type"):
         nested.plug(AdapterConfig(22, "card"))

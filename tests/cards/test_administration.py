@@ -35,7 +35,9 @@ def test_cca_key_set_from_a_queue_of_another_domain(key_set):
     assert view.new[0] == "empty"
     assert view.current == ("valid", full.new[1])
     assert run(adapter, Action.QUERY, key_set) == view
-    assert adapter.context.keyring.registers(0x40, key_set).current.key == b"\1" * size
+    current = adapter.context.keyring.registers(0x40, key_set).current
+    assert current is not None
+    assert current.key == b"\1" * size
     assert run(adapter, Action.ZEROIZE_DOMAIN, key_set) is None
     assert run(adapter, Action.QUERY, key_set).current[0] == "invalid"
 

@@ -55,7 +55,7 @@ def test_library_error_is_raised_and_leaves_the_engine_usable():
 
 
 def test_threads_do_not_disturb_each_other():
-    wrong = []
+    wrong: list[int] = []
 
     def work(seed):
         modulus = (seed << 1030) | 1

@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 from apmatrix.cards import ManualClock, RealClock
 
@@ -6,8 +7,12 @@ from apmatrix.cards import ManualClock, RealClock
 def test_timers_run_in_the_order_of_their_times_and_see_them():
     clock = ManualClock(100.0)
     seen = []
+
+    def note(delay):
+        seen.append((delay, clock.now()))
+
     for delay in (3, 1, 2, 1):
-        clock.call_later(delay, lambda delay=delay: seen.append((delay, clock.now())))
+        clock.call_later(delay, partial(note, delay))
     clock.advance(2.5)
     assert seen == [(1, 101.0), (1, 101.0), (2, 102.0)]
     assert clock.now() == 102.5
@@ -18,7 +23,11 @@ def test_timers_run_in_the_order_of_their_times_and_see_them():
 def test_timer_made_by_a_timer_runs_in_the_same_advance_if_due():
     clock = ManualClock()
     seen = []
-    clock.call_later(1, lambda: clock.call_later(1, lambda: seen.append(clock.now())))
+
+    def again():
+        clock.call_later(1, lambda: seen.append(clock.now()))
+
+    clock.call_later(1, again)
     clock.advance(5)
     assert seen == [2.0]
 
@@ -58,16 +67,22 @@ def test_real_clock_runs_actions_on_one_thread_in_order():
     clock = RealClock()
     done = threading.Event()
     seen = []
-    clock.call_later(0.02, lambda: (seen.append(("late", threading.get_ident())), done.set()))
-    clock.call_later(0.0, lambda: seen.append(("early", threading.get_ident())))
-    clock.call_later(0.01, lambda: seen.append(("never", 0))).cancel()
+
+    def note(name):
+        seen.append((name, threading.get_ident()))
+        if name == "late":
+            done.set()
+
+    clock.call_later(0.02, partial(note, "late"))
+    clock.call_later(0.0, partial(note, "early"))
+    clock.call_later(0.01, partial(note, "never")).cancel()
     assert done.wait(30)
     assert [name for name, _ in seen] == ["early", "late"]
     assert len({thread for _, thread in seen} | {threading.get_ident()}) == 2
 
 
 def test_real_clock_survives_an_action_that_fails(monkeypatch):
-    reported = []
+    reported: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", reported.append)
     clock = RealClock()
     done = threading.Event()
@@ -83,11 +98,15 @@ def test_real_clock_survives_an_action_that_fails(monkeypatch):
 
 def test_real_clock_survives_a_timer_that_is_ages_away(monkeypatch):
     """No wait of the interpreter is that long."""
-    reported = []
+    reported: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", reported.append)
     clock = RealClock()
     done = threading.Event()
-    far = clock.call_later(1e300, reported.append)
+
+    def never():
+        raise AssertionError("its time has come")
+
+    far = clock.call_later(1e300, never)
     clock.call_later(0.01, done.set)
     assert done.wait(30)
     far.cancel()

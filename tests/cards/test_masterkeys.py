@@ -84,17 +84,17 @@ def test_command_out_of_order_is_refused_and_changes_nothing(before, action):
 
 
 @pytest.mark.parametrize(
-    ("rules", "data", "codes"),
+    ("action", "key_set", "data", "codes"),
     [
-        ((b"LOAD-FST", b"AES"), bytes(31), (8, 703)),
-        ((b"LOAD-FST", b"WK"), bytes(32), (8, 33)),
-        ((b"NONSENSE", b"AES"), bytes(32), (8, 33)),
-        ((b"SET",), b"", (8, 33)),
+        (b"LOAD-FST", b"AES", bytes(31), (8, 703)),
+        (b"LOAD-FST", b"WK", bytes(32), (8, 33)),
+        (b"NONSENSE", b"AES", bytes(32), (8, 33)),
+        (b"SET", None, b"", (8, 33)),
     ],
 )
-def test_malformed_command(rules, data, codes):
+def test_malformed_command(action, key_set, data, codes):
     adapter = make_adapter()
-    assert cca.master_key(adapter, *rules, *(() if len(rules) == 2 else (None,)), data).codes == codes
+    assert cca.master_key(adapter, action, key_set, data).codes == codes
     assert shown(adapter, b"AES")[0][0] == "1"
 
 

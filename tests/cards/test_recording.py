@@ -18,7 +18,7 @@ MV = vectors()
 
 
 def recorded(*messages):
-    taken = []
+    taken: list[Exchange] = []
     adapter = make_adapter()
     adapter.filters.add(Recorder(taken.append))
     replies = [exchange(adapter, message, message_id=number) for number, message in enumerate(messages, 1)]

@@ -1,6 +1,6 @@
 import pytest
 
-from apmatrix.cards import Request
+from apmatrix.cards import ManualClock, Request
 from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.traffic import RequestKind, comparable, request_kind
 from support import ep11
@@ -58,27 +58,29 @@ def test_kind_of_a_request(message, kind):
     ],
 )
 def test_card_takes_its_time(card, message, cost):
-    adapter = make_adapter(card)
+    clock = ManualClock()
+    adapter = make_adapter(card, clock=clock)
     adapter.filters.add(TimingModel(UNIT))
     queue = adapter.queue(6)
     assert queue.enqueue(Request(1, message)).ok
-    adapter.clock.advance((cost - 0.5) * UNIT)
+    clock.advance((cost - 0.5) * UNIT)
     assert not queue.test().replies_waiting
-    adapter.clock.advance(UNIT)
+    clock.advance(UNIT)
     assert queue.test().replies_waiting
 
 
 def test_requests_of_all_queues_are_served_one_after_the_other():
-    adapter = make_adapter("CEX4A")
+    clock = ManualClock()
+    adapter = make_adapter("CEX4A", clock=clock)
     adapter.filters.add(TimingModel(UNIT))
     for domain in (6, 7):
         adapter.queue(domain).enqueue(Request(1, MV["MV-1"]))
-    adapter.clock.advance(15 * UNIT)
+    clock.advance(15 * UNIT)
     assert [adapter.queue(domain).test().replies_waiting for domain in (6, 7)] == [True, False]
-    adapter.clock.advance(100 * UNIT)
+    clock.advance(100 * UNIT)
     adapter.queue(6).reset()
     adapter.queue(6).enqueue(Request(1, MV["MV-1"]))
-    adapter.clock.advance(14.5 * UNIT)
+    clock.advance(14.5 * UNIT)
     assert adapter.queue(6).test().replies_waiting
 
 

@@ -14,6 +14,7 @@ from apmatrix.cards.keyring import Keyring
 from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.vault import VaultError
 from support import cca
+from support.processes import output
 from support.queues import make_adapter
 
 
@@ -159,12 +160,13 @@ def test_kill_leaves_the_old_or_the_new_content(tmp_path, key_file):
             stdout=subprocess.PIPE,
             text=True,
         )
-        acknowledged = [int(writer.stdout.readline()) for _ in range(3 + 7 * round_)][-1]
+        acknowledged = [int(output(writer).readline()) for _ in range(3 + 7 * round_)][-1]
         writer.send_signal(signal.SIGKILL)
-        acknowledged = max([acknowledged, *(int(line) for line in writer.stdout.read().split("\n")[:-1])])
-        writer.stdout.close()
+        acknowledged = max([acknowledged, *(int(line) for line in output(writer).read().split("\n")[:-1])])
+        output(writer).close()
         writer.wait()
         content = Vault(directory, key_file=key_file).read("card")
+        assert content is not None
         number = int(content[:8])
         assert content == b"%08d" % number * 5000
         assert number in (acknowledged, acknowledged + 1)

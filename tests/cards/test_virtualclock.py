@@ -24,7 +24,8 @@ def wait(clock, box, timeout=None):
 
 
 def test_a_wait_runs_the_timers_up_to_the_one_that_it_waits_for():
-    clock, box, seen = VirtualClock(5.0), Box(), []
+    clock, box = VirtualClock(5.0), Box()
+    seen: list[float | str] = []
     clock.call_later(3.0, lambda: seen.append(clock.now()))
     clock.call_later(40.0, box.fill)
     clock.call_later(41.0, lambda: seen.append("too far"))

@@ -6,7 +6,7 @@ from apmatrix.cards import WorkerPool
 
 
 def test_close_finishes_what_was_submitted():
-    done = []
+    done: list[int] = []
     with WorkerPool(2) as pool:
         for number in range(100):
             pool.submit(done.append, number)
@@ -16,9 +16,9 @@ def test_close_finishes_what_was_submitted():
 
 
 def test_faulty_action_costs_no_worker(monkeypatch):
-    reported = []
+    reported: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", reported.append)
-    done = []
+    done: list[int] = []
     with WorkerPool(1) as pool:
         pool.submit(int, "no number")
         pool.submit(done.append, 1)

@@ -16,7 +16,7 @@ def mask(numbers):
 
 def change(device, definition):
     """Give a running device the matrix of a definition; the exit code."""
-    numbers = defaultdict(set)
+    numbers = defaultdict[str, set[int]](set)
     for attribute in definition["attrs"]:
         for name, value in attribute.items():
             numbers[name].update(int(number, 0) for number in value.split(","))

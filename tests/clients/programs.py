@@ -69,7 +69,7 @@ class Sources(Repository):
                 reasons.append(install("libjson-c-dev"))
             if any(reasons):
                 raise ApmatrixError("; ".join(filter(None, reasons)))
-            command = ["make", "-C", tree / "ap_tools", "ap-check"]
+            command = ["make", "-C", str(tree / "ap_tools"), "ap-check"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             if done.returncode:
                 raise ApmatrixError(f"it cannot be built: {done.stderr.strip()[-200:]}")

@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
+from apmatrix.faces.boot import Repository
+
 from . import programs
-from .conftest import ROOT, S390X_PACKAGES, Repository
+from .conftest import ROOT, S390X_PACKAGES
 
 PAGE = (ROOT / "docs/clients.md").read_text()
 ROWS = re.findall(r"^\| \[.+\]\(#(\S+)\) \| (\S+) \| (\S+) \| ", PAGE, re.MULTILINE)

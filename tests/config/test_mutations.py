@@ -29,15 +29,14 @@ def mutations(draw):
 
 
 def read(text):
+    found: MachineFile | ConfigError
     try:
-        file = parse(text, "f.toml")
+        found = parse(text, "f.toml")
     except ConfigError as error:
-        file, findings = None, error.findings
-    else:
-        findings = file.findings
-    assert file or findings
-    assert all(str(finding).startswith("f.toml") for finding in findings)
-    return file
+        found = error
+    assert isinstance(found, MachineFile) or found.findings
+    assert all(str(finding).startswith("f.toml") for finding in found.findings)
+    return found if isinstance(found, MachineFile) else None
 
 
 @given(mutations())

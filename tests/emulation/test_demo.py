@@ -132,7 +132,7 @@ def test_a_queue_that_fails_under_load_is_noticed(emulation, monkeypatch):
         return honest(program, apqn, question)
 
     asked = []
-    monkeypatch.setattr(plugging.Program, "trouble", trouble)
+    monkeypatch.setattr(Program, "trouble", trouble)
     report = Report()
     plugging.plug(emulation, KEY, report)
     assert "05.0004 works on, undisturbed" in [check.text for check in report.failed] or any(

@@ -40,8 +40,9 @@ NEW = "ffffffff-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def machine():
-    with Emulation.start(parse(FILE, "f.toml"), clock=ManualClock()) as emulation:
-        emulation.machine.clock.advance(1)
+    clock = ManualClock()
+    with Emulation.start(parse(FILE, "f.toml"), clock=clock) as emulation:
+        clock.advance(1)
         yield emulation
 
 

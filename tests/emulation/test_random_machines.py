@@ -91,9 +91,9 @@ def test_everything_can_be_done_with_every_machine(text):
         for names, guest in file.guests():
             for apqn in (*guest.matrix.apqns(), Apqn(9, 9)):
                 explanation = explain(emulation, "/".join(names), apqn)
-                running = [found for found in emulation.guests() if found.names == names and found.vm]
+                running = [found.vm.level for found in emulation.guests() if found.names == names and found.vm]
                 present = apqn.adapter in emulation.machine.adapters
-                usable = bool(running) and apqn in running[0].vm.level.effective and present
+                usable = bool(running) and apqn in running[0].effective and present
                 assert explanation.has == usable, explanation
         report = Report()
         tour(emulation, report, KEY)

@@ -10,7 +10,7 @@ from apmatrix.rules.refusals import Failed, Interrupted
 
 from .place import Place, missing
 
-GROUP = AttributeGroup()
+GROUP: "AttributeGroup[Thing]" = AttributeGroup()
 
 
 @GROUP.show()
@@ -42,7 +42,11 @@ def wait(thing, written):
         raise Interrupted("a signal came")
 
 
-@GROUP.show_to(when=lambda thing: thing.slow)
+def is_slow(thing):
+    return thing.slow
+
+
+@GROUP.show_to(when=is_slow)
 def slow(thing, task):
     thing.waiting.set()
     thing.kernel.wait_until(lambda: thing.released or task.signalled)

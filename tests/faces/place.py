@@ -68,7 +68,9 @@ class Place:
 
     def end(self):
         """The result of what was begun; an OSError there is raised here."""
-        result = json.loads(self.lines.receive())
+        line = self.lines.receive()
+        assert line is not None, "the other process has ended"
+        result = json.loads(line)
         if isinstance(result, dict) and set(result) == {"errno"}:
             raise OSError(result["errno"], os.strerror(result["errno"]))
         return result

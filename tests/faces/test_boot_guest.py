@@ -23,7 +23,7 @@ from apmatrix.cards import QueueFunction
 from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, QemuError, Service
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
-from support.bench import QUEUE, REPLY, Bench
+from support.bench import QUEUE, REPLY
 
 
 def fake(tmp_path: Path, text: str) -> Hardware:
@@ -73,7 +73,7 @@ time.sleep(60)
 
 
 def test_a_guest_without_ap_instructions_is_an_error(tmp_path):
-    text = []
+    text: list[bytes] = []
     with (
         pytest.raises(GuestError, match=r"Linux 7\.2 is up but executed no AP instruction"),
         BootedGuest(fake(tmp_path, CONSOLE), Nothing(), text=text.append) as guest,
@@ -103,7 +103,7 @@ def test_qemu_that_is_killed(tmp_path):
 
 
 class Nothing:
-    """A level that nobody uses; counts its resets."""
+    """A level without a machine; counts its resets."""
 
     kernel_parameters = ""
 
@@ -111,7 +111,10 @@ class Nothing:
         self.resets = 0
 
     def attach(self, storage):
-        return Service(None, storage)
+        return Service(self.execute, storage)
+
+    def execute(self, instruction, registers, memory):
+        raise AssertionError("an AP instruction was executed")
 
     def reset(self):
         self.resets += 1
@@ -160,13 +163,6 @@ def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
     LevelProcessor(machine, levels[0]).reset()
     assert machine.port(levels[0], Apqn(5, 4)).tapq()[0].empty
     assert not machine.port(levels[1], Apqn(5, 6)).tapq()[0].empty
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 def test_a_fault_of_zapq_leaves_nothing_of_an_ended_guest(bench):

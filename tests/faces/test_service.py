@@ -1,4 +1,4 @@
-"""Machines in the background: ``apmatrix up``, ``down``, ``status``, and who talks to them."""
+"""Machines in the background: ``apmatrix up``, ``down``, ``status``, and their clients."""
 
 import json
 import os
@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from support.processes import output
 
 from .place import missing
 from .test_run import APMATRIX, ROOT, THREE, names, snapshot
@@ -34,7 +36,7 @@ class Service:
         return self.do("run", "--machine", "host", *options, "--", "sh", "-c", script)
 
     def process(self, name="host"):
-        """The number of the machine's process: who holds the lock."""
+        """The process ID of the machine, which holds the lock."""
         lock = (self.state / name / "lock").stat()
         for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
             if words[5].endswith(f":{lock.st_ino}"):
@@ -99,7 +101,7 @@ def test_commands_share_the_machine(service):
         env=service.environment,
         text=True,
     )
-    assert reader.stdout.readline() == f"0x{'f' * 64}\n"
+    assert output(reader).readline() == f"0x{'f' * 64}\n"
     service.sh("/bin/echo -5 > /sys/bus/ap/apmask")
     assert reader.communicate("\n", timeout=60)[0] == f"0xfb{'f' * 62}\n"
 
@@ -137,7 +139,7 @@ def test_down_ends_the_commands(service):
     waiting = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=service.environment, text=True
     )
-    assert waiting.stdout.readline() == "ready\n"
+    assert output(waiting).readline() == "ready\n"
     service.do("down")
     assert waiting.communicate(timeout=60) == ("", "apmatrix: the machine ended, and so did the command\n")
 
@@ -153,7 +155,7 @@ def test_after_a_kill_nothing_stays_but_the_state(service):
         env=service.environment,
         text=True,
     )
-    assert waiting.stdout.readline() == "ready\n"
+    assert output(waiting).readline() == "ready\n"
     os.kill(service.process(), signal.SIGKILL)
     assert waiting.communicate(timeout=60) == ("", "apmatrix: the machine ended, and so did the command\n")
     assert waiting.returncode == 3
@@ -201,8 +203,9 @@ class Shell:
         )
 
     def ask(self, script):
+        assert self.process.stdin is not None
         self.process.stdin.write(f"{script}; echo\n")
-        return self.process.stdout.readline().strip()
+        return output(self.process).readline().strip()
 
     def end(self):
         assert self.process.communicate()[0] == ""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import output
 from support.user import BECOME, PLACE, THREE, USER, by_user, command, inside, missing, sh
 
 
@@ -82,7 +83,7 @@ def test_a_user_without_a_home(words, home, said):
 
 
 def test_somebody_elses_state_directory():
-    """As it is left by who ran the machine as root once."""
+    """As it is left after the machine ran as root once."""
     done = by_user(f"APMATRIX_STATE={PLACE} apmatrix up {PLACE}/examples/nested.toml")
     assert done.returncode == 2
     assert done.stderr.startswith(f"apmatrix: {PLACE}/nested: Permission denied: set APMATRIX_STATE to a directory")
@@ -102,7 +103,7 @@ def test_user_namespaces_that_are_forbidden():
     words = [*started["args"], "unshare", "-U", "--keep-caps", "sh", "-c", limit, "sh", *BECOME, inside("true")]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=started["env"], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
+        assert output(process).readline() == "ready\n"
         for name in ("uid_map", "gid_map"):
             Path(f"/proc/{process.pid}/{name}").write_text(f"0 0 1\n{USER} {USER} 1\n")
         out, said = process.communicate("go\n")

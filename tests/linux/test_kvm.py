@@ -74,7 +74,7 @@ def test_KVM_34_another_code_is_reported_and_ends_the_interruptions(guest):
 def test_KVM_34_a_second_registration_leaves_the_first(guest):
     host, vm = guest
     memory = FlatMemory(0x4000)
-    seen = []
+    seen: list[int] = []
     vm.level.interrupt = seen.append
     assert aqic(host, vm, *ENABLE, memory) == 0
     assert aqic(host, vm, *ENABLE, memory) == Code.OTHERWISE_CHANGED

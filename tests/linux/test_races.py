@@ -1,9 +1,10 @@
-"""Many writers at once: nothing is raised but refusals, nobody waits for ever, and the promises hold at the end."""
+"""Many writers at once: nothing is raised but refusals, no writer waits forever, and the promises hold at the end."""
 
 from __future__ import annotations
 
 import itertools
 import random
+from functools import partial
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_everybody_at_once(policy, seed):
             action(host, chance)
         return "done"
 
-    workers = [Background(lambda action=action: work(action)) for action in ACTIONS]
+    workers = [Background(partial(work, action)) for action in ACTIONS]
     assert [worker.finish() for worker in workers] == ["done"] * len(ACTIONS)
     assert host.system.vmm.vms == []
     host.scan()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apmatrix.linux import LinuxSystem, Vm
+    from apmatrix.machine import Cpc
 
 ADAPTERS, DOMAINS = (5, 6, 7), (4, 5, 6)
 GIVE_ALL = "-0-255"
@@ -59,7 +60,7 @@ class HostMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.host: Host | None = None
+        self.host: Host
         self.holding: dict[Vm, set[Apqn]] = {}
 
     @initialize(given=st.booleans(), plans=st.lists(st.tuples(matrices, matrices), max_size=3))
@@ -87,7 +88,7 @@ class HostMachine(RuleBasedStateMachine):
         return vm
 
     def teardown(self) -> None:
-        if self.host is not None:
+        if hasattr(self, "host"):  # it was booted
             for system in reversed(list(self.systems())):
                 for vm in tuple(system.vmm.vms):
                     vm.stop()
@@ -96,7 +97,7 @@ class HostMachine(RuleBasedStateMachine):
     # looking
 
     @property
-    def machine(self) -> Any:
+    def machine(self) -> Cpc:
         return self.host.machine
 
     def systems(self) -> Iterator[LinuxSystem]:
@@ -286,6 +287,7 @@ class HostMachine(RuleBasedStateMachine):
         for system, vm in self.vms() if self.host else ():
             assert vm.level.matrix <= self.assigned(system, vm.name) & self.configured(system)
             assert {self.driver(system, apqn) for apqn in vm.level.matrix.apqns()} <= {"vfio_ap"}
+            assert vm.level.parent is not None
             assert vm.level.effective <= vm.level.parent.effective
 
     @invariant()
@@ -303,6 +305,7 @@ class ProtectiveMachine(HostMachine):
     POLICY = "protective"
 
     def explained(self, error: OSError) -> None:
+        assert error.errno is not None
         if error.errno != errno.ENOENT:  # a name that is not there says enough
             assert error.strerror != os.strerror(error.errno)
 

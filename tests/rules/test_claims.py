@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.rules.claims import Claims, Conflict, conflicts
 from apmatrix.rules.profiles import Beyond, objections
 from support.strategies import matrices, small_matrices
@@ -13,7 +13,7 @@ from support.strategies import matrices, small_matrices
 steps = st.lists(st.tuples(st.sampled_from("abcd"), st.none() | small_matrices), max_size=12)
 
 
-def shared(one: Matrix, other: Matrix) -> set[tuple[int, int]]:
+def shared(one: Matrix, other: Matrix) -> set[Apqn]:
     return set(one.apqns()) & set(other.apqns())
 
 
@@ -34,8 +34,8 @@ def test_MTX21_conflicts_are_every_pair_that_shares_an_apqn(changes, wanted, me)
     assert found == [(holder, apqns) for holder, apqns in expected if apqns]
     assert dict(claims.items()) == model
     for apqn in Matrix(Mask.up_to(6), Mask.up_to(6)).apqns():
-        owners = [holder for holder, held in model.items() if apqn in held]
-        assert claims.owner(apqn) in (owners or [None])
+        owners: set[str | None] = {holder for holder, held in model.items() if apqn in held}
+        assert claims.owner(apqn) in (owners or {None})
 
 
 @given(matrices, matrices)

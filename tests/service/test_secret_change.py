@@ -11,7 +11,7 @@ from apmatrix.config import parse
 from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
-from support.background import Site, holders
+from support.background import holders
 from support.running import KEYS
 
 CARD = "card-05.keys"
@@ -27,24 +27,28 @@ def state(tmp_path):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(site, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = Site(tmp_path)
-    yield made
-    if holders(made.state / "lock") if (made.state / "lock").exists() else ():
-        made.run("down", "keys")
+    return site
+
+
+def vault(state, secret):
+    """The vault of the machine's cards."""
+    found = open_vault(state, parse(KEYS, "machine.toml"), secret)
+    assert found is not None
+    return found
 
 
 def opened(state, secret):
     """The content of the card's file; None if the secret does not open it."""
     try:
-        return open_vault(state, parse(KEYS, "machine.toml"), secret).read(CARD)
+        return vault(state, secret).read(CARD)
     except ControlError:
         return None
 
 
 def filled(state, secret, content=b"content"):
-    open_vault(state, parse(KEYS, "machine.toml"), secret).write(CARD, content)
+    vault(state, secret).write(CARD, content)
 
 
 def file_of(tmp_path):

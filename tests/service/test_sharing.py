@@ -7,20 +7,32 @@ import pytest
 from apmatrix.service.sharing import SharedMount
 
 
-@pytest.fixture
-def descriptor():
-    """A way to make descriptors whose fate can be seen: the reading end finds the end when they are closed."""
-    ends = []
+class Descriptors:
+    """Makes descriptors whose fate can be seen: the reading end finds the end when they are closed."""
 
-    def make():
+    def __init__(self):
+        self.ends = []
+
+    def __call__(self):
         reading, writing = os.pipe()
-        ends.append(reading)
+        self.ends.append(reading)
         return writing
 
-    make.open = lambda: [not _ended(end) for end in ends]
-    yield make
-    for end in ends:
+    def open(self):
+        """Whether each of them is open still."""
+        return [not _ended(end) for end in self.ends]
+
+
+@pytest.fixture
+def descriptor():
+    made = Descriptors()
+    yield made
+    for end in made.ends:
         os.close(end)
+
+
+def nothing():
+    """Nothing is to be done when there is no command any more."""
 
 
 def _ended(end):
@@ -32,7 +44,7 @@ def _ended(end):
 
 
 def test_the_first_makes_it_the_next_ones_get_it(descriptor):
-    shared, mount = SharedMount(list), descriptor()
+    shared, mount = SharedMount(nothing), descriptor()
     assert shared.take("a") == (None, "work1")
     shared.give("a", mount)
     assert shared.take("b") == (mount, "work2")
@@ -43,7 +55,7 @@ def test_the_first_makes_it_the_next_ones_get_it(descriptor):
 
 
 def test_it_goes_with_the_last_one(descriptor):
-    shared = SharedMount(list)
+    shared = SharedMount(nothing)
     for user in ("a", "b"):
         shared.take(user)
         shared.give(user, descriptor())
@@ -82,7 +94,7 @@ def waited(shared, monkeypatch, happens):
 
 
 def test_the_next_one_waits(descriptor, monkeypatch):
-    shared, mount = SharedMount(list), descriptor()
+    shared, mount = SharedMount(nothing), descriptor()
     shared.take("a")
     answers = waited(shared, monkeypatch, lambda: shared.give("a", mount))
     assert shared.take("b") == (mount, "work2")
@@ -90,7 +102,7 @@ def test_the_next_one_waits(descriptor, monkeypatch):
 
 
 def test_who_ends_on_the_way_holds_nobody_up(monkeypatch):
-    shared = SharedMount(list)
+    shared = SharedMount(nothing)
     shared.take("a")
     answers = waited(shared, monkeypatch, lambda: shared.leave("a"))
     assert shared.take("b") == (None, "work2")
@@ -99,7 +111,7 @@ def test_who_ends_on_the_way_holds_nobody_up(monkeypatch):
 
 def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):
     monkeypatch.setattr("apmatrix.service.sharing._PATIENCE", 0)
-    shared = SharedMount(list)
+    shared = SharedMount(nothing)
     shared.take("a")
     shared.take("b")
     shared.give("a", descriptor())
@@ -110,7 +122,7 @@ def test_what_comes_too_late_is_not_kept(descriptor, monkeypatch):
 
 
 def test_directories_do_not_become_more_and_more():
-    shared = SharedMount(list)
+    shared = SharedMount(nothing)
     names = set()
     for user in range(1000):
         names.add(shared.take(user)[1])

@@ -1,5 +1,7 @@
 """A machine in the background, in processes of its own: what a kill leaves, and what /proc shows."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -8,8 +10,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from support.running import KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 QUESTION = re.compile(rb"(?:passphrase|confirmation): ")
 PROGRAM = str(Path(sys.executable).with_name("apmatrix"))
@@ -18,7 +24,7 @@ PROGRAM = str(Path(sys.executable).with_name("apmatrix"))
 class Site:
     """A machine in the background, by its commands only."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: Path) -> None:
         self.file = directory / "keys.toml"
         self.file.write_text(KEYS)
         self.state = directory / "state" / "keys"
@@ -26,7 +32,9 @@ class Site:
         for name in ("APMATRIX_MACHINE", "APMATRIX_KEY_FILE", "APMATRIX_PASSPHRASE"):
             self.environment.pop(name, None)
 
-    def run(self, *words, code=0, stdin="", **environment):
+    def run(
+        self, *words: object, code: int = 0, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [PROGRAM, *map(str, words)],
             input=stdin,
@@ -39,7 +47,7 @@ class Site:
         assert done.returncode == code, done.stderr
         return done
 
-    def typed(self, *words, lines):
+    def typed(self, *words: object, lines: Sequence[str]) -> str:
         """Run a command on a terminal, where each of ``lines`` is typed when it asks; what it shows.
 
         What is typed before a question is thrown away, so only the ends of questions count.
@@ -49,7 +57,10 @@ class Site:
         with subprocess.Popen(command, env=self.environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
             os.close(theirs)
             shown, asked = b"", 0
-            while select.select([ours], [], [], 60)[0] or process.kill():
+            while True:
+                if not select.select([ours], [], [], 60)[0]:
+                    process.kill()
+                    break
                 try:
                     shown += os.read(ours, 4096)
                 except OSError:  # nobody has the terminal open any more
@@ -61,10 +72,10 @@ class Site:
         os.close(ours)
         return shown.decode()
 
-    def up(self, *options, **more):
+    def up(self, *options: object, **more: Any) -> subprocess.CompletedProcess[str]:
         return self.run("up", self.file, *options, **more)
 
-    def kill(self):
+    def kill(self) -> None:
         """SIGKILL the service, and wait until it is gone."""
         (holder,) = holders(self.state / "lock")
         descriptor = os.pidfd_open(holder)
@@ -72,18 +83,19 @@ class Site:
         assert select.select([descriptor], [], [], 30)[0]
         os.close(descriptor)
 
-    def states(self, *words):
+    def states(self, *words: object) -> dict[str, Any]:
         (keys,) = json.loads(self.run("key", *words, "--adapter", 5, "--domain", 4, "--json").stdout)
-        return keys["registers"]["AES"]
+        state: dict[str, Any] = keys["registers"]["AES"]
+        return state
 
-    def change_key(self):
+    def change_key(self) -> dict[str, Any]:
         self.states("load", "aes", "--random")
         return self.states("set", "aes")
 
 
-def holders(path):
+def holders(path: Path) -> set[int]:
     """The processes that have a file open."""
-    wanted, found = path.stat(), set()
+    wanted, found = path.stat(), set[int]()
     for entry in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if os.path.samestat(entry.stat(), wanted):

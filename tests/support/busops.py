@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from apmatrix.cards import ManualClock
-    from apmatrix.linux import LinuxSystem, Uevent
+    from apmatrix.linux import LinuxSystem
+    from apmatrix.linux.core import Uevent
     from apmatrix.machine import Cpc
 
 

@@ -1,17 +1,28 @@
 """CCA requests as Linux builds them (hardware.md 3.4 to 4.4), written without the code under test."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from support.queues import exchange
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def short(number):
+    from apmatrix.cards import Adapter
+
+
+def short(number: int) -> bytes:
     return number.to_bytes(2, "big")
 
 
-def block(content):
+def block(content: bytes) -> bytes:
     return short(len(content) + 2) + content
 
 
-def request(parameters, domain=6, function_id=b"T2", room=0, data_room=0):
+def request(
+    parameters: bytes, domain: int = 6, function_id: bytes = b"T2", room: int = 0, data_room: int = 0
+) -> bytes:
     """A type 06 message with a CPRBX in front of ``parameters``."""
     cprbx = bytearray(220)
     cprbx[0:2] = short(220)
@@ -32,7 +43,7 @@ def request(parameters, domain=6, function_id=b"T2", room=0, data_room=0):
     return bytes(header) + bytes(cprbx) + parameters
 
 
-def parameters(function, rules=(), vud=b"", keys=b""):
+def parameters(function: bytes, rules: Iterable[bytes] = (), vud: bytes = b"", keys: bytes = b"") -> bytes:
     keywords = b"".join(rule.ljust(8) for rule in rules)
     return function + block(keywords) + block(vud) + block(keys)
 
@@ -40,7 +51,7 @@ def parameters(function, rules=(), vud=b"", keys=b""):
 class Reply:
     """A type 86 reply to a CCA request."""
 
-    def __init__(self, message):
+    def __init__(self, message: bytes) -> None:
         assert message[1] == 0x86, message[:8].hex()
         self.message = message
         self.cprbx = message[48:268]
@@ -60,13 +71,13 @@ class Reply:
         self.rules, self.vud, self.keys = self.parts
 
 
-def call(adapter, block_, domain=6, **options):
+def call(adapter: Adapter, block_: bytes, domain: int = 6, **options: Any) -> Reply:
     """Send a parameter block and take the reply apart."""
     sending = {key: options.pop(key) for key in ("special", "control_domains", "rc8a") if key in options}
     return Reply(exchange(adapter, request(block_, domain, **options), domain, **sending))
 
 
-def pk(modulus, exponent, value, length):
+def pk(modulus: int, exponent: int, value: int, length: int) -> bytes:
     """Linux' RSA request with a modulus of ``length`` bytes."""
     section = b"\x04\0" + short(2 * length + 12) + bytes(2) + short(length) + short(8 * length) + short(length)
     token = b"\x1e\0" + short(2 * length + 20) + bytes(4) + section
@@ -75,7 +86,7 @@ def pk(modulus, exponent, value, length):
     return parameters(b"PK", [b"MRP"], value.to_bytes(length, "big"), key)
 
 
-def pd(key, value, length):
+def pd(key: Iterable[int], value: int, length: int) -> bytes:
     """Linux' RSA request with p, q, dp, dq, u in ``key``."""
     short_length = (length + 1) // 2
     long_length = short_length + 8
@@ -96,11 +107,20 @@ def pd(key, value, length):
     return parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), block(bytes(2) + token))
 
 
-def part(flags, content):
+def part(flags: int, content: bytes) -> bytes:
     return block(short(flags) + content)
 
 
-def master_key(adapter, action, key_set=None, data=b"", domain=6, control_domains=None, queue=6, **options):
+def master_key(
+    adapter: Adapter,
+    action: bytes,
+    key_set: bytes | None = None,
+    data: bytes = b"",
+    domain: int = 6,
+    control_domains: Iterable[int] | None = None,
+    queue: int = 6,
+    **options: Any,
+) -> Reply:
     """Our own administrative command for master keys."""
     rules = [action] if key_set is None else [action, key_set]
     allowed = (domain,) if control_domains is None else control_domains
@@ -109,7 +129,7 @@ def master_key(adapter, action, key_set=None, data=b"", domain=6, control_domain
     return Reply(exchange(adapter, message, queue, control_domains=allowed, **options))
 
 
-def set_master_key(adapter, key_set=b"AES", seed=1, domain=6):
+def set_master_key(adapter: Adapter, key_set: bytes = b"AES", seed: int = 1, domain: int = 6) -> None:
     """Load two parts and set; the key is the XOR of the parts."""
     size = 24 if key_set == b"ASYM" else 32
     for action, data in (
@@ -120,30 +140,30 @@ def set_master_key(adapter, key_set=b"AES", seed=1, domain=6):
         assert master_key(adapter, action, key_set, data, domain).codes == (0, 0)
 
 
-def facility(adapter, keyword, domain=6):
+def facility(adapter: Adapter, keyword: bytes, domain: int = 6) -> Reply:
     return call(adapter, parameters(b"FQ", [keyword], bytes(4096)), domain)
 
 
 KEY_SKELETON_PARTS = b"".join(part(flags, bytes(64)) for flags in (0x10, 0x10, 0x30, 0x10, 0x10, 0x10))
 
 
-def generate_data(adapter, size=32, domain=6):
+def generate_data(adapter: Adapter, size: int = 32, domain: int = 6) -> Reply:
     words = b"OP      " + b"KEYLN%d " % size + b"AESDATA " + bytes(8)
     return call(adapter, parameters(b"KG", [], words, KEY_SKELETON_PARTS), domain)
 
 
-def import_clear(adapter, key, domain=6):
+def import_clear(adapter: Adapter, key: bytes, domain: int = 6) -> Reply:
     return call(adapter, parameters(b"CM", [b"AES"], key, part(0x30, bytes(64))), domain)
 
 
-def token(reply):
+def token(reply: Reply) -> bytes:
     """The token in the first key part of ``reply``."""
     assert reply.codes == (0, 0), reply.codes
     length = int.from_bytes(reply.keys[:2], "big")
     return reply.keys[4:length]
 
 
-def skeleton(exportable=True, payload_format=1):
+def skeleton(exportable: bool = True, payload_format: int = 1) -> bytes:
     """An AES CIPHER token without a key."""
     header = bytearray(56)
     header[0] = 1
@@ -158,30 +178,32 @@ def skeleton(exportable=True, payload_format=1):
     return bytes(header)
 
 
-def generate_cipher(adapter, size=32, domain=6, **options):
+def generate_cipher(adapter: Adapter, size: int = 32, domain: int = 6, **options: Any) -> Reply:
     vud = b"TOKEN   " + b" " * 8 + short(size * 8) + bytes(8)
     empty = part(0x30, b"")
     keys = empty + empty + part(0x30, skeleton(**options)) + 3 * empty
     return call(adapter, parameters(b"GK", [b"AES", b"OP"], vud, keys), domain)
 
 
-def import_part(adapter, rules, key_part, key_token, domain=6):
+def import_part(
+    adapter: Adapter, rules: Iterable[bytes], key_part: bytes, key_token: bytes, domain: int = 6
+) -> Reply:
     vud = part(0x64, short(len(key_part) * 8)) + part(0x63, key_part)
     block_ = parameters(b"IP", [b"AES", *rules], vud, part(0x30, key_token))
     return call(adapter, block_, domain)
 
 
-def unwrap_data(adapter, key_token, domain=6, special=True):
+def unwrap_data(adapter: Adapter, key_token: bytes, domain: int = 6, special: bool = True) -> Reply:
     vud = part(1, b"")
     return call(adapter, parameters(b"US", [], vud, part(0, key_token)), domain, special=special)
 
 
-def unwrap_cipher(adapter, key_token, domain=6, special=True):
+def unwrap_cipher(adapter: Adapter, key_token: bytes, domain: int = 6, special: bool = True) -> Reply:
     vud = part(0xC2, bytes(66))
     return call(adapter, parameters(b"AU", [b"EXPT-SK"], vud, part(0, key_token)), domain, special=special)
 
 
-def protected_key(reply):
+def protected_key(reply: Reply) -> bytes:
     """The protected key, pattern included, in a reply to US or AU."""
     assert reply.codes == (0, 0), reply.codes
     message = reply.message[48:]
@@ -190,7 +212,7 @@ def protected_key(reply):
     return message[240 : 240 + length]
 
 
-def clear_ec_token(curve_type, bits, private=b"", point=b"", usage=0xC0):
+def clear_ec_token(curve_type: int, bits: int, private: bytes = b"", point: bytes = b"", usage: int = 0xC0) -> bytes:
     """A clear elliptic-curve token as libica builds it; without key and point, a skeleton."""
     section = bytearray(76)
     section[0] = 0x20
@@ -216,7 +238,7 @@ def clear_ec_token(curve_type, bits, private=b"", point=b"", usage=0xC0):
     return b"\x1e\0" + short(8 + len(body)) + bytes(4) + body
 
 
-def rsa_skeleton(length):
+def rsa_skeleton(length: int) -> bytes:
     """A clear RSA token without a key, for a modulus of ``length`` bytes."""
     private = bytearray(132)
     private[0], private[28] = 8, 0x40
@@ -224,14 +246,14 @@ def rsa_skeleton(length):
     return b"\x1e\0" + short(8 + 132) + bytes(4) + bytes(private)
 
 
-def generate_pair(adapter, skeleton, domain=6, rule=b"MASTER"):
+def generate_pair(adapter: Adapter, skeleton: bytes, domain: int = 6, rule: bytes = b"MASTER") -> Reply:
     return call(adapter, parameters(b"PG", [rule], b"", part(0x20, skeleton)), domain)
 
 
-def sign(adapter, key_token, digest=bytes(32), domain=6):
+def sign(adapter: Adapter, key_token: bytes, digest: bytes = bytes(32), domain: int = 6) -> Reply:
     return call(adapter, parameters(b"SG", [b"ECDSA"], block(digest), part(0x20, key_token)), domain)
 
 
-def decrypt(adapter, key_token, value, length, domain=6):
+def decrypt(adapter: Adapter, key_token: bytes, value: int, length: int, domain: int = 6) -> Reply:
     """PD with a whole token."""
     return call(adapter, parameters(b"PD", [b"ZERO-PAD"], value.to_bytes(length, "big"), part(0, key_token)), domain)

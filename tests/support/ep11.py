@@ -1,22 +1,39 @@
 """EP11 requests as Linux builds them (hardware.md 3.10, 4.5), written without the code under test."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from support.queues import exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apmatrix.cards import Adapter
 
 IV = bytes.fromhex("00112233445566778899aabbccddeeff")
 DEFAULT = 0x00200C00
 
 
-def word(number):
+def word(number: int) -> bytes:
     return number.to_bytes(4, "big")
 
 
-def string(content):
+def string(content: bytes) -> bytes:
     if len(content) < 128:
         return bytes((4, len(content))) + content
     return b"\x04\x82" + len(content).to_bytes(2, "big") + content
 
 
-def request(function, strings, domain=6, flags=0, target=None, api=1, named_domain=None):
+def request(
+    function: int,
+    strings: Iterable[bytes],
+    domain: int = 6,
+    flags: int = 0,
+    target: int | None = None,
+    api: int = 1,
+    named_domain: int | None = None,
+) -> bytes:
     named = domain if named_domain is None else named_domain
     body = b"".join(string(item) for item in (word(api << 16 | function), word(named), *strings))
     payload = b"\x30\x82" + len(body).to_bytes(2, "big") + body
@@ -41,7 +58,7 @@ def request(function, strings, domain=6, flags=0, target=None, api=1, named_doma
 class Reply:
     """A type 86 reply to an EP11 request."""
 
-    def __init__(self, message):
+    def __init__(self, message: bytes) -> None:
         assert message[1] == 0x86, message[:8].hex()
         self.message = message
         self.target = int.from_bytes(message[60:64], "big")
@@ -55,14 +72,21 @@ class Reply:
         assert int.from_bytes(payload[24:26], "big") == len(self.data)
 
 
-def call(adapter, function, strings, domain=6, **options):
+def call(adapter: Adapter, function: int, strings: Iterable[bytes], domain: int = 6, **options: Any) -> Reply:
     sending = {key: options.pop(key) for key in ("special", "control_domains", "rc8a") if key in options}
     target = options.get("target")
     message = request(function, strings, domain if target is None else target, **options)
     return Reply(exchange(adapter, message, domain, **sending))
 
 
-def administer(adapter, action, key=b"", domain=6, control_domains=None, queue=6):
+def administer(
+    adapter: Adapter,
+    action: bytes,
+    key: bytes = b"",
+    domain: int = 6,
+    control_domains: Iterable[int] | None = None,
+    queue: int = 6,
+) -> Reply:
     """Our own command for wrapping keys."""
     allowed = (domain,) if control_domains is None else control_domains
     return Reply(
@@ -75,16 +99,16 @@ def administer(adapter, action, key=b"", domain=6, control_domains=None, queue=6
     )
 
 
-def set_wrapping_key(adapter, key, domain=6):
+def set_wrapping_key(adapter: Adapter, key: bytes, domain: int = 6) -> None:
     for action, part in ((b"IMPORT", key), (b"COMMIT", b""), (b"FINALIZE", b"")):
         assert administer(adapter, action, part, domain).value == 0
 
 
-def attributes(size, booleans=DEFAULT):
+def attributes(size: int, booleans: int = DEFAULT) -> bytes:
     return word(0x10010000) + word(booleans) + word(booleans) + word(0x161) + word(size)
 
 
-def generate(adapter, size=32, booleans=DEFAULT, domain=6):
+def generate(adapter: Adapter, size: int = 32, booleans: int = DEFAULT, domain: int = 6) -> Reply:
     return call(
         adapter,
         21,
@@ -94,20 +118,22 @@ def generate(adapter, size=32, booleans=DEFAULT, domain=6):
     )
 
 
-def encrypt(adapter, blob, data, domain=6):
+def encrypt(adapter: Adapter, blob: bytes, data: bytes, domain: int = 6) -> Reply:
     return call(adapter, 19, (word(0), word(0x1085) + IV, blob, data), domain)
 
 
-def decrypt(adapter, blob, data, domain=6):
+def decrypt(adapter: Adapter, blob: bytes, data: bytes, domain: int = 6) -> Reply:
     return call(adapter, 20, (word(0), word(0x1085) + IV, blob, data), domain)
 
 
-def unwrap(adapter, kek, wrapped, size=32, booleans=DEFAULT, domain=6):
+def unwrap(
+    adapter: Adapter, kek: bytes, wrapped: bytes, size: int = 32, booleans: int = DEFAULT, domain: int = 6
+) -> Reply:
     listed = word(0x10020000) + word(booleans) + word(booleans) + word(0x100) + word(0x1F) + word(0x161) + word(size)
     return call(adapter, 34, (listed, word(0x1085) + IV, kek, b"", b"", wrapped), domain, api=4)
 
 
-def protect(adapter, blob, domain=6, special=True, flags=0x20):
+def protect(adapter: Adapter, blob: bytes, domain: int = 6, special: bool = True, flags: int = 0x20) -> Reply:
     return call(
         adapter,
         33,

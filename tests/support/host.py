@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from apmatrix.cards import AdapterState, Queue
-    from apmatrix.linux import Uevent, Vm
+    from apmatrix.linux import Vm
+    from apmatrix.linux.core import Uevent
 
 U1 = "62177883-f1bb-47f0-914d-32a22e3a8804"
 U2 = "f2c3a4d5-1b2c-4d3e-8f90-0a1b2c3d4e5f"

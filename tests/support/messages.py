@@ -13,14 +13,14 @@ _HEADING = re.compile(
 _PIECE = re.compile(r"\[([0-9a-f]{2})\*(\d+)\]|([0-9a-f]+)")
 
 
-def expand(notation):
+def expand(notation: str) -> bytes:
     """Bytes of the hexadecimal notation in which ``[bb*n]`` stands for n times byte bb."""
     digits = "".join(byte * int(count) if byte else plain for byte, count, plain in _PIECE.findall(notation))
     return bytes.fromhex(digits)
 
 
 @functools.cache
-def vectors():
+def vectors() -> dict[str, bytes]:
     """All message vectors by their ID."""
     found = {}
     for name, length, digest, notation in _HEADING.findall(REFERENCE.read_text()):

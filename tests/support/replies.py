@@ -1,11 +1,11 @@
 """What Linux demands of a reply (hardware.md 3.2 to 3.10), written without the code under test."""
 
 
-def number(data, offset, length):
+def number(data: bytes, offset: int, length: int) -> int:
     return int.from_bytes(data[offset : offset + length], "big")
 
 
-def assert_well_formed(reply):
+def assert_well_formed(reply: bytes) -> None:
     """Assert that Linux would not take the queue for broken because of ``reply``."""
     assert len(reply) >= 8
     kind = reply[1]
@@ -19,7 +19,7 @@ def assert_well_formed(reply):
         assert_coprocessor_reply(reply)
 
 
-def assert_coprocessor_reply(reply):
+def assert_coprocessor_reply(reply: bytes) -> None:
     count1, offset1, count2, offset2 = (number(reply, offset, 4) for offset in (16, 20, 24, 28))
     assert offset1 == 48
     assert len(reply) == (offset2 + count2 if count2 else offset1 + count1)  # what Linux 7.2 takes for the length
@@ -38,7 +38,7 @@ def assert_coprocessor_reply(reply):
         assert count1 == 32 + number(control, 28, 4)
 
 
-def assert_blocks(parameters):
+def assert_blocks(parameters: bytes) -> None:
     """Function code, then exactly three blocks."""
     rest = parameters[2:]
     for _ in range(3):

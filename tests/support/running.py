@@ -1,6 +1,9 @@
 """A machine in the background, in the test's own process; and commands as users type them."""
 
+from __future__ import annotations
+
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
@@ -9,6 +12,11 @@ from apmatrix.config import parse
 from apmatrix.emulation import Emulation
 from apmatrix.service.server import MachineServer
 from apmatrix.service.state import StateDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.testing import Result
 
 KEYS = """
 [machine]
@@ -43,9 +51,10 @@ control_domains = "4-7,0x40"
 
 
 @contextmanager
-def running(text=KEYS):
+def running(text: str = KEYS) -> Iterator[Emulation]:
     """Serve a machine; the test must have set APMATRIX_STATE. Gives its Emulation."""
     file = parse(text, "machine.toml")
+    assert file.machine.name is not None
     with ExitStack() as stack:
         state = StateDirectory.of(file.machine.name)
         stack.enter_context(state.locked())
@@ -54,7 +63,7 @@ def running(text=KEYS):
         yield emulation
 
 
-def command(*words, code=0, stdin=None):
+def command(*words: object, code: int = 0, stdin: str | bytes | None = None) -> Result:
     """Run ``apmatrix WORDS``; the result, whose exit code must be ``code``."""
     result = CliRunner().invoke(main, [str(word) for word in words], prog_name="apmatrix", input=stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -4,6 +4,8 @@ It happens in a mount namespace in which this Python and this program can be rea
 its own. Nothing outside changes.
 """
 
+from __future__ import annotations
+
 import functools
 import os
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any, TypedDict
 
 import apmatrix
 
@@ -42,8 +45,15 @@ cd home
 BECOME = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "sh", "-c")
 
 
+class Start(TypedDict):
+    """What subprocess needs to start the user's commands; the command's own words come after ``args``."""
+
+    args: list[str]
+    env: dict[str, str]
+
+
 @functools.cache
-def missing():
+def missing() -> str:
     """Why there can be no such user here; empty if there can."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         return "only root can become another user, with setpriv"
@@ -51,7 +61,7 @@ def missing():
     return f"an ordinary user cannot do that here: {done.stderr.strip()[-200:]}" if done.returncode else ""
 
 
-def command(*, fuse="0666", home=HOME):
+def command(*, fuse: str = "0666", home: str = HOME) -> Start:
     """How the user's commands are started."""
     environment = {
         "PATH": f"{PLACE}/python/bin:{PLACE}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -64,7 +74,7 @@ def command(*, fuse="0666", home=HOME):
     return {"args": ["unshare", "-m", "sh", "-c", f'{FURNISH} exec "$@"', "sh"], "env": environment}
 
 
-def by_user(script, **more):
+def by_user(script: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """A script that the user runs: the finished process."""
     started = command(**more)
     return subprocess.run(
@@ -72,13 +82,13 @@ def by_user(script, **more):
     )
 
 
-def sh(script, **more):
+def sh(script: str, **more: Any) -> str:
     """What a script prints that must succeed."""
     done = by_user(script, **more)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def inside(script, *options, file=THREE):
+def inside(script: str, *options: str, file: str = THREE) -> str:
     """The words of a command that runs a script on the machine."""
     return f"apmatrix run {' '.join(options)} {file} -- sh -c '{script}'"

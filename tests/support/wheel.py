@@ -1,19 +1,26 @@
 """The package as it is installed: a wheel built from the checkout, without looking anything up outside."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import zipfile
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.documents import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def installed(directory):
+
+def installed(directory: Path) -> Path:
     """Unpack a freshly built wheel below ``directory``; the folder that programs import it from."""
-    words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", directory]
-    built = subprocess.run([sys.executable, "-m", *words, ROOT], capture_output=True, text=True, cwd=directory)
+    words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir"]
+    command = [sys.executable, "-m", *words, str(directory), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, cwd=directory)
     if "BackendUnavailable" in built.stderr:
         pytest.skip("hatchling, which builds the wheel, is not installed")
     assert built.returncode == 0, built.stderr
@@ -23,7 +30,7 @@ def installed(directory):
     return target
 
 
-def run_installed(site, *words):
+def run_installed(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run ``apmatrix`` from the folder that ``installed`` gave, outside of the checkout."""
     program = "import sys, apmatrix; assert apmatrix.__path__[0].startswith(sys.argv.pop(1)), apmatrix.__path__\n"
     program += "from apmatrix.cli.main import main; main(prog_name='apmatrix')"

@@ -23,7 +23,7 @@ from apmatrix.arch import (
 )
 from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
-from apmatrix.machine import FlatMemory, ValidityInterception, check_entry, execute
+from apmatrix.machine import FlatMemory, Level, ValidityInterception, check_entry, execute
 from support.bench import POISON
 from support.host import FACILITIES, H0_MATRIX, U1, U2, Documented, Host, h1
 
@@ -39,7 +39,7 @@ class Program:
     """A program in a guest."""
 
     host: Host
-    level: object
+    level: Level
 
     def __post_init__(self) -> None:
         self.memory = FlatMemory(0x10000)

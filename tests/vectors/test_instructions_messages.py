@@ -17,11 +17,9 @@ AQIC_ENABLE = {"gr0": 0x03000506, "gr1": 0x0000800000000006, "gr2": 0x01234567}
 
 
 @pytest.fixture
-def bench():
-    made = Bench()
-    made.memory.write(ADDRESS, MESSAGE)
-    yield made
-    made.close()
+def bench(bench):
+    bench.memory.write(ADDRESS, MESSAGE)
+    return bench
 
 
 def nqap(bench: Bench, length: int = 396, gr0: int = 0x40000506) -> tuple[ConditionCode, int, dict[int, int]]:
@@ -57,14 +55,25 @@ TAKEN = {6: ADDRESS + 396, 7: 0}
 DELIVERED = {4: 0x539, 5: 1, 6: ADDRESS + 292, 7: 12288 - 292}
 
 
+def processed(bench):
+    """The domain and the request of whatever the card processes from now on."""
+    seen = []
+
+    def process(domain, request):
+        seen.append((domain, request))
+        return REPLY
+
+    bench.echo.process = process
+    return seen
+
+
 def test_I47_a_message_is_taken(bench):
     assert nqap(bench) == (DONE, 0x00000000, TAKEN)
     assert status(bench) == 0x00000000
 
 
 def test_I47_what_the_card_gets_is_the_message_and_its_id(bench):
-    seen = []
-    bench.echo.process = lambda domain, request: seen.append((domain, request)) or REPLY
+    seen = processed(bench)
     nqap(bench)
     bench.steps.finish()
     [(domain, request)] = seen
@@ -179,15 +188,14 @@ def test_the_pair_may_be_gr2_and_gr3(bench):
 
 
 def test_I56_a_message_that_crosses_pages_is_taken_in_one_step(bench):
-    seen = []
-    bench.echo.process = lambda domain, request: seen.append(request.message) or REPLY
+    seen = processed(bench)
     message = bytes(range(256)) * 48
     bench.memory.write(ADDRESS + 0xFF0, message)
     bench.set(gr0=0x40000506, **ID, gr6=ADDRESS + 0xFF0, gr7=12288)
     assert bench.execute(Opcode.NQAP) is DONE  # cc 2 is optional and never given
     assert (bench.registers.gr[6], bench.registers.gr[7]) == (ADDRESS + 0xFF0 + 12288, 0)
     bench.steps.finish()
-    assert seen == [message]
+    assert [request.message for _, request in seen] == [message]
 
 
 def test_I57_nothing_there_at_all(bench):

@@ -31,7 +31,7 @@
     ├── UnknownPolicy               a Linux system has no policy of this name
     ├── UnknownRule                 the reference has no rule, vector or section of this name
     ├── AdapterRefused              an adapter's number is taken, or the machine has no such number
-    ├── LparActive                  an LPAR of this name is active already
+    ├── LparActive                  an LPAR of this name is already active
     ├── ProfileError                an activation profile does not fit the machine or another LPAR
     ├── ValidityInterception        a nested guest cannot be entered: its control block is wrong
     ├── Intercepted                 an AP instruction left SIE and nothing above handles it
@@ -48,7 +48,7 @@
     ├── SandboxError                the computer does not allow what a sandbox needs
     │   └── LayerError              a directory cannot be covered by a layer
     ├── BootError                   what a boot can end with
-    │   ├── PackageError            a Debian package, or the tool that gets it, cannot be had
+    │   ├── PackageError            a Debian package, or the tool that fetches it, is not available
     │   ├── QemuError               QEMU is missing, did not start, or ended
     │   ├── KernelError             the kernel is not one whose AP instructions can be intercepted
     │   └── GuestError              the guest did not do what it was started for

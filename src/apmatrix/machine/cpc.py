@@ -16,6 +16,7 @@ from apmatrix.arch import (
     Mask,
     Matrix,
 )
+from apmatrix.arch.events import AdapterConfigured, AdapterStateChanged, ControlBlockChanged, ProfileChanged
 from apmatrix.arch.info import FEATURES
 from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
 from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
@@ -24,9 +25,10 @@ from apmatrix.machine.port import Port
 from apmatrix.rules import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apmatrix.arch import CardFunctions, CardType
+    from apmatrix.arch.events import AnyEvent
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
 
@@ -41,7 +43,8 @@ class Cpc:
     """A machine: its adapters and its LPARs.
 
     Everything on the machine waits by ``clock``. ``workers`` is the number of threads that do the
-    cards' arithmetic, by default one per processor.
+    cards' arithmetic, by default one per processor. ``observers`` are called with each event, where it happens and
+    with the locks that are held there: an observer must return at once and must not call the machine.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Cpc:
         self.max_domain = max_domain
         self.adapters: dict[int, Adapter] = {}
         self.lpars: dict[str, Lpar] = {}
+        self.observers: list[Callable[[AnyEvent], None]] = []
         self.lock = threading.RLock()
         self.workers = WorkerPool(workers)
         self.set_features(features)
@@ -82,6 +86,11 @@ class Cpc:
     def highest(self) -> Matrix:
         """Every adapter and domain number that exists on this machine."""
         return limits.up_to(self.max_adapter, self.max_domain)
+
+    def announce(self, event: AnyEvent) -> None:
+        """Tell the observers what happened."""
+        for observer in tuple(self.observers):
+            observer(event)
 
     # adapters and LPARs
 
@@ -104,6 +113,7 @@ class Cpc:
                 raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
             options.setdefault("workers", self.workers)
             adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
+            adapter.state_changed = lambda state: self.announce(AdapterStateChanged(number, state.value))
             self.adapters[number] = adapter
             return adapter
 
@@ -127,6 +137,7 @@ class Cpc:
             level.configured_off = level.configured_off - bit if on else level.configured_off | bit
             if not on:
                 self._reclaim(Matrix(bit, level.matrix.aqm))
+        self.announce(AdapterConfigured(level.name, number, on))
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
@@ -136,6 +147,7 @@ class Cpc:
                 raise LparActive(f"LPAR {profile.name} is already active: choose another name")
             check_profile(profile, self.lpars.values(), self.highest)
             lpar = Lpar(profile, self.facilities)
+            lpar.level.matrix_changed = self._matrix_changed
             self.lpars[profile.name] = lpar
             return lpar
 
@@ -152,6 +164,7 @@ class Cpc:
             lpar.profile = profile
             lpar.level.set_matrix(matrix)
             self._reclaim(before, keep=matrix)
+        self.announce(ProfileChanged(name, matrix.apm, matrix.aqm, matrix.adm))
 
     def remove_lpar(self, name: str) -> None:
         """Deactivate an LPAR; its queues are zeroized. Raises UnknownLpar."""
@@ -161,6 +174,11 @@ class Cpc:
             before = level.matrix
             level.close()
             self._reclaim(before)
+
+    def _matrix_changed(self, level: Level) -> None:
+        if level.parent is not None:  # the masks of an LPAR are those of its profile
+            matrix = level.matrix
+            self.announce(ControlBlockChanged(level.path, matrix.apm, matrix.aqm, matrix.adm))
 
     def _active(self, name: str) -> Lpar:
         if name not in self.lpars:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from errno import errorcode
 from typing import TYPE_CHECKING
 
+from apmatrix.arch.events import WriteRefused
 from apmatrix.linux.core.log import KernelLog
 from apmatrix.linux.core.sync import Kernel
 from apmatrix.linux.core.sysfs import Sysfs
@@ -11,6 +13,7 @@ from apmatrix.linux.core.uevents import UeventStream
 
 if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
+    from apmatrix.rules.refusals import Refused
 
 
 class Host:
@@ -30,3 +33,8 @@ class Host:
         self.log = KernelLog(machine.clock.now)
         self.uevents = UeventStream(self.log)
         self.sysfs = Sysfs(self.kernel)
+        self.sysfs.write_refused = self._write_refused
+
+    def _write_refused(self, path: str, refused: Refused) -> None:
+        error = errorcode.get(refused.errno, str(refused.errno))
+        self.machine.announce(WriteRefused(self.level.path, path, error, str(refused)))

@@ -152,17 +152,20 @@ class OpenFile:
             try:
                 store(self._file.owner, Written(taken, task or Task()))
             except Refused as refused:
+                if self._sysfs.write_refused is not None:
+                    self._sysfs.write_refused(self._path, refused)
                 raise refused.as_oserror() from refused
             return len(taken)
 
 
 class Sysfs:
-    """The tree, and the operations on it."""
+    """The tree, and the operations on it. ``write_refused`` is called with each path that a write was refused to."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.root = FixedDirectory()
         self._subscribers: list[Callable[[TreeChange], None]] = []
+        self.write_refused: Callable[[str, Refused], None] | None = None
 
     # looking
 

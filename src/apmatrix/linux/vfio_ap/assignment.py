@@ -144,7 +144,7 @@ def assign_control_domain(mdev: MatrixMdev, text: str) -> None:
         change = control_domain(text, mdev.limits)
         if change <= mdev.matrix:
             return
-        mdev.matrix = mdev.matrix | change
+        mdev.assign(mdev.matrix | change)
         module.policy.control_domains_assigned(mdev, change.adm)
         if module.filter_control_domains(mdev):
             module.update_guest(mdev)
@@ -157,7 +157,7 @@ def unassign_control_domain(mdev: MatrixMdev, text: str) -> None:
         change = control_domain(text, mdev.limits)
         if not change <= mdev.matrix:
             return
-        mdev.matrix = mdev.matrix - change
+        mdev.assign(mdev.matrix - change)
         before = mdev.guest
         mdev.guest = before - change
         if mdev.guest != before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
+from apmatrix.arch.events import MdevChanged
 from apmatrix.linux.core import AttributeGroup, Device, Link, Written
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ class MatrixMdev(Device):
         if name == "mdev_type":
             return Link(self.module.mdev_type.path)
         return super().lookup(name)
+
+    def assign(self, matrix: Matrix) -> None:
+        """Note what is assigned from now on; the observers of the machine are told."""
+        self.matrix = matrix
+        host = self.module.host
+        host.machine.announce(MdevChanged(host.level.path, self.name, matrix.apm, matrix.aqm, matrix.adm))
 
     def linked(self, matrix: Matrix) -> list[VfioQueue]:
         """The linked queues in ``matrix``, in the order of their APQNs."""

@@ -163,7 +163,7 @@ class VfioAp:
             if apqn in self.queues:
                 self.link(mdev, self.queues[apqn])
         self.claims.set(mdev, new)
-        mdev.matrix = new
+        mdev.assign(new)
 
     def link(self, mdev: MatrixMdev, queue: VfioQueue) -> None:
         """Connect a bound queue with the mdev that its APQN is assigned to."""

@@ -1,7 +1,10 @@
-"""Settings of all tests."""
+"""Settings of all tests, and machine M of hardware.md 8.1, which several rooms use."""
 
 import pytest
 from hypothesis import settings
+
+from support.bench import Bench
+from support.zcrypt import Crypto
 
 pytest_plugins = ["pytester"]
 
@@ -27,3 +30,19 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes over half a minute: pytest --long"))
+
+
+@pytest.fixture
+def bench():
+    """Machine M, and a program on its LPAR."""
+    made = Bench()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def crypto():
+    """Machine M with its Linux."""
+    made = Crypto()
+    yield made
+    made.close()

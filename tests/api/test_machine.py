@@ -168,7 +168,7 @@ def test_a_card_is_plugged_in_with_its_faults(nested):
     host.scan()
     assert host.sysfs.read("/sys/bus/ap/devices/card15/type") == "CEX8C"
     assert [fault.words for fault in nested.faults] == [f"adapter={n} verb=PK reply=0x90" for n in (20, 21)]
-    with pytest.raises(apmatrix.ApmatrixError, match="adapter 20 is there already"):
+    with pytest.raises(apmatrix.ApmatrixError, match="adapter 20 already exists"):
         nested.plug(AdapterConfig(20, "CEX8C"))
     with pytest.raises(apmatrix.ConfigError, match=r"cpc1: adapter\.type"):
         nested.plug(AdapterConfig(22, "card"))

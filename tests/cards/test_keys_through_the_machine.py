@@ -8,7 +8,7 @@ from apmatrix.cards.requests import RequestError
 from apmatrix.machine import ActivationProfile, Cpc
 
 
-class Site:
+class ThreeLevels:
     """A CPC with one CCA card, an LPAR that controls 6, 7 and 0x40, and guests three levels deep."""
 
     def __init__(self, features=("APSC", "APXA")):
@@ -42,8 +42,8 @@ class Site:
 
 
 @pytest.fixture
-def site():
-    made = Site()
+def levels():
+    made = ThreeLevels()
     yield made
     made.machine.close()
 
@@ -53,35 +53,35 @@ def load(domain):
 
 
 @pytest.mark.parametrize(("level", "allowed"), [("lpar", {6, 7, 0x40}), ("guest", {6, 0x40}), ("nested", {0x40})])
-def test_effective_control_domains_decide(site, level, allowed):
+def test_effective_control_domains_decide(levels, level, allowed):
     for domain in (6, 7, 0x40, 0x41, 0x42):
-        answer = site.send(getattr(site, level), load(domain))
+        answer = levels.send(getattr(levels, level), load(domain))
         if domain in allowed:
             assert answer.new[0] == "partial"
         else:
             assert answer is ResponseCode.INVALID_DOMAIN
-    assert set(site.loaded()) == allowed
+    assert set(levels.loaded()) == allowed
 
 
 def test_reply_8a_where_the_machine_offers_it():
-    site = Site(features=("APSC", "APXA", "RC8A"))
+    levels = ThreeLevels(features=("APSC", "APXA", "RC8A"))
     with pytest.raises(RequestError, match="reply code 8a"):
-        site.send(site.guest, load(7))
-    assert site.loaded() == []
-    site.machine.close()
+        levels.send(levels.guest, load(7))
+    assert levels.loaded() == []
+    levels.machine.close()
 
 
-def test_profile_edited_while_it_runs_counts_at_once(site):
-    assert site.send(site.guest, load(0x40)).new[0] == "partial"
-    site.machine.set_profile("kvm1", Matrix(Mask.of(5, 6), Mask.of(6, 7), Mask.of(6, 7)))
+def test_profile_edited_while_it_runs_counts_at_once(levels):
+    assert levels.send(levels.guest, load(0x40)).new[0] == "partial"
+    levels.machine.set_profile("kvm1", Matrix(Mask.of(5, 6), Mask.of(6, 7), Mask.of(6, 7)))
     clear = KeyCommand(Action.CLEAR, KeySet.AES, 0x40)
-    assert site.send(site.guest, clear) is ResponseCode.INVALID_DOMAIN
-    assert site.loaded() == [0x40]
+    assert levels.send(levels.guest, clear) is ResponseCode.INVALID_DOMAIN
+    assert levels.loaded() == [0x40]
 
 
-def test_wrapping_key_of_ep11_from_a_guest(site):
+def test_wrapping_key_of_ep11_from_a_guest(levels):
     for action, key in ((Action.IMPORT, bytes(32)), (Action.COMMIT, b""), (Action.FINALIZE, b"")):
-        view = site.send(site.guest, KeyCommand(action, KeySet.WK, 0x40, key), adapter=6)
+        view = levels.send(levels.guest, KeyCommand(action, KeySet.WK, 0x40, key), adapter=6)
     assert view.current[0] == "valid"
-    refused = site.send(site.guest, KeyCommand(Action.QUERY, KeySet.WK, 7), adapter=6)
+    refused = levels.send(levels.guest, KeyCommand(Action.QUERY, KeySet.WK, 7), adapter=6)
     assert refused is ResponseCode.INVALID_DOMAIN

@@ -27,7 +27,7 @@ from support.queues import Bell, Echo, Stepper, make_adapter
 FAILURE = bytes.fromhex("0082000010000000")
 
 
-class Bench:
+class SteppedQueue:
     """Queue 05.0006 of a stepped adapter."""
 
     def __init__(self, **options):
@@ -50,8 +50,8 @@ def words(status):
 
 
 @pytest.fixture
-def bench():
-    return Bench()
+def stepped():
+    return SteppedQueue()
 
 
 @pytest.mark.parametrize(
@@ -65,140 +65,140 @@ def bench():
         (0, 8, False, "60000000"),
     ],
 )
-def test_flags(bench, in_process, ready, interrupts, expected):
+def test_flags(stepped, in_process, ready, interrupts, expected):
     if interrupts:
-        bench.queue.set_interruption(Bell())
-    bench.fill(in_process, ready)
-    assert words(bench.queue.test()) == expected
+        stepped.queue.set_interruption(Bell())
+    stepped.fill(in_process, ready)
+    assert words(stepped.queue.test()) == expected
 
 
 @pytest.mark.parametrize("state", [AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED])
-def test_stopped_adapter_drops_everything_and_answers_its_code(bench, state):
-    bench.queue.set_interruption(Bell())
-    bench.fill(1, 1)
-    bench.adapter.set_state(state)
+def test_stopped_adapter_drops_everything_and_answers_its_code(stepped, state):
+    stepped.queue.set_interruption(Bell())
+    stepped.fill(1, 1)
+    stepped.adapter.set_state(state)
     code = {"deconfigured": "80030000", "checkstopped": "80040000"}[state.value]  # 15, 16, 29, 54, 68
-    assert words(bench.queue.test()) == code
-    assert words(bench.queue.reset()) == code
-    assert words(bench.queue.enqueue(Request(1, b""))) == code
-    assert words(bench.queue.dequeue(100).status) == code
-    assert words(bench.queue.set_interruption(Bell())) == code
-    bench.workers.run()
-    bench.adapter.set_state(AdapterState.ONLINE)
-    assert words(bench.queue.test()) == "80000000"
+    assert words(stepped.queue.test()) == code
+    assert words(stepped.queue.reset()) == code
+    assert words(stepped.queue.enqueue(Request(1, b""))) == code
+    assert words(stepped.queue.dequeue(100).status) == code
+    assert words(stepped.queue.set_interruption(Bell())) == code
+    stepped.workers.run()
+    stepped.adapter.set_state(AdapterState.ONLINE)
+    assert words(stepped.queue.test()) == "80000000"
 
 
 @pytest.mark.parametrize("zeroize", [False, True])
-def test_reset_completes_at_once_without_a_duration(bench, zeroize):
-    bench.queue.set_interruption(Bell())
-    bench.fill(2, 1)
-    assert words(bench.queue.reset(zeroize=zeroize)) == "80000000"  # 24, 28
-    assert words(bench.queue.test()) == "80000000"
-    bench.workers.run()
-    assert words(bench.queue.test()) == "80000000"
-    assert words(bench.queue.dequeue(100).status) == "80100000"
+def test_reset_completes_at_once_without_a_duration(stepped, zeroize):
+    stepped.queue.set_interruption(Bell())
+    stepped.fill(2, 1)
+    assert words(stepped.queue.reset(zeroize=zeroize)) == "80000000"  # 24, 28
+    assert words(stepped.queue.test()) == "80000000"
+    stepped.workers.run()
+    assert words(stepped.queue.test()) == "80000000"
+    assert words(stepped.queue.dequeue(100).status) == "80100000"
 
 
 def test_everything_answers_02_while_a_reset_runs():
-    bench = Bench(reset_duration=0.5)
-    bench.fill(1, 1)
-    assert words(bench.queue.reset()) == "80000000"
+    stepped = SteppedQueue(reset_duration=0.5)
+    stepped.fill(1, 1)
+    assert words(stepped.queue.reset()) == "80000000"
     for _ in range(2):
-        assert words(bench.queue.test()) == "80020000"  # 17
-        assert words(bench.queue.reset()) == "80020000"  # 25
-        assert words(bench.queue.enqueue(Request(1, b""))) == "80020000"  # 53
-        assert words(bench.queue.dequeue(1).status) == "80020000"  # 67
-        assert words(bench.queue.set_interruption(Bell())) == "80020000"  # 37
-        bench.clock.advance(0.25 - 1e-9)
-    bench.clock.advance(0.1)
-    assert words(bench.queue.test()) == "80000000"
-    bench.workers.run()
-    assert words(bench.queue.test()) == "80000000"
+        assert words(stepped.queue.test()) == "80020000"  # 17
+        assert words(stepped.queue.reset()) == "80020000"  # 25
+        assert words(stepped.queue.enqueue(Request(1, b""))) == "80020000"  # 53
+        assert words(stepped.queue.dequeue(1).status) == "80020000"  # 67
+        assert words(stepped.queue.set_interruption(Bell())) == "80020000"  # 37
+        stepped.clock.advance(0.25 - 1e-9)
+    stepped.clock.advance(0.1)
+    assert words(stepped.queue.test()) == "80000000"
+    stepped.workers.run()
+    assert words(stepped.queue.test()) == "80000000"
 
 
 def test_state_of_the_adapter_goes_before_a_running_reset():
-    bench = Bench(reset_duration=1)
-    bench.queue.reset()
-    bench.adapter.set_state(AdapterState.CHECKSTOPPED)
-    assert words(bench.queue.test()) == "80040000"
-    bench.adapter.set_state(AdapterState.ONLINE)
-    assert words(bench.queue.test()) == "80000000"
+    stepped = SteppedQueue(reset_duration=1)
+    stepped.queue.reset()
+    stepped.adapter.set_state(AdapterState.CHECKSTOPPED)
+    assert words(stepped.queue.test()) == "80040000"
+    stepped.adapter.set_state(AdapterState.ONLINE)
+    assert words(stepped.queue.test()) == "80000000"
 
 
 def test_checks_of_enqueue_in_their_order():
-    bench = Bench(functions=CardFunctions(0x13800000))  # without APSC
+    stepped = SteppedQueue(functions=CardFunctions(0x13800000))  # without APSC
     too_long = Request(0, bytes(12289), special=True)
-    assert words(bench.queue.enqueue(too_long)) == "80150000"  # 50
-    assert words(bench.queue.enqueue(Request(0, b"", special=True))) == "80160000"  # 51
-    assert words(bench.queue.enqueue(Request(0, bytes(12288)))) == "00000000"
-    bench.fill(6)
-    assert words(bench.queue.enqueue(Request(0, b""))) == "20000000"  # 48
-    assert words(bench.queue.enqueue(Request(0, b""))) == "20100000"  # 49
-    assert words(bench.queue.enqueue(Request(0, b"", special=True))) == "20100000"
-    assert words(bench.queue.enqueue(too_long)) == "20150000"
+    assert words(stepped.queue.enqueue(too_long)) == "80150000"  # 50
+    assert words(stepped.queue.enqueue(Request(0, b"", special=True))) == "80160000"  # 51
+    assert words(stepped.queue.enqueue(Request(0, bytes(12288)))) == "00000000"
+    stepped.fill(6)
+    assert words(stepped.queue.enqueue(Request(0, b""))) == "20000000"  # 48
+    assert words(stepped.queue.enqueue(Request(0, b""))) == "20100000"  # 49
+    assert words(stepped.queue.enqueue(Request(0, b"", special=True))) == "20100000"
+    assert words(stepped.queue.enqueue(too_long)) == "20150000"
 
 
-def test_empty_queue_tells_whether_something_is_in_process(bench):
-    assert words(bench.queue.dequeue(100).status) == "80100000"  # 57
-    bench.fill(1)
-    assert words(bench.queue.dequeue(100).status) == "00100000"  # 58
+def test_empty_queue_tells_whether_something_is_in_process(stepped):
+    assert words(stepped.queue.dequeue(100).status) == "80100000"  # 57
+    stepped.fill(1)
+    assert words(stepped.queue.dequeue(100).status) == "00100000"  # 58
 
 
-def test_replies_come_in_the_order_of_completion_with_their_ids(bench):
-    bench.fill(3)
-    bench.workers.finish(1)
-    bench.workers.run()
-    found = [bench.queue.dequeue(100) for _ in range(3)]
+def test_replies_come_in_the_order_of_completion_with_their_ids(stepped):
+    stepped.fill(3)
+    stepped.workers.finish(1)
+    stepped.workers.run()
+    found = [stepped.queue.dequeue(100) for _ in range(3)]
     assert [(item.message_id, item.data) for item in found] == [(1, b"\x061"), (0, b"\x060"), (2, b"\x062")]
     assert [words(item.status) for item in found] == ["40000000", "40000000", "80000000"]  # 61, 69
 
 
-def test_truncation_protocol(bench):
-    bench.queue.enqueue(Request(7, bytes(range(200)) * 3))
-    bench.workers.run()
+def test_truncation_protocol(stepped):
+    stepped.queue.enqueue(Request(7, bytes(range(200)) * 3))
+    stepped.workers.run()
     whole = b"\x06" + bytes(range(200)) * 3
-    first = bench.queue.dequeue(256)
+    first = stepped.queue.dequeue(256)
     assert (first.status, first.data, first.remaining, first.position) == (None, whole[:256], 345, 256)  # 65
-    second = bench.queue.dequeue(256, first.position)
+    second = stepped.queue.dequeue(256, first.position)
     assert (second.status, second.data, second.remaining) == (None, whole[256:512], 89)
-    assert words(bench.queue.dequeue(256, 601).status) == "40110000"  # 66
-    assert bench.queue.dequeue(256).data == whole[:256]  # position 0 starts again
-    last = bench.queue.dequeue(89, second.position)
+    assert words(stepped.queue.dequeue(256, 601).status) == "40110000"  # 66
+    assert stepped.queue.dequeue(256).data == whole[:256]  # position 0 starts again
+    last = stepped.queue.dequeue(89, second.position)
     assert (words(last.status), last.data, last.remaining, last.message_id) == ("80000000", whole[512:], 0, 7)
 
 
-def test_exact_fit_is_no_truncation(bench):
-    bench.fill(0, 1)
-    found = bench.queue.dequeue(2)
+def test_exact_fit_is_no_truncation(stepped):
+    stepped.fill(0, 1)
+    found = stepped.queue.dequeue(2)
     assert (words(found.status), found.data, found.remaining) == ("80000000", b"\x060", 0)  # 62
 
 
-def test_interruption_is_posted_when_the_first_reply_begins_to_wait(bench):
+def test_interruption_is_posted_when_the_first_reply_begins_to_wait(stepped):
     bell = Bell()
-    assert words(bench.queue.set_interruption(bell)) == "81000000"  # 31
-    bench.fill(3)
-    bench.workers.finish()
+    assert words(stepped.queue.set_interruption(bell)) == "81000000"  # 31
+    stepped.fill(3)
+    stepped.workers.finish()
     assert bell.rings == 1  # 70
-    bench.workers.finish()
+    stepped.workers.finish()
     assert bell.rings == 1  # 71
-    bench.queue.dequeue(100)
-    bench.workers.finish()
+    stepped.queue.dequeue(100)
+    stepped.workers.finish()
     assert bell.rings == 1
-    bench.queue.dequeue(100)
-    bench.queue.dequeue(100)
-    bench.fill(0, 1)
+    stepped.queue.dequeue(100)
+    stepped.queue.dequeue(100)
+    stepped.fill(0, 1)
     assert bell.rings == 2  # 72
 
 
-def test_interruption_control(bench):
-    assert words(bench.queue.set_interruption(None)) == "80070000"  # 34
-    bench.queue.set_interruption(Bell("a"))
-    assert words(bench.queue.set_interruption(Bell("a"))) == "81070000"  # 32
-    assert words(bench.queue.set_interruption(Bell("b"))) == "81000000"
-    assert words(bench.queue.set_interruption(None)) == "80000000"  # 33
-    bench.fill(0, 1)
+def test_interruption_control(stepped):
+    assert words(stepped.queue.set_interruption(None)) == "80070000"  # 34
+    stepped.queue.set_interruption(Bell("a"))
+    assert words(stepped.queue.set_interruption(Bell("a"))) == "81070000"  # 32
+    assert words(stepped.queue.set_interruption(Bell("b"))) == "81000000"
+    assert words(stepped.queue.set_interruption(None)) == "80000000"  # 33
+    stepped.fill(0, 1)
     bell = Bell()
-    assert words(bench.queue.set_interruption(bell)) == "41000000"  # 73
+    assert words(stepped.queue.set_interruption(bell)) == "41000000"  # 73
     assert bell.rings == 1
 
 
@@ -207,13 +207,13 @@ def test_fault_in_the_card_is_answered_and_remembered_without_data():
         def process(self, domain, request):
             raise ValueError(request.message.decode())
 
-    bench = Bench(firmware=Broken())
-    bench.queue.enqueue(Request(3, b"top secret"))
-    bench.workers.run()
-    found = bench.queue.dequeue(100)
+    stepped = SteppedQueue(firmware=Broken())
+    stepped.queue.enqueue(Request(3, b"top secret"))
+    stepped.workers.run()
+    found = stepped.queue.dequeue(100)
     assert (found.message_id, found.data) == (3, FAILURE)
-    failure = bench.adapter.failures[-1]
-    assert (failure.apqn, failure.error) == (bench.queue.apqn, "ValueError")
+    failure = stepped.adapter.failures[-1]
+    assert (failure.apqn, failure.error) == (stepped.queue.apqn, "ValueError")
     assert "test_queue.py" in failure.place
     assert "secret" not in repr(failure)
 
@@ -242,11 +242,11 @@ def test_closed_pool_loses_no_request():
     assert queue.dequeue(100).data == FAILURE
 
 
-def test_messages_are_never_shown(bench):
+def test_messages_are_never_shown(stepped):
     assert "secret" not in repr(Request(1, b"secret"))
-    bench.queue.enqueue(Request(1, b"secret"))
-    bench.workers.run()
-    assert "secret" not in repr(bench.queue.dequeue(100))
+    stepped.queue.enqueue(Request(1, b"secret"))
+    stepped.workers.run()
+    assert "secret" not in repr(stepped.queue.dequeue(100))
 
 
 @pytest.mark.parametrize(("depth", "limit"), [(0, 3), (17, 3), (8, 16), (8, -1)])
@@ -267,32 +267,32 @@ def test_info_word():
 
 
 class TestFilters:
-    def test_scripted_answers(self, bench):
+    def test_scripted_answers(self, stepped):
         codes = (
             ResponseCode.STATE_CHANGE_IN_PROGRESS,
             ResponseCode.NORMAL,
             ResponseCode.RESET_IN_PROGRESS,
         )
-        script = ScriptedAnswers(QueueFunction.ZAPQ, codes, apqns=[bench.queue.apqn])
-        bench.adapter.filters.add(script)
-        bench.fill(1)
-        assert words(bench.queue.reset()) == "80000000"
-        bench.fill(1)
-        assert bench.adapter.queue(7).reset(zeroize=True).ok
-        assert words(bench.queue.reset(zeroize=True)) == "000a0000"
-        assert words(bench.queue.reset(zeroize=True)) == "80000000"
-        assert words(bench.queue.reset(zeroize=True)) == "80020000"
-        assert words(bench.queue.reset(zeroize=True)) == "80000000"
+        script = ScriptedAnswers(QueueFunction.ZAPQ, codes, apqns=[stepped.queue.apqn])
+        stepped.adapter.filters.add(script)
+        stepped.fill(1)
+        assert words(stepped.queue.reset()) == "80000000"
+        stepped.fill(1)
+        assert stepped.adapter.queue(7).reset(zeroize=True).ok
+        assert words(stepped.queue.reset(zeroize=True)) == "000a0000"
+        assert words(stepped.queue.reset(zeroize=True)) == "80000000"
+        assert words(stepped.queue.reset(zeroize=True)) == "80020000"
+        assert words(stepped.queue.reset(zeroize=True)) == "80000000"
         assert script.remaining == 0
 
-    def test_asynchronous_error_for_ever_until_removed(self, bench):
+    def test_asynchronous_error_for_ever_until_removed(self, stepped):
         script = ScriptedAnswers(QueueFunction.TAPQ, [Answer(ResponseCode(0x10), async_error=True)], forever=True)
-        bench.adapter.filters.add(script)
-        assert [words(bench.queue.test()) for _ in range(3)] == ["82100000"] * 3
-        bench.adapter.filters.remove(script)
-        assert words(bench.queue.test()) == "80000000"
+        stepped.adapter.filters.add(script)
+        assert [words(stepped.queue.test()) for _ in range(3)] == ["82100000"] * 3
+        stepped.adapter.filters.remove(script)
+        assert words(stepped.queue.test()) == "80000000"
 
-    def test_request_is_altered_delayed_and_its_reply_too(self, bench):
+    def test_request_is_altered_delayed_and_its_reply_too(self, stepped):
         class Fault(Filter):
             def request(self, queue, handling):
                 request = handling.request
@@ -301,40 +301,40 @@ class TestFilters:
             def reply(self, queue, request, reply):
                 return reply + b"!"
 
-        bench.adapter.filters.add(Fault())
-        bench.queue.enqueue(Request(1, b"a"))
-        bench.workers.run()
-        bench.clock.advance(1.9)
-        assert words(bench.queue.test()) == "00000000"
-        bench.clock.advance(0.1)
-        assert bench.queue.dequeue(10).data == b"\x06A!"
+        stepped.adapter.filters.add(Fault())
+        stepped.queue.enqueue(Request(1, b"a"))
+        stepped.workers.run()
+        stepped.clock.advance(1.9)
+        assert words(stepped.queue.test()) == "00000000"
+        stepped.clock.advance(0.1)
+        assert stepped.queue.dequeue(10).data == b"\x06A!"
 
     @pytest.mark.parametrize(("loss", "status"), [(Loss.HELD, "00100000"), (Loss.GONE, "80100000")])
-    def test_lost_request(self, bench, loss, status):
+    def test_lost_request(self, stepped, loss, status):
         class Fault(Filter):
             def request(self, queue, handling):
                 return Handling(handling.request, loss=loss)
 
-        bench.adapter.filters.add(Fault())
-        assert bench.queue.enqueue(Request(1, b"a")).ok
-        assert not bench.workers.waiting
-        assert words(bench.queue.dequeue(10).status) == status
-        bench.queue.reset()
-        assert words(bench.queue.test()) == "80000000"
+        stepped.adapter.filters.add(Fault())
+        assert stepped.queue.enqueue(Request(1, b"a")).ok
+        assert not stepped.workers.waiting
+        assert words(stepped.queue.dequeue(10).status) == status
+        stepped.queue.reset()
+        assert words(stepped.queue.test()) == "80000000"
 
-    def test_reset_goes_before_a_delayed_reply(self, bench):
+    def test_reset_goes_before_a_delayed_reply(self, stepped):
         class Fault(Filter):
             def request(self, queue, handling):
                 return Handling(handling.request, delay=2.0)
 
-        bench.adapter.filters.add(Fault())
-        bench.fill(1)
-        bench.workers.run()
-        bench.queue.reset()
-        bench.clock.advance(3)
-        assert words(bench.queue.test()) == "80000000"
+        stepped.adapter.filters.add(Fault())
+        stepped.fill(1)
+        stepped.workers.run()
+        stepped.queue.reset()
+        stepped.clock.advance(3)
+        assert words(stepped.queue.test()) == "80000000"
 
-    def test_requests_pass_in_order_and_replies_in_reverse(self, bench):
+    def test_requests_pass_in_order_and_replies_in_reverse(self, stepped):
         class Mark(Filter):
             def __init__(self, letter):
                 self.letter = letter
@@ -347,34 +347,34 @@ class TestFilters:
                 return reply + self.letter
 
         for letter in (b"1", b"2"):
-            bench.adapter.filters.add(Mark(letter))
-        assert len(bench.adapter.filters) == 2
-        bench.fill(0, 1)
-        assert bench.queue.dequeue(10).data == b"\x06012" + b"21"
+            stepped.adapter.filters.add(Mark(letter))
+        assert len(stepped.adapter.filters) == 2
+        stepped.fill(0, 1)
+        assert stepped.queue.dequeue(10).data == b"\x06012" + b"21"
 
-    def test_faulty_filter_of_functions_is_passed_by(self, bench):
+    def test_faulty_filter_of_functions_is_passed_by(self, stepped):
         class Broken(Filter):
             def function(self, queue, function):
                 raise KeyError
 
-        bench.adapter.filters.add(Broken())
-        assert words(bench.queue.test()) == "80000000"
-        assert bench.adapter.failures[-1].error == "KeyError"
+        stepped.adapter.filters.add(Broken())
+        assert words(stepped.queue.test()) == "80000000"
+        assert stepped.adapter.failures[-1].error == "KeyError"
 
-    def test_code_without_a_name(self, bench):
-        bench.adapter.filters.add(ScriptedAnswers(QueueFunction.TAPQ, [ResponseCode(0x99)]))
-        status = bench.queue.test()
+    def test_code_without_a_name(self, stepped):
+        stepped.adapter.filters.add(ScriptedAnswers(QueueFunction.TAPQ, [ResponseCode(0x99)]))
+        status = stepped.queue.test()
         assert words(status) == "80990000"
         assert status.response_code == 0x99
 
-    def test_faulty_filter_is_a_machine_failure(self, bench):
+    def test_faulty_filter_is_a_machine_failure(self, stepped):
         class Broken(Filter):
             def request(self, queue, handling):
                 raise KeyError
 
-        bench.adapter.filters.add(Broken())
-        assert bench.queue.enqueue(Request(1, b"a")).ok
-        assert bench.queue.dequeue(10).data == FAILURE
+        stepped.adapter.filters.add(Broken())
+        assert stepped.queue.enqueue(Request(1, b"a")).ok
+        assert stepped.queue.dequeue(10).data == FAILURE
 
 
 def test_wait_ends_with_a_reply_a_reset_or_at_once_when_nothing_is_in_process():
@@ -421,27 +421,27 @@ def test_many_threads_lose_no_reply_and_mix_up_none():
     assert all(adapter.queue(domain).test().empty for domain in Mask.up_to(5))
 
 
-def test_wait_for_several_replies(bench):
-    bench.fill(3)
+def test_wait_for_several_replies(stepped):
+    stepped.fill(3)
     results = []
 
     def wait(replies):
-        results.append((replies, bench.queue.wait(replies=replies), bench.queue.test().replies_waiting))
+        results.append((replies, stepped.queue.wait(replies=replies), stepped.queue.test().replies_waiting))
 
     waiters = [threading.Thread(target=wait, args=(replies,)) for replies in (2, 3)]
     for waiter in waiters:
         waiter.start()
-    while len(bench.queue._awaited) < 2:
+    while len(stepped.queue._awaited) < 2:
         pass
-    bench.workers.finish()
+    stepped.workers.finish()
     assert not results
-    bench.workers.finish()
+    stepped.workers.finish()
     waiters[0].join()
     assert results == [(2, True, True)]
-    bench.workers.finish()
+    stepped.workers.finish()
     waiters[1].join()
     assert results[-1] == (3, True, True)
-    assert bench.queue.wait(replies=8)  # as nothing more can come
+    assert stepped.queue.wait(replies=8)  # as nothing more can come
 
 
 class Load:

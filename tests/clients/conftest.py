@@ -79,7 +79,7 @@ def _mountable():
         pytest.skip(reason)
 
 
-class Host:
+class ClientHost:
     """Runs commands on an emulated machine, each one in a session of its own unless ``up`` was called."""
 
     def __init__(self, state, file=HOST):
@@ -126,7 +126,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path):
-    host = Host(tmp_path / "state")
+    host = ClientHost(tmp_path / "state")
     yield host
     host.down()
 

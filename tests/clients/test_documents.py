@@ -15,7 +15,7 @@ def told(need):
     return [pytest.param(story, id=story[0].name) for story in stories(need)]
 
 
-class Place:
+class Terminal:
     """A directory with the examples and the files of a document, and a state directory for its machines."""
 
     def __init__(self, directory, document):
@@ -42,15 +42,15 @@ class Place:
 
 def follow(story, directory):
     """Do what a story says, and compare."""
-    place = Place(directory, story[0].document)
+    terminal = Terminal(directory, story[0].document)
     try:
         for block in story:
             for command, shown in block.sessions():
                 typing, expected = typed(shown)
-                output = place.run(command, typing)
+                output = terminal.run(command, typing)
                 assert matches(expected, output), f"{block.name}: {command} printed:\n{output}"
     finally:
-        place.clean()
+        terminal.clean()
 
 
 @pytest.mark.parametrize("story", told("mounted"))

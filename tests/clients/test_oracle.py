@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import APMATRIX, ROOT, Host, need
+from .conftest import APMATRIX, ROOT, ClientHost, need
 
 DATA = ROOT / "tests/data/oracle"
 RECORDINGS = sorted(DATA.glob("*.txt.gz"))
@@ -26,7 +26,7 @@ def test_recorded_operations(recording, sysops, tmp_path):
     expected = gzip.decompress(recording.read_bytes()).decode()
     script = tmp_path / "script"
     script.write_text("".join(line for line in expected.splitlines(keepends=True) if line[:1] not in "= "))
-    host = Host(tmp_path, DATA / "machine.toml")
+    host = ClientHost(tmp_path, DATA / "machine.toml")
     out = host.sh(f"SYSOPS_GUEST='{APMATRIX} guest' {sysops} {script}")
     wrong = [
         (number, a, b)

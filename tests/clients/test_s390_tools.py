@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .conftest import THREE, Host
+from .conftest import THREE, ClientHost
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_lszcrypt_in_the_host(host, path):
 )
 def test_lszcrypt_in_each_guest(tmp_path, path, guest, expected):
     """What the kernel's document prints for its three guests."""
-    out = queues(Host(tmp_path, THREE).sh(f"{path} lszcrypt", "--guest", guest))
+    out = queues(ClientHost(tmp_path, THREE).sh(f"{path} lszcrypt", "--guest", guest))
     assert sorted(out) == expected
     kinds = {"05": ["CEX5C", "CCA-Coproc"], "06": ["CEX5A", "Accelerator"]}
     assert all(words[:3] == [*kinds[queue[:2]], "online"] for queue, words in out.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import APMATRIX, ROOT, Host
+from .conftest import APMATRIX, ROOT, ClientHost
 
 SECONDS = float(os.environ.get("APMATRIX_SOAK", "60"))
 PROCESSES = 8
@@ -37,7 +37,7 @@ cat /run/events
 def test_soak(tmp_path):
     """No crash, no hang, no wrong errno, no lost event, and the tree agrees with itself at the end."""
     seed = random.randrange(1 << 32)
-    host = Host(tmp_path, ROOT / "tests/data/oracle/machine.toml")
+    host = ClientHost(tmp_path, ROOT / "tests/data/oracle/machine.toml")
     done = subprocess.run(
         [APMATRIX, "run", str(host.file), "--", "bash", "-c", SCRIPT.replace("SEED", str(seed))],
         capture_output=True,

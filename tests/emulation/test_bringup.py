@@ -279,7 +279,7 @@ def test_a_card_that_is_plugged_in_is_like_those_of_the_file(start):
     assert "card07" not in linux.sysfs.list("bus/ap/devices")
     linux.scan()
     assert linux.sysfs.read("bus/ap/devices/card07/type") == b"CEX8P\n"
-    with pytest.raises(ApmatrixError, match="adapter 7 is there already"):
+    with pytest.raises(ApmatrixError, match="adapter 7 already exists"):
         emulation.plug(other.adapters[0])
 
 

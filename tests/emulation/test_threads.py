@@ -25,7 +25,7 @@ KERNELS = {"EBUSY", "EINVAL", "ENODEV", "ENOENT", "EADDRINUSE", "EADDRNOTAVAIL",
 """What a kernel may answer to somebody who does not know what others do."""
 
 
-class Site:
+class SharedMachine:
     """The machine, and what its people do to it; each raises or gives a wrong answer only through a fault of ours."""
 
     def __init__(self):
@@ -117,15 +117,15 @@ class Site:
 
 
 @pytest.fixture
-def site(monkeypatch):
+def shared(monkeypatch):
     # What a card loses while its queue does not show it, as between two scans, is only found by the timeout.
     monkeypatch.setattr(states, "REQUEST_TIMEOUT", 0.5)
-    made = Site()
+    made = SharedMachine()
     yield made
     made.emulation.close()
 
 
-def test_all_at_once(site):
+def test_all_at_once(shared):
     busy = threading.Event()
 
     def change(action, seed):
@@ -136,9 +136,9 @@ def test_all_at_once(site):
     def compute(seed):
         choose = random.Random(seed)
         while not busy.is_set():
-            site.compute(choose)
+            shared.compute(choose)
 
-    changes = (site.assign, site.assign, site.dispose, site.dispose, site.operate, site.restart)
+    changes = (shared.assign, shared.assign, shared.dispose, shared.dispose, shared.operate, shared.restart)
     with ThreadPoolExecutor(len(changes) + 3) as pool:
         programs = [pool.submit(compute, seed) for seed in range(3)]
         try:
@@ -148,11 +148,11 @@ def test_all_at_once(site):
             busy.set()
         for future in programs:
             future.result()
-    site.restore()
-    seen = site.right
-    for system in site.systems():
+    shared.restore()
+    seen = shared.right
+    for system in shared.systems():
         system.linux.scan()
     for _ in range(20):
-        site.compute(random.Random(7))
-    assert site.right == seen + 20
-    assert [*map(str, site.emulation.refusals)] == site.refused
+        shared.compute(random.Random(7))
+    assert shared.right == seen + 20
+    assert [*map(str, shared.emulation.refusals)] == shared.refused

@@ -1,6 +1,5 @@
 """The bridge against a machine that is made of a dictionary of registers and a script of stops."""
 
-import os
 import socket
 import struct
 import threading
@@ -13,8 +12,8 @@ from apmatrix.faces.boot.bridge import LOADER_START, NEW_PSW, Bridge, End, Way
 from apmatrix.faces.boot.errors import KernelError, QemuError
 from apmatrix.faces.boot.handler import RESERVED
 from apmatrix.faces.boot.service import Service
-from apmatrix.faces.boot.storage import Storage
 from apmatrix.faces.gdb import Break, Stop
+from support.storage import guest_storage
 
 if TYPE_CHECKING:
     from apmatrix.faces.gdb import GdbClient
@@ -29,7 +28,7 @@ ASCE = TABLE | 0x7  # region-third table; entry 0 maps the first 2 GiB as one fr
 KERNEL_PSW = 0x0400_0001_8000_0000
 
 
-class Machine:
+class ScriptedClient:
     """What a GdbClient does, for a guest whose every move is scripted.
 
     ``script`` yields at each resume: it changes registers and storage, and returns the stop.
@@ -82,21 +81,17 @@ class Machine:
 
 @pytest.fixture
 def storage():
-    fd = os.memfd_create("guest")
-    os.ftruncate(fd, SIZE)
-    made = Storage(fd, SIZE)
-    os.close(fd)
-    for index in range(2048):
-        made.store_word(TABLE + index * 8, 0x24)
-    made.store_word(TABLE, 0x404)
-    slots = [IMAGE + 0x1000 + code * 16 for code in range(128)]
-    for code in (0, *range(0x41, 128)):
-        slots[code] = IMAGE
-    for one, other in ((0x08, 0x0A), (0x09, 0x0B), (0x10, 0x11)):
-        slots[other] = slots[one]
-    made.write(HANDLERS, struct.pack(">128Q", *slots))
-    yield made
-    made.close()
+    with guest_storage(SIZE) as made:
+        for index in range(2048):
+            made.store_word(TABLE + index * 8, 0x24)
+        made.store_word(TABLE, 0x404)
+        slots = [IMAGE + 0x1000 + code * 16 for code in range(128)]
+        for code in (0, *range(0x41, 128)):
+            slots[code] = IMAGE
+        for one, other in ((0x08, 0x0A), (0x09, 0x0B), (0x10, 0x11)):
+            slots[other] = slots[one]
+        made.write(HANDLERS, struct.pack(">128Q", *slots))
+        yield made
 
 
 def kernel_starts(machine):
@@ -129,7 +124,7 @@ def bridge():
     made = []
 
     def make(storage, script, way=Way.BREAKPOINT, processors=1):
-        machine = Machine(storage, script)
+        machine = ScriptedClient(storage, script)
         made.append(machine)
         client = cast("GdbClient", machine)
         return machine, Bridge(client, storage, Service(execute, storage), way=way, processors=processors)

@@ -17,7 +17,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 def unpacked(data: bytes) -> dict[str, tuple[int, bytes]]:
-    """Read newc archives, one behind the other, by their format's description."""
+    """Read newc archives, one after the other, by their format's description."""
     found = {}
     at = 0
     while at < len(data):

@@ -23,7 +23,7 @@ from apmatrix.cards import QueueFunction
 from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, QemuError, Service
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
-from support.bench import QUEUE, REPLY, Bench
+from support.bench import QUEUE, REPLY
 
 
 def fake(tmp_path: Path, text: str) -> Hardware:
@@ -103,7 +103,7 @@ def test_qemu_that_is_killed(tmp_path):
 
 
 class Nothing:
-    """A level that nobody uses; counts its resets."""
+    """A level without a machine; counts its resets."""
 
     kernel_parameters = ""
 
@@ -163,13 +163,6 @@ def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):
     LevelProcessor(machine, levels[0]).reset()
     assert machine.port(levels[0], Apqn(5, 4)).tapq()[0].empty
     assert not machine.port(levels[1], Apqn(5, 6)).tapq()[0].empty
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 def test_a_fault_of_zapq_leaves_nothing_of_an_ended_guest(bench):

@@ -117,7 +117,9 @@ def test_without_network_what_was_fetched_once_is_used(apt, cache, monkeypatch):
 
 def test_without_network_at_first(apt, cache, monkeypatch):
     monkeypatch.setenv("APT_OFFLINE", "1")
-    with pytest.raises(PackageError, match=r"somewhere for s390x cannot be had: apt-get failed: E: .*; name a suite"):
+    with pytest.raises(
+        PackageError, match=r"somewhere for s390x is not available: apt-get failed: E: .*; name a suite"
+    ):
         Repository(cache=cache)
 
 
@@ -176,7 +178,7 @@ def test_unpacking_once(tmp_path):
 
 @pytest.mark.parametrize("kernel", ["/nowhere/vmlinuz", "linux.deb", "./x"])
 def test_kernel_that_is_no_file(kernel):
-    with pytest.raises(PackageError, match="is no file: --kernel needs"):
+    with pytest.raises(PackageError, match="is not a file: --kernel needs"):
         Software(kernel).prepare(print)
 
 

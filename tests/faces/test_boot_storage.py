@@ -1,6 +1,5 @@
 """The guest's storage: translation, interrupted programs, the table of handlers, the mailbox."""
 
-import os
 import struct
 
 import pytest
@@ -11,7 +10,8 @@ from apmatrix.faces.boot.frame import Frame, Psw
 from apmatrix.faces.boot.handler import PROGRAM, RESERVED, Mailbox
 from apmatrix.faces.boot.kernel import Handlers
 from apmatrix.faces.boot.service import DONE, NOT_OURS, ProgramInterruption, Service
-from apmatrix.faces.boot.storage import AddressSpace, Storage
+from apmatrix.faces.boot.storage import AddressSpace
+from support.storage import guest_storage
 
 SIZE = 8 << 20
 REGION3, SEGMENTS, PAGES = 0x10000, 0x14000, 0x18000
@@ -22,12 +22,8 @@ FRAME = KERNEL + 0x2000
 
 @pytest.fixture
 def storage():
-    fd = os.memfd_create("guest")
-    os.ftruncate(fd, SIZE)
-    made = Storage(fd, SIZE)
-    os.close(fd)
-    yield made
-    made.close()
+    with guest_storage(SIZE) as made:
+        yield made
 
 
 @pytest.fixture
@@ -113,7 +109,7 @@ def test_outside_of_the_storage(space, storage):
 
 
 def interrupt(space, instruction, *, psw=0x0704_0001_8000_0000, registers=range(16)):
-    """Let a program at KERNEL + 0x100 be interrupted behind ``instruction``."""
+    """Let a program at KERNEL + 0x100 be interrupted after ``instruction``."""
     space.storage.write(space.translate(KERNEL + 0x100), instruction)
     saved = struct.pack(">Q", 0xA6) + struct.pack(">18Q", psw, KERNEL + 0x104, *registers)
     space.write(FRAME, saved + struct.pack(">QIIQ", 7, 0x0004_0001, 0, 0))

@@ -28,7 +28,7 @@ def test_cards_compute():
 
 
 def test_facts_about_the_bus():
-    """The default domain, who has a node open, and the cards that are there."""
+    """The default domain, the number of open nodes, and the cards that are there."""
     assert ask("domain", "opens", "mask") == [[0, 4], [0, 1], [0, [5, 6]]]
 
 

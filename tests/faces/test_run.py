@@ -248,7 +248,7 @@ def test_the_kernel_log():
 
 
 def test_removing_a_used_mdev_takes_it_from_the_guest():
-    """The write blocks until QEMU has given the device back; nobody else waits for it."""
+    """The write blocks until QEMU has given the device back; nothing else waits for it."""
     uuid = "62177883-f1bb-47f0-914d-32a22e3a8804"
     out = sh(f"cd /sys/devices/vfio_ap/matrix; echo 1 > {uuid}/remove; ls; cat /sys/bus/ap/devices/05.0004/status")
     assert uuid not in out
@@ -292,9 +292,9 @@ def test_nothing_stays_when_one_of_the_processes_is_killed(victim):
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv, to drop rights")
 def test_without_privileges_by_user_namespaces():
-    """The same, for somebody who may open /dev/fuse and make user namespaces."""
+    """The same, for a user who may open /dev/fuse and create user namespaces."""
     before = snapshot()
-    # Root may be mapped by who has CAP_SETFCAP only; users other than root may map themselves.
+    # Mapping root needs CAP_SETFCAP; users other than root may map themselves.
     prefix = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", "--no-new-privs"]
     out = sh(
         "grep CapBnd /proc/self/status; ls /sys/bus/ap/devices; touch /usr/new; echo x > /etc/new && cat /etc/new",

@@ -1,4 +1,4 @@
-"""Machines in the background: ``apmatrix up``, ``down``, ``status``, and who talks to them."""
+"""Machines in the background: ``apmatrix up``, ``down``, ``status``, and their clients."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Service:
         return self.do("run", "--machine", "host", *options, "--", "sh", "-c", script)
 
     def process(self, name="host"):
-        """The number of the machine's process: who holds the lock."""
+        """The process ID of the machine, which holds the lock."""
         lock = (self.state / name / "lock").stat()
         for words in map(str.split, Path("/proc/locks").read_text().splitlines()):
             if words[5].endswith(f":{lock.st_ino}"):

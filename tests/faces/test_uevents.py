@@ -1,4 +1,4 @@
-"""Which uevents come to a command of ``apmatrix run``: the emulated system's, and nobody else's."""
+"""Which uevents reach a command of ``apmatrix run``: the emulated system's, and no others."""
 
 import re
 import socket
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 
 def test_the_computers_own_events_stay_outside():
-    """The kernel tells of every file system that is mounted: those of another command, for example."""
+    """The kernel announces every file system that is mounted: those of another command, for example."""
     with (
         socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, UEVENTS) as outside,
         subprocess.Popen(

@@ -83,7 +83,7 @@ def test_a_user_without_a_home(words, home, said):
 
 
 def test_somebody_elses_state_directory():
-    """As it is left by who ran the machine as root once."""
+    """As it is left after the machine ran as root once."""
     done = by_user(f"APMATRIX_STATE={PLACE} apmatrix up {PLACE}/examples/nested.toml")
     assert done.returncode == 2
     assert done.stderr.startswith(f"apmatrix: {PLACE}/nested: Permission denied: set APMATRIX_STATE to a directory")

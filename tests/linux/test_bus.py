@@ -15,13 +15,6 @@ from support.host import H0_MATRIX, U1, USAGE, Background, Host
 from support.queues import Stepper
 
 
-@pytest.fixture
-def host():
-    made = Host()
-    yield made
-    made.close()
-
-
 def variables(host, name):
     """The values that the bus announced for a variable since the last look."""
     return [event.env[name] for event in host.news() if name in event.env]
@@ -340,7 +333,7 @@ def test_CFG_7_an_error_of_one_queue_unplugs_its_adapter(host):
 @pytest.mark.parametrize("access", ["read", "write"])
 @pytest.mark.parametrize(("name", "policy"), [("apmask", "linux"), ("aqmask", "linux"), ("masks", "protective")])
 def test_BUS_10_a_signal_ends_the_wait_for_the_masks(name, policy, access):
-    """Whoever reads or writes them waits while somebody else changes them, and can be killed meanwhile."""
+    """A process that reads or writes them waits while another changes them, and can be killed meanwhile."""
     host, task = Host(policy=policy), Task()
     mutex = host.system.ap.attribute_mutex
     with host.system.kernel:

@@ -1,4 +1,4 @@
-"""Who follows the changes that a tree tells of knows the tree at any time: faces rely on it for their caches."""
+"""Following the changes that a tree reports is enough to know the tree at any time: faces' caches rely on it."""
 
 from __future__ import annotations
 

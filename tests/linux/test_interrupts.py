@@ -22,7 +22,9 @@ def settle(host, system):
 
 @pytest.fixture
 def host():
-    return h1(facilities=ALL)
+    made = h1(facilities=ALL)
+    yield made
+    made.close()
 
 
 def test_the_host_is_interrupted(host):

@@ -35,7 +35,7 @@ def protective(policy):
 
 
 def refusal(host, path, data):
-    """The Refused behind a failed write."""
+    """The Refused that caused a failed write."""
     with pytest.raises(OSError) as caught:
         host.sysfs.write(path, data.encode())
     assert isinstance(caught.value.__cause__, Refused)

@@ -1,4 +1,4 @@
-"""No request is left behind: whatever happens to a queue, everybody who waits is answered (hardware.md 1.7, 1.8)."""
+"""No request is lost: whatever happens to a queue, every waiting caller gets an answer (hardware.md 1.7, 1.8)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from apmatrix.cards import AdapterState, ManualClock
 from apmatrix.linux import LinuxSystem
 from apmatrix.linux.ap import ApMessage
 from apmatrix.machine import ActivationProfile, Cpc
-from support.bench import FACILITIES_OF_M
+from support.bench import FACILITIES_OF_M, POLLED
 from support.queues import Stepper
 
-POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 MATRIX = Matrix(Mask.of(2, 5), Mask.of(6), Mask.of(6))
 APQNS = [Apqn(2, 6), Apqn(5, 6)]
 GONE = (AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED)
 RESET_IS_OVER = 0.1
 
 
-class Host:
+class SteppedCards:
     """Two queues with cards that process a request only when they are told to."""
 
     def __init__(self, facilities=FACILITIES_OF_M):
@@ -69,48 +68,48 @@ class Host:
 
 
 @pytest.fixture(params=[FACILITIES_OF_M, POLLED], ids=["interrupts", "polling"])
-def host(request):
-    made = Host(request.param)
+def stepped(request):
+    made = SteppedCards(request.param)
     yield made
     made.close()
 
 
-def test_a_reply_behind_one_that_nobody_awaits_any_more(host):
-    """The card announces only the first of them, and did so when nobody cared."""
+def test_a_reply_behind_one_that_nobody_awaits_any_more(stepped):
+    """The card announces only the first of them, and did so before it mattered."""
     queue = APQNS[0]
-    forgotten = host.send(queue)
-    host.flush(queue)
-    host.look()
-    host.steps.finish()
-    message = host.send(queue)
-    host.settle()
+    forgotten = stepped.send(queue)
+    stepped.flush(queue)
+    stepped.look()
+    stepped.steps.finish()
+    message = stepped.send(queue)
+    stepped.settle()
     assert (forgotten.rc, message.rc) == (-errno.EAGAIN, 0)
 
 
-def test_a_card_full_of_replies_that_nobody_awaits_any_more(host):
+def test_a_card_full_of_replies_that_nobody_awaits_any_more(stepped):
     queue = APQNS[0]
-    depth = host.system.ap.queues[queue].card.depth
+    depth = stepped.system.ap.queues[queue].card.depth
     for _ in range(depth):
-        host.send(queue)
-    host.flush(queue)
-    host.look()
+        stepped.send(queue)
+    stepped.flush(queue)
+    stepped.look()
     for _ in range(depth):
-        host.steps.finish()
-    message = host.send(queue)
-    host.settle()
+        stepped.steps.finish()
+    message = stepped.send(queue)
+    stepped.settle()
     assert message.rc == 0
 
 
-def test_interruptions_that_a_card_forgot_while_nothing_was_under_way(host):
+def test_interruptions_that_a_card_forgot_while_nothing_was_under_way(stepped):
     """A failure that no scan saw: without interruptions Linux has to look, and asks for them again."""
     queue = APQNS[0]
     for state in (AdapterState.CHECKSTOPPED, AdapterState.ONLINE):
-        host.machine.set_adapter_state(queue.adapter, state)
-    messages = [host.send(queue) for _ in range(2)]
-    host.settle()
+        stepped.machine.set_adapter_state(queue.adapter, state)
+    messages = [stepped.send(queue) for _ in range(2)]
+    stepped.settle()
     assert [message.rc for message in messages] == [0, 0]
-    aqic = Facility.AQIC in host.machine.facilities
-    assert host.machine.port(host.level, queue).tapq()[0].interrupts_enabled == aqic
+    aqic = Facility.AQIC in stepped.machine.facilities
+    assert stepped.machine.port(stepped.level, queue).tapq()[0].interrupts_enabled == aqic
 
 
 EVENTS = st.one_of(
@@ -124,40 +123,40 @@ EVENTS = st.one_of(
 )
 
 
-def happen(host, event, argument):
+def happen(stepped, event, argument):
     """Let something happen."""
     if event == "send":
-        host.send(argument)
-    elif event == "finish" and host.steps.waiting:
-        host.steps.finish(argument % len(host.steps.waiting))
+        stepped.send(argument)
+    elif event == "finish" and stepped.steps.waiting:
+        stepped.steps.finish(argument % len(stepped.steps.waiting))
     elif event == "flush":
-        host.flush(argument)
+        stepped.flush(argument)
     elif event == "reset":
-        host.write(argument, "reset", "1")
+        stepped.write(argument, "reset", "1")
     elif event == "wait":
-        host.clock.advance(argument)
+        stepped.clock.advance(argument)
     elif event == "take away":
         for sign in "-+":
-            host.system.sysfs.write("bus/ap/apmask", f"{sign}{argument}".encode())
+            stepped.system.sysfs.write("bus/ap/apmask", f"{sign}{argument}".encode())
     elif event == "lose":
         adapter, gone = argument
         for state in (gone, AdapterState.ONLINE):
-            host.machine.set_adapter_state(adapter, state)
-            host.system.scan()
+            stepped.machine.set_adapter_state(adapter, state)
+            stepped.system.scan()
 
 
 @pytest.mark.parametrize("facilities", [FACILITIES_OF_M, POLLED], ids=["interrupts", "polling"])
 @given(events=st.lists(EVENTS, max_size=40))
 def test_every_request_ends(facilities, events):
-    host = Host(facilities)
+    stepped = SteppedCards(facilities)
     try:
         for event, argument in events:
-            happen(host, event, argument)
-        host.settle()
-        assert {message.rc for message in host.messages} <= {0, -errno.EAGAIN, -errno.ENODEV}
+            happen(stepped, event, argument)
+        stepped.settle()
+        assert {message.rc for message in stepped.messages} <= {0, -errno.EAGAIN, -errno.ENODEV}
         for apqn in APQNS:  # one after the other: an interruption makes Linux look at all its queues
-            message = host.send(apqn)
-            host.settle()
+            message = stepped.send(apqn)
+            stepped.settle()
             assert message.rc == 0
     finally:
-        host.close()
+        stepped.close()

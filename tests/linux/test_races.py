@@ -1,4 +1,4 @@
-"""Many writers at once: nothing is raised but refusals, nobody waits for ever, and the promises hold at the end."""
+"""Many writers at once: nothing is raised but refusals, no writer waits forever, and the promises hold at the end."""
 
 from __future__ import annotations
 

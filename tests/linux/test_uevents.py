@@ -2,8 +2,6 @@
 
 import pytest
 
-from support.host import Host
-
 UUID = "62177883-f1bb-47f0-914d-32a22e3a8804"
 KOBJECTS = {
     "bus/ap": "bus",
@@ -12,14 +10,6 @@ KOBJECTS = {
     "devices/ap/card05": "ap",
     "devices/ap/card05/05.0004": "ap",
 }
-
-
-@pytest.fixture
-def host():
-    made = Host()
-    made.news()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(("path", "subsystem"), KOBJECTS.items())

@@ -19,14 +19,15 @@ def key(length):
 
 
 @pytest.fixture
-def machine():
+def make():
+    """Makes machines with these cards and domains, and a Linux on them."""
     made = []
 
-    def make(cards, domains=(6,)):
+    def one(cards, domains=(6,)):
         made.append(Crypto(cards, Matrix(Mask.of(*cards), Mask.of(*domains), Mask.of(*domains))))
         return made[-1]
 
-    yield make
+    yield one
     for crypto in made:
         crypto.close()
 
@@ -43,62 +44,62 @@ def machine():
         ({2: "CEX8A", 3: "CEX8C"}, 15, "02.0006"),
     ],
 )
-def test_the_fastest_card_is_chosen(machine, cards, length, chosen):
-    m = machine(cards)
-    m.zcrypt.rsa(key(length))
-    assert m.wire.queues == [chosen]
+def test_the_fastest_card_is_chosen(make, cards, length, chosen):
+    crypto = make(cards)
+    crypto.zcrypt.rsa(key(length))
+    assert crypto.wire.queues == [chosen]
 
 
 @pytest.mark.parametrize(("length", "expected"), [(15, "ENODEV"), (16, "ok"), (512, "ok"), (513, "ENODEV")])
-def test_modulus_sizes_of_a_coprocessor(machine, length, expected):
-    assert outcome(lambda: machine({2: "CEX8C"}).zcrypt.rsa(key(length))) == expected
+def test_modulus_sizes_of_a_coprocessor(make, length, expected):
+    assert outcome(lambda: make({2: "CEX8C"}).zcrypt.rsa(key(length))) == expected
 
 
-def test_equal_queues_take_turns(machine):
-    m = machine({2: "CEX8A", 3: "CEX8A"}, (6, 0x33))
+def test_equal_queues_take_turns(make):
+    crypto = make({2: "CEX8A", 3: "CEX8A"}, (6, 0x33))
     for _ in range(8):
-        m.zcrypt.rsa(key(128))
-    assert sorted(m.wire.queues) == sorted(["02.0006", "02.0033", "03.0006", "03.0033"] * 2)
+        crypto.zcrypt.rsa(key(128))
+    assert sorted(crypto.wire.queues) == sorted(["02.0006", "02.0033", "03.0006", "03.0033"] * 2)
     # A queue of another card must have had fewer requests than the best of the first card.
-    assert m.wire.queues[:4] == ["02.0006", "02.0033", "03.0006", "03.0033"]
+    assert crypto.wire.queues[:4] == ["02.0006", "02.0033", "03.0006", "03.0033"]
 
 
-def test_clearing_the_counter_attracts_requests(machine):
-    m = machine({2: "CEX8A", 3: "CEX8A"})
-    m.zcrypt.rsa(key(128), queue="03.0006")
-    m.zcrypt.rsa(key(128), queue="02.0006")
-    m.zcrypt.rsa(key(128), queue="02.0006")
-    m.write("bus/ap/devices/card02/request_count", "0")
-    m.zcrypt.rsa(key(128))
-    assert m.wire.queues[-1] == "02.0006"
+def test_clearing_the_counter_attracts_requests(make):
+    crypto = make({2: "CEX8A", 3: "CEX8A"})
+    crypto.zcrypt.rsa(key(128), queue="03.0006")
+    crypto.zcrypt.rsa(key(128), queue="02.0006")
+    crypto.zcrypt.rsa(key(128), queue="02.0006")
+    crypto.write("bus/ap/devices/card02/request_count", "0")
+    crypto.zcrypt.rsa(key(128))
+    assert crypto.wire.queues[-1] == "02.0006"
 
 
-def test_load_counts_while_a_request_is_under_way(machine):
+def test_load_counts_while_a_request_is_under_way(make):
     """An accelerator with work to do is dearer than a coprocessor with none."""
-    m = machine({2: "CEX8A", 3: "CEX8C"})
+    crypto = make({2: "CEX8A", 3: "CEX8C"})
     loads = []
 
     def nested(depth):
         """Fetched when a queue has been chosen: time for the next request."""
-        loads.append(tuple(int(m.read(f"bus/ap/devices/card0{card}/load")) for card in (2, 3)))
+        loads.append(tuple(int(crypto.read(f"bus/ap/devices/card0{card}/load")) for card in (2, 3)))
         if depth:
-            m.zcrypt.rsa_when_chosen(128, lambda: nested(depth - 1), crt=False)
+            crypto.zcrypt.rsa_when_chosen(128, lambda: nested(depth - 1), crt=False)
         return key(128)
 
-    m.zcrypt.rsa_when_chosen(128, lambda: nested(2), crt=False)
+    crypto.zcrypt.rsa_when_chosen(128, lambda: nested(2), crt=False)
     # The accelerator costs 6, the coprocessor 14, but Linux books the cost of the card that it looked at last: with
     # 14 on the accelerator the second request goes to the coprocessor.
     assert loads == [(14, 0), (14, 14), (28, 14)]
-    assert m.wire.queues == ["02.0006", "03.0006", "02.0006"]  # the innermost is sent first
-    assert [m.read(f"bus/ap/devices/{device}/load") for device in ("card02", "02.0006", "card03")] == ["0\n"] * 3
+    assert crypto.wire.queues == ["02.0006", "03.0006", "02.0006"]  # the innermost is sent first
+    assert [crypto.read(f"bus/ap/devices/{device}/load") for device in ("card02", "02.0006", "card03")] == ["0\n"] * 3
 
 
 @pytest.mark.parametrize(("verb", "factor"), [(b"FQ", 10), (b"RL", 100), (b"KG", 500), (b"XX", 100)], ids=str)
-def test_weights_of_cca_verbs(machine, verb, factor):
-    m = machine({5: "CEX6C"})
+def test_weights_of_cca_verbs(make, verb, factor):
+    crypto = make({5: "CEX6C"})
     seen = []
-    queue = m.system.ap.queues[Apqn(5, 6)]
-    m.wire.always = MV["MV-23"]
+    queue = crypto.system.ap.queues[Apqn(5, 6)]
+    crypto.wire.always = MV["MV-23"]
     send = type(queue).send
 
     def spy(self, message):
@@ -107,115 +108,115 @@ def test_weights_of_cca_verbs(machine, verb, factor):
 
     type(queue).send = spy
     try:
-        m.zcrypt.cprb(cprb(6, block=verb + b"\0\2\0\2\0\2"))
+        crypto.zcrypt.cprb(cprb(6, block=verb + b"\0\2\0\2\0\2"))
     finally:
         type(queue).send = send
     assert seen == [factor * 9]
 
 
 @pytest.mark.parametrize("state", [AdapterState.DECONFIGURED, AdapterState.CHECKSTOPPED])
-def test_a_card_that_goes_away_is_replaced(machine, state):
-    m = machine({2: "CEX8A", 3: "CEX8C"})
-    m.zcrypt.rsa(key(128))
-    m.machine.set_adapter_state(2, state)
-    m.system.scan()
-    m.zcrypt.rsa(key(128))
-    assert m.wire.queues == ["02.0006", "03.0006"]
+def test_a_card_that_goes_away_is_replaced(make, state):
+    crypto = make({2: "CEX8A", 3: "CEX8C"})
+    crypto.zcrypt.rsa(key(128))
+    crypto.machine.set_adapter_state(2, state)
+    crypto.system.scan()
+    crypto.zcrypt.rsa(key(128))
+    assert crypto.wire.queues == ["02.0006", "03.0006"]
 
 
-def test_a_card_that_went_away_unnoticed(machine):
-    """The queue ends the request, and the next try is somebody else's."""
-    m = machine({2: "CEX8A", 3: "CEX8C"})
-    m.zcrypt.rsa(key(128))
-    m.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
-    assert m.zcrypt.rsa(key(128)) == bytes(127) + b"\x08"
-    assert m.wire.queues == ["02.0006", "03.0006"]
+def test_a_card_that_went_away_unnoticed(make):
+    """The queue ends the request, and the next try goes to another queue."""
+    crypto = make({2: "CEX8A", 3: "CEX8C"})
+    crypto.zcrypt.rsa(key(128))
+    crypto.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
+    assert crypto.zcrypt.rsa(key(128)) == bytes(127) + b"\x08"
+    assert crypto.wire.queues == ["02.0006", "03.0006"]
 
 
 @pytest.mark.parametrize("device", ["card02", "02.0006"])
-def test_what_is_offline_gets_nothing(machine, device):
-    m = machine({2: "CEX8A"})
-    m.write(f"bus/ap/devices/{device}/online", "0")
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "ENODEV"
-    m.write(f"bus/ap/devices/{device}/online", "1")
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "ok"
+def test_what_is_offline_gets_nothing(make, device):
+    crypto = make({2: "CEX8A"})
+    crypto.write(f"bus/ap/devices/{device}/online", "0")
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ENODEV"
+    crypto.write(f"bus/ap/devices/{device}/online", "1")
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ok"
 
 
-def test_a_card_that_appears_is_found_by_the_forced_scan(machine):
-    m = machine({2: "CEX8A"})
-    m.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
-    m.system.scan()
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "ENODEV"
-    m.machine.set_adapter_state(2, AdapterState.ONLINE)
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "ok"
+def test_a_card_that_appears_is_found_by_the_forced_scan(make):
+    crypto = make({2: "CEX8A"})
+    crypto.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
+    crypto.system.scan()
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ENODEV"
+    crypto.machine.set_adapter_state(2, AdapterState.ONLINE)
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ok"
 
 
 # trying again
 
 
-def test_the_ninth_failure_is_forgiven(machine):
-    m = machine({2: "CEX8A"})
-    m.wire.answer(*[AGAIN] * 9)
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "ok"
-    assert len(m.wire.sent) == 10
+def test_the_ninth_failure_is_forgiven(make):
+    crypto = make({2: "CEX8A"})
+    crypto.wire.answer(*[AGAIN] * 9)
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ok"
+    assert len(crypto.wire.sent) == 10
 
 
-def test_another_card_is_preferred_for_the_next_try(machine):
-    m = machine({2: "CEX8A", 3: "CEX4C"}, (6, 0x33))
-    m.wire.answer(AGAIN, AGAIN, AGAIN)
-    m.zcrypt.rsa(key(128))
-    assert m.wire.queues == ["02.0006", "03.0006", "02.0033", "03.0033"]
+def test_another_card_is_preferred_for_the_next_try(make):
+    crypto = make({2: "CEX8A", 3: "CEX4C"}, (6, 0x33))
+    crypto.wire.answer(AGAIN, AGAIN, AGAIN)
+    crypto.zcrypt.rsa(key(128))
+    assert crypto.wire.queues == ["02.0006", "03.0006", "02.0033", "03.0033"]
 
 
-def test_tries_are_counted_over_the_forced_scan(machine):
+def test_tries_are_counted_over_the_forced_scan(make):
     """Nine failures, then no queue: after the scan there is one more try, not ten."""
-    m = machine({2: "CEX8A"})
-    m.zcrypt.rsa(key(128))
-    m.wire.answer(*[AGAIN] * 8, bytes((0, 0x99, 0, 0, 0, 0, 0, 0)))
-    scanner = m.system.ap.scanner
+    crypto = make({2: "CEX8A"})
+    crypto.zcrypt.rsa(key(128))
+    crypto.wire.answer(*[AGAIN] * 8, bytes((0, 0x99, 0, 0, 0, 0, 0, 0)))
+    scanner = crypto.system.ap.scanner
     scan = scanner.scan
 
     def scan_and_repair():
         scan()
-        m.write("bus/ap/devices/02.0006/online", "1")
+        crypto.write("bus/ap/devices/02.0006/online", "1")
 
     scanner.scan = scan_and_repair
-    m.wire.always = AGAIN
-    assert outcome(lambda: m.zcrypt.rsa(key(128))) == "EIO"
-    assert len(m.wire.sent) == 1 + 10
+    crypto.wire.always = AGAIN
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "EIO"
+    assert len(crypto.wire.sent) == 1 + 10
 
 
-def test_the_next_try_of_a_cprb_knows_nothing_of_the_last(machine):
+def test_the_next_try_of_a_cprb_knows_nothing_of_the_last(make):
     """Linux 7.2 forgets the queue of a CPRB, but not that of an EP11 request: only the latter goes elsewhere."""
-    m = machine({5: "CEX8C", 6: "CEX4C"}, (6, 0x33))
-    m.wire.answer(AGAIN, AGAIN, AGAIN, MV["MV-23"])
-    m.zcrypt.cprb(cprb(block=b"FQ\0\2\0\2\0\2"))
-    assert m.wire.queues == ["05.0006", "05.0033", "05.0006", "05.0033"]
-    m = machine({10: "CEX8P", 11: "CEX4P"}, (6, 0x33))
-    m.wire.answer(AGAIN, AGAIN)
-    m.zcrypt.ep11(ep11_cprb())
-    assert m.wire.queues == ["0a.0006", "0b.0006", "0a.0033"]
+    crypto = make({5: "CEX8C", 6: "CEX4C"}, (6, 0x33))
+    crypto.wire.answer(AGAIN, AGAIN, AGAIN, MV["MV-23"])
+    crypto.zcrypt.cprb(cprb(block=b"FQ\0\2\0\2\0\2"))
+    assert crypto.wire.queues == ["05.0006", "05.0033", "05.0006", "05.0033"]
+    crypto = make({10: "CEX8P", 11: "CEX4P"}, (6, 0x33))
+    crypto.wire.answer(AGAIN, AGAIN)
+    crypto.zcrypt.ep11(ep11_cprb())
+    assert crypto.wire.queues == ["0a.0006", "0b.0006", "0a.0033"]
 
 
 @pytest.mark.parametrize("code", [0x10, 0x90])
-def test_administrative_requests_are_sent_once(machine, code):
-    m = machine({5: "CEX8C", 10: "CEX8P"})
-    m.wire.always = bytes((0, 0x82, 0, 0, code, 0, 0, 0))
-    assert outcome(lambda: m.zcrypt.cprb(cprb(6, b"T5"))) == "EIO"
-    assert outcome(lambda: m.zcrypt.ep11(ep11_cprb(flags=0x80, target=6))) == "EIO"
-    assert m.wire.queues == ["05.0006", "0a.0006"]
+def test_administrative_requests_are_sent_once(make, code):
+    crypto = make({5: "CEX8C", 10: "CEX8P"})
+    crypto.wire.always = bytes((0, 0x82, 0, 0, code, 0, 0, 0))
+    assert outcome(lambda: crypto.zcrypt.cprb(cprb(6, b"T5"))) == "EIO"
+    assert outcome(lambda: crypto.zcrypt.ep11(ep11_cprb(flags=0x80, target=6))) == "EIO"
+    assert crypto.wire.queues == ["05.0006", "0a.0006"]
 
 
-def test_a_message_that_is_longer_than_a_card_takes(machine):
-    m = machine({5: "CEX8C", 6: "CEX8C"})
-    m.machine.adapters[6].message_limit = 5
-    m.system.ap.cards[6].info = m.machine.adapters[6].info(0x54)
-    m.wire.always = MV["MV-23"]
+def test_a_message_that_is_longer_than_a_card_takes(make):
+    crypto = make({5: "CEX8C", 6: "CEX8C"})
+    crypto.machine.adapters[6].message_limit = 5
+    crypto.system.ap.cards[6].info = crypto.machine.adapters[6].info(0x54)
+    crypto.wire.always = MV["MV-23"]
     data = bytes(16000)
     request = cprb(6)
-    assert outcome(lambda: m.zcrypt.cprb(type(request)(request.control, data))) == "ok"
-    assert m.wire.queues == ["06.0006"]
-    assert outcome(lambda: m.zcrypt.cprb(type(request)(request.control, bytes(20480)))) == "EINVAL"
+    assert outcome(lambda: crypto.zcrypt.cprb(type(request)(request.control, data))) == "ok"
+    assert crypto.wire.queues == ["06.0006"]
+    assert outcome(lambda: crypto.zcrypt.cprb(type(request)(request.control, bytes(20480)))) == "EINVAL"
 
 
 # EP11 targets
@@ -233,16 +234,16 @@ def test_a_message_that_is_longer_than_a_card_takes(machine):
     ],
 )
 def test_ep11_targets(targets, chosen):
-    m = Crypto()
+    crypto = Crypto()
     try:
-        assert outcome(lambda: m.zcrypt.ep11(ep11_cprb(targets))) == ("ok" if chosen else "ENODEV")
-        assert m.wire.queues == ([chosen] if chosen else [])
+        assert outcome(lambda: crypto.zcrypt.ep11(ep11_cprb(targets))) == ("ok" if chosen else "ENODEV")
+        assert crypto.wire.queues == ([chosen] if chosen else [])
     finally:
-        m.close()
+        crypto.close()
 
 
-def test_an_ep11_reply_reaches_its_program(machine):
-    m = machine({10: "CEX8P"})
-    reply = m.zcrypt.ep11(ep11_cprb())
+def test_an_ep11_reply_reaches_its_program(make):
+    crypto = make({10: "CEX8P"})
+    reply = crypto.zcrypt.ep11(ep11_cprb())
     assert reply[32:34] == b"\x30\x82"
     assert ep11.word(1 << 16 | 38) in reply

@@ -16,23 +16,23 @@ FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_sc
 
 
 @pytest.fixture(scope="module")
-def m():
+def crypto():
     crypto = Crypto()
     yield crypto
     crypto.close()
 
 
-def call(m, order, number, make):
+def call(crypto, order, number, make):
     """Do the ioctl on a structure that ``make`` puts into a storage; the cards must stay online."""
     storage = Storage(order)
-    file = m.system.zcrypt_nodes.open("z90crypt", order)
+    file = crypto.system.zcrypt_nodes.open("z90crypt", order)
     try:
         result = outcome(lambda: file.ioctl(number, make(storage), storage))
     finally:
         file.close()
     assert result in KNOWN
-    assert all(queue.online for queue in m.system.ap.queues.values()), m.system.log.lines()[-1]
-    assert m.zcrypt.rsa(KEY) == b"\x0a\xe6"
+    assert all(queue.online for queue in crypto.system.ap.queues.values()), crypto.system.log.lines()[-1]
+    assert crypto.zcrypt.rsa(KEY) == b"\x0a\xe6"
 
 
 @FUZZ
@@ -42,8 +42,8 @@ def call(m, order, number, make):
     size=st.integers(0, 100),
     noise=st.randoms(use_true_random=False),
 )
-def test_noise_for_a_structure(m, order, number, size, noise):
-    call(m, order, number, lambda storage: storage.put(noise.randbytes(size)))
+def test_noise_for_a_structure(crypto, order, number, size, noise):
+    call(crypto, order, number, lambda storage: storage.put(noise.randbytes(size)))
 
 
 @FUZZ
@@ -52,8 +52,8 @@ def test_noise_for_a_structure(m, order, number, size, noise):
     operands=st.tuples(st.binary(max_size=64), st.binary(max_size=64), st.binary(max_size=64)),
     changes=st.fixed_dictionaries({}, optional={"input_length": LENGTHS, "output_length": LENGTHS}),
 )
-def test_rsa_requests(m, order, operands, changes):
-    call(m, order, MODEXPO, lambda storage: storage.modexpo(*operands, **changes))
+def test_rsa_requests(crypto, order, operands, changes):
+    call(crypto, order, MODEXPO, lambda storage: storage.modexpo(*operands, **changes))
 
 
 @FUZZ
@@ -68,10 +68,10 @@ def test_rsa_requests(m, order, operands, changes):
         {}, optional={"request_length": LENGTHS, "reply_length": LENGTHS, "data_length": LENGTHS, "card": LENGTHS}
     ),
 )
-def test_cprbs(m, order, head, verb, body, room, data, changes):
+def test_cprbs(crypto, order, head, verb, body, room, data, changes):
     control = bytearray(cprb(6, block=verb + body).control)
     control[: len(head)] = head
-    call(m, order, CPRB, lambda storage: storage.xcrb(bytes(control), data, room, room, **changes))
+    call(crypto, order, CPRB, lambda storage: storage.xcrb(bytes(control), data, room, room, **changes))
 
 
 @FUZZ
@@ -82,17 +82,17 @@ def test_cprbs(m, order, head, verb, body, room, data, changes):
     changes=st.fixed_dictionaries({}, optional={"request_length": LENGTHS, "reply_length": LENGTHS}),
     wrap=st.booleans(),
 )
-def test_ep11_requests(m, order, body, flags, changes, wrap):
+def test_ep11_requests(crypto, order, body, flags, changes, wrap):
     content = b"\x30\x81" + cca.short(len(body))[1:] + body if wrap else body
     header = bytearray(ep11_cprb().cprb[:32])
     header[5], header[28:32] = flags, len(content).to_bytes(4, "big")
-    call(m, order, EP11, lambda storage: storage.urb(bytes(header) + content, **changes))
+    call(crypto, order, EP11, lambda storage: storage.urb(bytes(header) + content, **changes))
 
 
 @FUZZ
 @given(number=st.integers(0, 2**64 - 1) | st.integers(0xC0007A00, 0xC0007AFF))
-def test_ioctl_numbers(m, number):
-    file = m.system.zcrypt_nodes.open("z90crypt")
+def test_ioctl_numbers(crypto, number):
+    file = crypto.system.zcrypt_nodes.open("z90crypt")
     storage = Storage()
     try:
         assert outcome(lambda: file.ioctl(number, 0x10, storage)) in ("ENOTTY", "EPERM", "EFAULT")

@@ -5,7 +5,7 @@ import pytest
 from apmatrix.linux.core import Task
 from apmatrix.linux.zcrypt import ByteOrder, ModExpoCrt
 from support.messages import vectors
-from support.zcrypt import Crypto, Storage, cprb, ep11_cprb, outcome
+from support.zcrypt import Storage, cprb, ep11_cprb, outcome
 
 MV = vectors()
 MODEXPO, CRT, CPRB, EP11 = 0xC0007A05, 0xC0007A06, 0xC0007A81, 0xC0007A04
@@ -17,21 +17,14 @@ CRT_A = {name: bytes(8) + bytes((part,)) for name, part in {"dp": 53, "p": 61, "
 }
 
 
-@pytest.fixture
-def m():
-    crypto = Crypto()
-    yield crypto
-    crypto.close()
-
-
 @pytest.fixture(params=list(ByteOrder), ids=lambda order: order.value)
 def storage(request):
     return Storage(request.param)
 
 
 @pytest.fixture
-def file(m, storage):
-    opened = m.system.zcrypt_nodes.open("z90crypt", storage.order)
+def file(crypto, storage):
+    opened = crypto.system.zcrypt_nodes.open("z90crypt", storage.order)
     yield opened
     opened.close()
 
@@ -71,20 +64,20 @@ def test_chinese_remainder_form(file, storage):
         ({"output": NOWHERE}, "EFAULT"),
     ],
 )
-def test_what_is_wrong_with_an_rsa_request(m, file, storage, changes, expected):
+def test_what_is_wrong_with_an_rsa_request(crypto, file, storage, changes, expected):
     assert call(file, storage, MODEXPO, storage.modexpo(VALUE, EXPONENT, MODULUS, **changes)) == expected
-    assert len(m.wire.sent) == ("output" in changes)
+    assert len(crypto.wire.sent) == ("output" in changes)
 
 
 @pytest.mark.parametrize("part", ["p", "q", "dp", "dq", "u", "input"])
-def test_a_part_of_a_private_key_that_is_not_there(m, file, storage, part):
+def test_a_part_of_a_private_key_that_is_not_there(crypto, file, storage, part):
     assert call(file, storage, CRT, storage.crt(RESULT, CRT_A, **{part: NOWHERE})) == "EFAULT"
-    assert not m.wire.sent
+    assert not crypto.wire.sent
 
 
-def test_operands_are_looked_at_only_when_there_is_a_queue(m, file, storage):
+def test_operands_are_looked_at_only_when_there_is_a_queue(crypto, file, storage):
     block = storage.modexpo(VALUE, EXPONENT, MODULUS, modulus=NOWHERE)
-    m.only()
+    crypto.only()
     assert call(file, storage, MODEXPO, block) == "ENODEV"
 
 
@@ -93,13 +86,13 @@ def test_a_result_whose_length_cannot_be_told(file, storage):
     assert call(file, storage, MODEXPO, storage.put(fields, sealed=True)) == "EFAULT"
 
 
-def test_a_shorter_result_leaves_the_rest_of_the_buffer(m, file, storage):
-    m.only("05.0006")
+def test_a_shorter_result_leaves_the_rest_of_the_buffer(crypto, file, storage):
+    crypto.only("05.0006")
     short = MV["MV-6"]
     reply = bytearray(short[:282] + b"\0\2")
     reply[16:20], reply[72:76] = (len(reply) - 48).to_bytes(4, "big"), (16).to_bytes(4, "big")
     reply[272:274] = (10).to_bytes(2, "big")
-    m.wire.answer(bytes(reply))
+    crypto.wire.answer(bytes(reply))
     output = storage.put(b"\xee" * 16)
     operands = (bytes(15) + b"\2", bytes(15) + b"\3", bytes(8) + b"\xff" * 8)
     assert call(file, storage, MODEXPO, storage.modexpo(*operands, output=output)) == "ok"
@@ -107,9 +100,9 @@ def test_a_shorter_result_leaves_the_rest_of_the_buffer(m, file, storage):
 
 
 @pytest.mark.parametrize("number", [MODEXPO, CRT, CPRB, EP11])
-def test_an_argument_that_points_nowhere(m, file, storage, number):
+def test_an_argument_that_points_nowhere(crypto, file, storage, number):
     assert call(file, storage, number, NOWHERE) == "EFAULT"
-    assert not m.wire.sent
+    assert not crypto.wire.sent
 
 
 # CPRBs
@@ -153,24 +146,24 @@ def test_the_program_keeps_what_it_has_in_the_gaps(file, storage):
         ({"card": 6}, "ENODEV"),
     ],
 )
-def test_what_is_wrong_with_a_cprb(m, file, storage, changes, expected):
+def test_what_is_wrong_with_a_cprb(crypto, file, storage, changes, expected):
     block = storage.xcrb(cprb(6).control, **changes)
     assert call(file, storage, CPRB, block) == expected
-    assert not m.wire.sent
+    assert not crypto.wire.sent
     assert storage.number(block + 90) == 0  # the structure comes back in any case
 
 
-def test_a_reply_that_does_not_fit(m, file, storage):
+def test_a_reply_that_does_not_fit(crypto, file, storage):
     block = storage.xcrb(cprb(6, data_room=4096).control, b"", 227, 4096)
-    m.wire.answer(MV["MV-10"])
+    crypto.wire.answer(MV["MV-10"])
     assert call(file, storage, CPRB, block) == "EMSGSIZE"
     assert storage.number(block + 48) == 227
     assert not any(storage.read(storage.number(block + 60, 8), 227))
 
 
-def test_the_control_block_comes_even_if_the_data_do_not_fit(m, file, storage):
+def test_the_control_block_comes_even_if_the_data_do_not_fit(crypto, file, storage):
     block = storage.xcrb(cprb(6, data_room=4096).control, b"", 4096, 4092)
-    m.wire.answer(MV["MV-10"])
+    crypto.wire.answer(MV["MV-10"])
     assert call(file, storage, CPRB, block) == "EMSGSIZE"
     assert storage.number(block + 48) == 228
     assert storage.read(storage.number(block + 60, 8) + 220, 2) == b"RL"
@@ -178,31 +171,31 @@ def test_the_control_block_comes_even_if_the_data_do_not_fit(m, file, storage):
 
 
 @pytest.mark.parametrize("where", ["reply", "reply_data"])
-def test_a_reply_that_cannot_be_stored(m, file, storage, where):
+def test_a_reply_that_cannot_be_stored(crypto, file, storage, where):
     block = storage.xcrb(cprb(6, data_room=4096).control, b"", 4096, 4096, **{where: NOWHERE})
     assert call(file, storage, CPRB, block) == "EFAULT"
-    assert len(m.wire.sent) == 1
+    assert len(crypto.wire.sent) == 1
 
 
-def test_the_status_comes_back_with_the_error(m, file, storage):
-    m.wire.answer(MV["MV-19"])
+def test_the_status_comes_back_with_the_error(crypto, file, storage):
+    crypto.wire.answer(MV["MV-19"])
     block = storage.xcrb(cprb(6).control)
     assert call(file, storage, CPRB, block) == "EINVAL"
     assert storage.number(block + 90) == 0x0008044D
 
 
-def test_a_structure_that_cannot_be_written_back(m, file, storage):
+def test_a_structure_that_cannot_be_written_back(crypto, file, storage):
     block = storage.put(storage.content(storage.xcrb(cprb(6).control)), sealed=True)
-    m.wire.answer(MV["MV-19"])
+    crypto.wire.answer(MV["MV-19"])
     assert call(file, storage, CPRB, block) == "EFAULT"
 
 
-def test_what_the_card_gets_of_a_cprb(m, file, storage):
+def test_what_the_card_gets_of_a_cprb(crypto, file, storage):
     control = cprb(6).control + b"X"
     block = storage.xcrb(control, b"data", 500, 12288, agent=0x5043)
-    m.wire.answer(MV["MV-23"])
+    crypto.wire.answer(MV["MV-23"])
     assert call(file, storage, CPRB, block) == "ok"
-    (sent,) = m.wire.sent
+    (sent,) = crypto.wire.sent
     padded = len(control) + -len(control) % 4
     assert sent.message[32:34] == b"PC"
     assert sent.message[88 : 88 + padded] == control.ljust(padded, b"\0")
@@ -213,20 +206,20 @@ def test_what_the_card_gets_of_a_cprb(m, file, storage):
 
 
 @pytest.mark.parametrize("verb", [b"US", b"AU"])
-def test_verbs_that_need_the_special_bit(m, file, storage, verb):
-    m.wire.answer(MV["MV-23"], MV["MV-23"])
+def test_verbs_that_need_the_special_bit(crypto, file, storage, verb):
+    crypto.wire.answer(MV["MV-23"], MV["MV-23"])
     for block, special in ((verb + b"\0\2\0\2\0\2", True), (b"UX\0\2\0\2\0\2", False)):
         assert call(file, storage, CPRB, storage.xcrb(cprb(6, block=block).control)) == "ok"
-        assert m.wire.sent.pop().special is special
+        assert crypto.wire.sent.pop().special is special
 
 
 # EP11
 
 
-def test_an_ep11_request(m, file, storage):
+def test_an_ep11_request(crypto, file, storage):
     block = storage.urb(ep11_cprb().cprb, ((0x0A, 0x33),))
     assert call(file, storage, EP11, block) == "ok"
-    assert m.wire.queues == ["0a.0033"]
+    assert crypto.wire.queues == ["0a.0033"]
     length = storage.number(block + 42, 8)
     reply = storage.read(storage.number(block + 50, 8), length)
     assert reply[:3] == b"\0\x20\4"
@@ -245,13 +238,13 @@ def test_an_ep11_request(m, file, storage):
         ({"targets_count": 1, "targets": NOWHERE, "request_length": 1}, "EFAULT"),
     ],
 )
-def test_what_is_wrong_with_an_ep11_request(m, file, storage, changes, expected):
+def test_what_is_wrong_with_an_ep11_request(crypto, file, storage, changes, expected):
     assert call(file, storage, EP11, storage.urb(ep11_cprb().cprb, **changes)) == expected
-    assert not m.wire.sent
+    assert not crypto.wire.sent
 
 
-def test_an_ep11_reply_without_room_and_without_storage(m, file, storage):
-    m.wire.always = MV["MV-17"]
+def test_an_ep11_reply_without_room_and_without_storage(crypto, file, storage):
+    crypto.wire.always = MV["MV-17"]
     block = storage.urb(ep11_cprb().cprb, (), 137)
     assert call(file, storage, EP11, block) == "EMSGSIZE"
     assert storage.number(block + 42, 8) == 137
@@ -260,12 +253,12 @@ def test_an_ep11_reply_without_room_and_without_storage(m, file, storage):
 
 
 @pytest.mark.parametrize(("kind", "online"), [(0x82, "1"), (0x87, "1"), (0x88, "0")])
-def test_error_types_of_ep11(m, file, storage, kind, online):
-    m.only("0a.0006")
-    m.wire.answer(bytes((0, kind, 0, 0, 0x24, 0, 0, 0)))
+def test_error_types_of_ep11(crypto, file, storage, kind, online):
+    crypto.only("0a.0006")
+    crypto.wire.answer(bytes((0, kind, 0, 0, 0x24, 0, 0, 0)))
     expected = "EINVAL" if online == "1" else "ENODEV"
     assert call(file, storage, EP11, storage.urb(ep11_cprb().cprb)) == expected
-    assert m.online("0a.0006") == online
+    assert crypto.online("0a.0006") == online
 
 
 # the file
@@ -291,27 +284,27 @@ def test_reading_and_writing(file):
     assert outcome(lambda: file.write(b"x")) == "EPERM"
 
 
-def test_a_node_without_the_card_does_not_choose_it(m, storage):
-    m.node("cca", apmask="+5", aqmask="+0x33")
-    extra = m.system.zcrypt_nodes.open("cca", storage.order)
+def test_a_node_without_the_card_does_not_choose_it(crypto, storage):
+    crypto.node("cca", apmask="+5", aqmask="+0x33")
+    extra = crypto.system.zcrypt_nodes.open("cca", storage.order)
     operands = (bytes(15) + b"\2", bytes(15) + b"\3", bytes(8) + b"\xff" * 8)
     assert call(extra, storage, MODEXPO, storage.modexpo(*operands)) == "ok"
-    assert m.wire.queues == ["05.0033"]
+    assert crypto.wire.queues == ["05.0033"]
     assert call(extra, storage, MODEXPO, storage.modexpo(VALUE, EXPONENT, MODULUS)) == "ENODEV"
 
 
-def test_a_signal_ends_the_wait(m, file, storage):
+def test_a_signal_ends_the_wait(crypto, file, storage):
     task = Task("openssl", 7)
     task.signalled = True
-    workers = m.machine.adapters[2].workers
+    workers = crypto.machine.adapters[2].workers
     held = []
-    m.machine.adapters[2].workers = type("Held", (), {"submit": lambda _, *work: held.append(work)})()
+    crypto.machine.adapters[2].workers = type("Held", (), {"submit": lambda _, *work: held.append(work)})()
     block = storage.modexpo(VALUE, EXPONENT, MODULUS)
     assert outcome(lambda: file.ioctl(MODEXPO, block, storage, task)) == "EINTR"
-    m.machine.adapters[2].workers = workers
+    crypto.machine.adapters[2].workers = workers
     for action, *arguments in held:
         action(*arguments)
     # The reply to the forgotten request must not be taken for that of the next.
-    assert outcome(lambda: m.zcrypt.rsa(ModExpoCrt(RESULT, **CRT_A), queue="02.0006")) == "ok"
-    assert m.zcrypt.rsa(ModExpoCrt(RESULT, **CRT_A), queue="02.0006") == VALUE
-    assert [sent.message_id >> 32 for sent in m.wire.sent[:1]] == [7]
+    assert outcome(lambda: crypto.zcrypt.rsa(ModExpoCrt(RESULT, **CRT_A), queue="02.0006")) == "ok"
+    assert crypto.zcrypt.rsa(ModExpoCrt(RESULT, **CRT_A), queue="02.0006") == VALUE
+    assert [sent.message_id >> 32 for sent in crypto.wire.sent[:1]] == [7]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apmatrix.linux.zcrypt import ModExpo
-from support.zcrypt import Crypto, Storage, outcome
+from support.zcrypt import Storage, outcome
 
 if TYPE_CHECKING:
     from apmatrix.linux.core import Uevent
@@ -16,15 +16,8 @@ KEY = (b"\0\x41", b"\0\x11", b"\x0c\xa1")
 MODEXPO = 0xC0007A05
 
 
-@pytest.fixture
-def m():
-    crypto = Crypto()
-    yield crypto
-    crypto.close()
-
-
-def names(m):
-    return [name for name in m.sysfs.list("class/zcrypt") if name not in ("create", "destroy")]
+def names(crypto):
+    return [name for name in crypto.sysfs.list("class/zcrypt") if name not in ("create", "destroy")]
 
 
 @pytest.mark.parametrize(
@@ -38,62 +31,62 @@ def names(m):
         ("a/b", "a!b"),
     ],
 )
-def test_the_name_of_a_node(m, written, name):
-    assert m.write("class/zcrypt/create", written) == "ok"
-    assert names(m) == [name]
-    assert m.sysfs.readlink(f"class/zcrypt/{name}") == f"../../devices/virtual/zcrypt/{name}"
-    assert m.write("class/zcrypt/create", written if written.strip() else name) == "EEXIST"
+def test_the_name_of_a_node(crypto, written, name):
+    assert crypto.write("class/zcrypt/create", written) == "ok"
+    assert names(crypto) == [name]
+    assert crypto.sysfs.readlink(f"class/zcrypt/{name}") == f"../../devices/virtual/zcrypt/{name}"
+    assert crypto.write("class/zcrypt/create", written if written.strip() else name) == "EEXIST"
 
 
-def test_nodes_without_names_and_their_numbers(m):
+def test_nodes_without_names_and_their_numbers(crypto):
     for _ in range(3):
-        assert m.write("class/zcrypt/create", "\n") == "ok"
-    assert names(m) == ["zcrypt_0", "zcrypt_1", "zcrypt_2"]
-    assert m.write("class/zcrypt/destroy", "zcrypt_1") == "ok"
-    assert m.write("class/zcrypt/create", "box") == "ok"
-    numbers = [m.read(f"class/zcrypt/{name}/dev").partition(":")[2] for name in names(m)]
+        assert crypto.write("class/zcrypt/create", "\n") == "ok"
+    assert names(crypto) == ["zcrypt_0", "zcrypt_1", "zcrypt_2"]
+    assert crypto.write("class/zcrypt/destroy", "zcrypt_1") == "ok"
+    assert crypto.write("class/zcrypt/create", "box") == "ok"
+    numbers = [crypto.read(f"class/zcrypt/{name}/dev").partition(":")[2] for name in names(crypto)]
     assert numbers == ["1\n", "0\n", "2\n"]
 
 
-def test_there_are_at_most_256(m):
+def test_there_are_at_most_256(crypto):
     for number in range(256):
-        assert m.write("class/zcrypt/create", f"n{number}") == "ok"
-    assert m.write("class/zcrypt/create", "n7") == "EEXIST"
-    assert m.write("class/zcrypt/create", "another") == "ENOSPC"
-    assert m.write("class/zcrypt/destroy", "n7") == "ok"
-    assert m.write("class/zcrypt/create", "another") == "ok"
+        assert crypto.write("class/zcrypt/create", f"n{number}") == "ok"
+    assert crypto.write("class/zcrypt/create", "n7") == "EEXIST"
+    assert crypto.write("class/zcrypt/create", "another") == "ENOSPC"
+    assert crypto.write("class/zcrypt/destroy", "n7") == "ok"
+    assert crypto.write("class/zcrypt/create", "another") == "ok"
 
 
-def test_the_default_node_cannot_be_destroyed(m):
-    assert m.write("class/zcrypt/destroy", "z90crypt") == "ENOENT"
+def test_the_default_node_cannot_be_destroyed(crypto):
+    assert crypto.write("class/zcrypt/destroy", "z90crypt") == "ENOENT"
 
 
-def test_who_has_a_node_open_keeps_it(m):
+def test_who_has_a_node_open_keeps_it(crypto):
     storage = Storage()
-    m.node("box")
-    file = m.system.zcrypt_nodes.open("box")
-    assert m.write("class/zcrypt/destroy", "box") == "ok"
-    assert outcome(lambda: m.system.zcrypt_nodes.open("box")) == "ENOENT"
+    crypto.node("box")
+    file = crypto.system.zcrypt_nodes.open("box")
+    assert crypto.write("class/zcrypt/destroy", "box") == "ok"
+    assert outcome(lambda: crypto.system.zcrypt_nodes.open("box")) == "ENOENT"
     assert outcome(lambda: file.ioctl(MODEXPO, storage.modexpo(*KEY), storage)) == "ok"
     # A new node of that name has masks of its own.
-    assert m.write("class/zcrypt/create", "box") == "ok"
+    assert crypto.write("class/zcrypt/create", "box") == "ok"
     assert outcome(lambda: file.ioctl(MODEXPO, storage.modexpo(*KEY), storage)) == "ok"
     file.close()
-    assert m.system.zcrypt_nodes.nodes["box"].opens == 0
+    assert crypto.system.zcrypt_nodes.nodes["box"].opens == 0
 
 
-def test_the_default_node_follows_the_masks_of_the_bus(m):
-    m.write("bus/ap/aqmask", "-0x33")
-    m.zcrypt.rsa(ModExpo(*KEY))
-    m.zcrypt.rsa(ModExpo(*KEY))
-    assert m.wire.queues == ["02.0006", "02.0006"]
+def test_the_default_node_follows_the_masks_of_the_bus(crypto):
+    crypto.write("bus/ap/aqmask", "-0x33")
+    crypto.zcrypt.rsa(ModExpo(*KEY))
+    crypto.zcrypt.rsa(ModExpo(*KEY))
+    assert crypto.wire.queues == ["02.0006", "02.0006"]
 
 
-def test_nodes_tell_user_space(m):
+def test_nodes_tell_user_space(crypto):
     events: list[Uevent] = []
-    m.system.uevents.subscribe(events.append)
-    m.node("box")
-    m.write("class/zcrypt/destroy", "box")
+    crypto.system.uevents.subscribe(events.append)
+    crypto.node("box")
+    crypto.write("class/zcrypt/destroy", "box")
     told = [(event.action, event.devpath, event.env["DEVNAME"]) for event in events if event.subsystem == "zcrypt"]
     path = "/devices/virtual/zcrypt/box"
     assert told == [("add", path, "box"), ("remove", path, "box")]
@@ -102,21 +95,21 @@ def test_nodes_tell_user_space(m):
 @pytest.mark.parametrize(
     ("kind", "name"), [("zcrypt", "box"), ("misc", "z90crypt"), ("misc", "hw_random")], ids=lambda word: word
 )
-def test_events_of_nodes_on_request(m, kind, name):
-    m.node("box")
+def test_events_of_nodes_on_request(crypto, kind, name):
+    crypto.node("box")
     events: list[Uevent] = []
-    m.system.uevents.subscribe(events.append)
-    assert m.write(f"class/{kind}/{name}/uevent", "change\n") == "ok"
+    crypto.system.uevents.subscribe(events.append)
+    assert crypto.write(f"class/{kind}/{name}/uevent", "change\n") == "ok"
     [event] = events
     assert (event.action, event.devpath, event.subsystem) == ("change", f"/devices/virtual/{kind}/{name}", kind)
     assert list(event.env)[:4] == ["SYNTH_UUID", "MAJOR", "MINOR", "DEVNAME"]
-    assert m.write(f"class/{kind}/{name}/uevent", "dance\n") == "EINVAL"
-    assert m.system.log.lines()[-1] == f"{kind} {name}: uevent: failed to send synthetic uevent: -22"
+    assert crypto.write(f"class/{kind}/{name}/uevent", "dance\n") == "EINVAL"
+    assert crypto.system.log.lines()[-1] == f"{kind} {name}: uevent: failed to send synthetic uevent: -22"
 
 
 @pytest.mark.parametrize("name", ["a/b", "a!b"])
-def test_a_slash_in_a_name_is_one_below_dev_only(m, name):
+def test_a_slash_in_a_name_is_one_below_dev_only(crypto, name):
     events: list[Uevent] = []
-    m.system.uevents.subscribe(events.append)
-    assert m.write("class/zcrypt/create", name) == "ok"
+    crypto.system.uevents.subscribe(events.append)
+    assert crypto.write("class/zcrypt/create", name) == "ok"
     assert [(event.devpath, event.env["DEVNAME"]) for event in events] == [("/devices/virtual/zcrypt/a!b", "a/b")]

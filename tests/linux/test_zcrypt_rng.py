@@ -14,46 +14,39 @@ RANDOM = bytes(range(256)) * 16
 REPLY = MV["MV-10"][:276] + RANDOM
 
 
-@pytest.fixture
-def m():
-    crypto = Crypto()
-    yield crypto
-    crypto.close()
-
-
-def attribute(m, name):
-    return m.read(f"class/misc/hw_random/{name}")
+def attribute(crypto, name):
+    return crypto.read(f"class/misc/hw_random/{name}")
 
 
 def test_mv9_the_request():
     assert random_request(6) == MV["MV-9"]
 
 
-def test_nothing_is_asked_before_somebody_reads(m):
-    assert not m.wire.sent
+def test_nothing_is_asked_before_somebody_reads(crypto):
+    assert not crypto.wire.sent
 
 
-def test_a_request_brings_4096_bytes(m):
-    m.wire.answer(REPLY)
-    assert b"".join(m.system.hwrng.read(length) for length in (1, 95, 4000)) == RANDOM
-    assert len(m.wire.sent) == 1
-    (sent,) = m.wire.sent
+def test_a_request_brings_4096_bytes(crypto):
+    crypto.wire.answer(REPLY)
+    assert b"".join(crypto.system.hwrng.read(length) for length in (1, 95, 4000)) == RANDOM
+    assert len(crypto.wire.sent) == 1
+    (sent,) = crypto.wire.sent
     assert sent.message == random_request(int(sent.apqn[3:], 16))
-    assert m.system.hwrng.read(1)
-    assert len(m.wire.sent) == 2
+    assert crypto.system.hwrng.read(1)
+    assert len(crypto.wire.sent) == 2
 
 
-def test_long_reads_and_both_queues(m):
-    data = m.system.hwrng.read(10_000)
+def test_long_reads_and_both_queues(crypto):
+    data = crypto.system.hwrng.read(10_000)
     assert len(data) == 10_000
     assert len({data[start : start + 16] for start in range(0, 10_000, 16)}) == 625
-    assert m.wire.queues == ["05.0006", "05.0033", "05.0006"]
+    assert crypto.wire.queues == ["05.0006", "05.0033", "05.0006"]
 
 
-def test_a_queue_that_is_offline_is_not_asked(m):
-    m.write("bus/ap/devices/05.0006/online", "0")
-    m.system.hwrng.read(1)
-    assert m.wire.queues == ["05.0033"]
+def test_a_queue_that_is_offline_is_not_asked(crypto):
+    crypto.write("bus/ap/devices/05.0006/online", "0")
+    crypto.system.hwrng.read(1)
+    assert crypto.wire.queues == ["05.0033"]
 
 
 @pytest.mark.parametrize(
@@ -68,77 +61,77 @@ def test_a_queue_that_is_offline_is_not_asked(m):
     ],
     ids=["82", "88", "filtered", "8/66", "too-short", "reason-only"],
 )
-def test_errors_are_eio_and_the_queue_stays(m, reply):
-    m.wire.answer(reply)
-    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
-    assert len(m.wire.sent) == 1
-    assert m.online("05.0006") == "1"
-    assert len(m.system.hwrng.read(10)) == 10
+def test_errors_are_eio_and_the_queue_stays(crypto, reply):
+    crypto.wire.answer(reply)
+    assert outcome(lambda: crypto.system.hwrng.read(10)) == "EIO"
+    assert len(crypto.wire.sent) == 1
+    assert crypto.online("05.0006") == "1"
+    assert len(crypto.system.hwrng.read(10)) == 10
 
 
-def test_a_nonsensical_reply_retires_the_queue(m):
-    m.wire.answer(b"\0\x90" + bytes(6))
-    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
-    assert m.online("05.0006") == "0"
-    assert m.system.hwrng.read(1)
-    assert m.wire.queues == ["05.0006", "05.0033"]
+def test_a_nonsensical_reply_retires_the_queue(crypto):
+    crypto.wire.answer(b"\0\x90" + bytes(6))
+    assert outcome(lambda: crypto.system.hwrng.read(10)) == "EIO"
+    assert crypto.online("05.0006") == "0"
+    assert crypto.system.hwrng.read(1)
+    assert crypto.wire.queues == ["05.0006", "05.0033"]
 
 
-def test_a_read_ends_short_when_the_cards_fail(m):
-    m.wire.answer(REPLY, MV["MV-19"])
-    assert m.system.hwrng.read(5000) == RANDOM
-    assert len(m.system.hwrng.read(5000)) == 5000
+def test_a_read_ends_short_when_the_cards_fail(crypto):
+    crypto.wire.answer(REPLY, MV["MV-19"])
+    assert crypto.system.hwrng.read(5000) == RANDOM
+    assert len(crypto.system.hwrng.read(5000)) == 5000
 
 
-def test_nqap_errors(m):
-    m.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.NQAP, [ResponseCode(0x42)], forever=True))
-    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
+def test_nqap_errors(crypto):
+    crypto.machine.adapters[5].filters.add(ScriptedAnswers(QueueFunction.NQAP, [ResponseCode(0x42)], forever=True))
+    assert outcome(lambda: crypto.system.hwrng.read(10)) == "EIO"
 
 
-def test_all_offline_is_eio_but_no_generator_is_enodev(m):
-    m.write("bus/ap/devices/card05/online", "0")
-    assert outcome(lambda: m.system.hwrng.read(10)) == "EIO"
-    assert attribute(m, "rng_available") == "zcrypt \n"
-    m.write("bus/ap/apmask", "-5")
-    assert outcome(lambda: m.system.hwrng.read(10)) == "ENODEV"
+def test_all_offline_is_eio_but_no_generator_is_enodev(crypto):
+    crypto.write("bus/ap/devices/card05/online", "0")
+    assert outcome(lambda: crypto.system.hwrng.read(10)) == "EIO"
+    assert attribute(crypto, "rng_available") == "zcrypt \n"
+    crypto.write("bus/ap/apmask", "-5")
+    assert outcome(lambda: crypto.system.hwrng.read(10)) == "ENODEV"
 
 
-def test_a_reader_that_gets_a_signal(m):
-    m.wire.answer(Handling(Request(0, b"", special=False), reply=REPLY, delay=5))
+def test_a_reader_that_gets_a_signal(crypto):
+    crypto.wire.answer(Handling(Request(0, b"", special=False), reply=REPLY, delay=5))
     task = Task()
     task.signalled = True
-    assert outcome(lambda: m.system.hwrng.read(10, task)) == "EINTR"
+    assert outcome(lambda: crypto.system.hwrng.read(10, task)) == "EINTR"
 
 
-def test_the_attributes_follow_the_queues(m):
-    assert (attribute(m, "rng_available"), attribute(m, "rng_current")) == ("zcrypt \n", "zcrypt\n")
-    assert (attribute(m, "rng_quality"), attribute(m, "rng_selected"), attribute(m, "dev")) == (
+def test_the_attributes_follow_the_queues(crypto):
+    assert (attribute(crypto, "rng_available"), attribute(crypto, "rng_current")) == ("zcrypt \n", "zcrypt\n")
+    assert (attribute(crypto, "rng_quality"), attribute(crypto, "rng_selected"), attribute(crypto, "dev")) == (
         "990\n",
         "0\n",
         "10:183\n",
     )
-    m.write("bus/ap/aqmask", "-6")
-    assert attribute(m, "rng_available") == "zcrypt \n"
-    m.write("bus/ap/aqmask", "-0x33")
-    assert (attribute(m, "rng_available"), attribute(m, "rng_current")) == ("\n", "none\n")
+    crypto.write("bus/ap/aqmask", "-6")
+    assert attribute(crypto, "rng_available") == "zcrypt \n"
+    crypto.write("bus/ap/aqmask", "-0x33")
+    assert (attribute(crypto, "rng_available"), attribute(crypto, "rng_current")) == ("\n", "none\n")
     with pytest.raises(OSError, match="no random number generator"):
-        attribute(m, "rng_quality")
-    m.write("bus/ap/aqmask", "+6")
-    assert attribute(m, "rng_current") == "zcrypt\n"
+        attribute(crypto, "rng_quality")
+    crypto.write("bus/ap/aqmask", "+6")
+    assert attribute(crypto, "rng_current") == "zcrypt\n"
 
 
-def test_choosing_a_generator(m):
+def test_choosing_a_generator(crypto):
     for written, selected in (("other", "0"), ("zcrypt\n", "1"), ("other", "1"), ("\n", "0")):
-        assert m.write("class/misc/hw_random/rng_current", written) == "ok"
-        assert attribute(m, "rng_selected") == f"{selected}\n"
+        assert crypto.write("class/misc/hw_random/rng_current", written) == "ok"
+        assert attribute(crypto, "rng_selected") == f"{selected}\n"
 
 
 @pytest.mark.parametrize(
     ("written", "expected"), [("1024", "ok"), ("0x10", "ok"), ("1025", "EINVAL"), ("-1", "EINVAL"), ("x", "EINVAL")]
 )
-def test_setting_the_quality(m, written, expected):
-    assert m.write("class/misc/hw_random/rng_quality", written) == expected
-    assert attribute(m, "rng_quality") == (f"{int(written, 0)}\n" if expected == "ok" else "990\n")
+def test_setting_the_quality(crypto, written, expected):
+    assert crypto.write("class/misc/hw_random/rng_quality", written) == expected
+    assert attribute(crypto, "rng_quality") == (f"{int(written, 0)}\n" if expected == "ok" else "990\n")
 
 
 @pytest.mark.parametrize("kind", ["CEX8A", "CEX8P"])

@@ -1,4 +1,4 @@
-"""The status ioctls, and who has nodes open (hardware.md 5.2)."""
+"""The status ioctls, and the counts of open nodes (hardware.md 5.2)."""
 
 import pytest
 
@@ -20,13 +20,6 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def m():
-    crypto = Crypto()
-    yield crypto
-    crypto.close()
-
-
 def ask(crypto, number, order=ByteOrder.LITTLE, room=0x40000):
     storage = Storage(order)
     address = storage.put(b"\xee" * room)
@@ -43,18 +36,18 @@ def words(content, order):
 
 
 @pytest.mark.parametrize("number", SIZES, ids=hex)
-def test_each_writes_exactly_its_size(m, number):
+def test_each_writes_exactly_its_size(crypto, number):
     size = SIZES[number]
-    content = ask(m, number, room=size + 1)
+    content = ask(crypto, number, room=size + 1)
     assert content[size:] == b"\xee"
     if size > 4:
         assert b"\xee" not in content[:size]
 
 
 @pytest.mark.parametrize("number", SIZES, ids=hex)
-def test_each_notices_that_there_is_no_room(m, number):
+def test_each_notices_that_there_is_no_room(crypto, number):
     storage = Storage()
-    file = m.system.zcrypt_nodes.open("z90crypt")
+    file = crypto.system.zcrypt_nodes.open("z90crypt")
     short = storage.put(SIZES[number] - 1)
     assert outcome(lambda: file.ioctl(number, short, storage)) == "EFAULT"
     assert outcome(lambda: file.ioctl(number, NOWHERE, storage)) == "EFAULT"
@@ -71,18 +64,18 @@ def test_each_notices_that_there_is_no_room(m, number):
         (OLD_DEVICE_STATUS, ByteOrder.BIG, "0e14cf20"),
     ],
 )
-def test_the_status_of_a_queue(m, number, order, entry):
-    content = ask(m, number, order, SIZES[number])
+def test_the_status_of_a_queue(crypto, number, order, entry):
+    content = ask(crypto, number, order, SIZES[number])
     start = (5 * 256 + 0x33) * 4
     assert content[start : start + 4].hex() == entry
     used = [index // 4 for index in range(0, len(content), 4) if any(content[index : index + 4])]
     assert used == [card * 256 + domain for card in (2, 5, 10) for domain in (6, 0x33)]
 
 
-def test_the_status_of_a_queue_that_is_offline_or_given_away(m):
-    m.write("bus/ap/devices/05.0033/online", "0")
-    m.write("bus/ap/apmask", "-2")
-    content = ask(m, DEVICE_STATUS, ByteOrder.BIG)
+def test_the_status_of_a_queue_that_is_offline_or_given_away(crypto):
+    crypto.write("bus/ap/devices/05.0033/online", "0")
+    crypto.write("bus/ap/apmask", "-2")
+    content = ask(crypto, DEVICE_STATUS, ByteOrder.BIG)
     assert content[(5 * 256 + 0x33) * 4 + 3] == 0x48
     assert not any(content[2 * 1024 : 3 * 1024])
 
@@ -118,40 +111,40 @@ def test_the_types_of_the_status_mask(kind, expected):
 
 
 @pytest.mark.parametrize("order", list(ByteOrder))
-def test_counts_are_those_of_the_default_domain(m, order):
+def test_counts_are_those_of_the_default_domain(crypto, order):
     for queue in ("02.0006", "02.0006", "02.0033"):
-        m.zcrypt.rsa(KEY, queue=queue)
-    assert words(ask(m, COUNTS, order, 1024), order) == [0, 0, 2] + 253 * [0]
-    m.write("bus/ap/ap_domain", "51")
-    assert words(ask(m, COUNTS, order, 1024), order)[2] == 1
-    assert words(ask(m, OLD_COUNTS, order, 256), order)[2] == 1
-    assert words(ask(m, DOMAIN, order, 4), order) == [51]
+        crypto.zcrypt.rsa(KEY, queue=queue)
+    assert words(ask(crypto, COUNTS, order, 1024), order) == [0, 0, 2] + 253 * [0]
+    crypto.write("bus/ap/ap_domain", "51")
+    assert words(ask(crypto, COUNTS, order, 1024), order)[2] == 1
+    assert words(ask(crypto, OLD_COUNTS, order, 256), order)[2] == 1
+    assert words(ask(crypto, DOMAIN, order, 4), order) == [51]
 
 
-def test_requests_that_are_under_way(m):
-    m.zcrypt.rsa(KEY, queue="02.0006")  # brings the queue up
-    m.wire.answer(*[Handling(Request(0, b"", special=False), loss=Loss.HELD)] * 8)
-    with m.system.kernel:
+def test_requests_that_are_under_way(crypto):
+    crypto.zcrypt.rsa(KEY, queue="02.0006")  # brings the queue up
+    crypto.wire.answer(*[Handling(Request(0, b"", special=False), loss=Loss.HELD)] * 8)
+    with crypto.system.kernel:
         for queue, count in (("02.0006", 11), ("02.0033", 1)):
             for _ in range(count):
-                m.system.ap.queues[Apqn.parse(queue)].send(ApMessage(b"", lambda _: None))
-    assert ask(m, DEPTH)[:16] == bytes((0, 0, 11)) + bytes(13)
-    assert ask(m, OLD_DEPTH)[2] == 11
-    counts = [words(ask(m, number, room=4), ByteOrder.LITTLE) for number in (PENDING, WAITING)]
+                crypto.system.ap.queues[Apqn.parse(queue)].send(ApMessage(b"", lambda _: None))
+    assert ask(crypto, DEPTH)[:16] == bytes((0, 0, 11)) + bytes(13)
+    assert ask(crypto, OLD_DEPTH)[2] == 11
+    counts = [words(ask(crypto, number, room=4), ByteOrder.LITTLE) for number in (PENDING, WAITING)]
     assert counts == [[8], [3]]
 
 
-def test_open_files_are_counted_over_all_nodes(m):
-    m.node("box")
-    nodes = m.system.zcrypt_nodes
+def test_open_files_are_counted_over_all_nodes(crypto):
+    crypto.node("box")
+    nodes = crypto.system.zcrypt_nodes
     files = [nodes.open("z90crypt"), nodes.open("box"), nodes.open("box")]
-    assert words(ask(m, OPENS, room=4), ByteOrder.LITTLE) == [4]
+    assert words(ask(crypto, OPENS, room=4), ByteOrder.LITTLE) == [4]
     assert nodes.nodes["box"].opens == 2
-    assert m.write("class/zcrypt/destroy", "box") == "ok"
-    assert words(ask(m, OPENS, room=4), ByteOrder.LITTLE) == [4]
+    assert crypto.write("class/zcrypt/destroy", "box") == "ok"
+    assert words(ask(crypto, OPENS, room=4), ByteOrder.LITTLE) == [4]
     for file in files:
         file.close()
-    assert words(ask(m, OPENS, room=4), ByteOrder.LITTLE) == [1]
+    assert words(ask(crypto, OPENS, room=4), ByteOrder.LITTLE) == [1]
 
 
 def test_no_default_domain():

@@ -9,16 +9,15 @@ from functools import partial
 
 import pytest
 
-from apmatrix.arch import CardType, Facility, Mask, Matrix
+from apmatrix.arch import CardType, Mask, Matrix
 from apmatrix.cards import Filter, Handling
 from apmatrix.linux import LinuxSystem
 from apmatrix.linux.zcrypt import ByteOrder, ModExpo
 from apmatrix.machine import ActivationProfile, Cpc
 from support import ep11
-from support.bench import FACILITIES_OF_M
+from support.bench import FACILITIES_OF_M, POLLED
 from support.zcrypt import Storage, cprb, ep11_cprb, operands, outcome
 
-POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 THREADS, ROUNDS = 12, 25
 MODEXPO = 0xC0007A05
 
@@ -39,7 +38,7 @@ class Hiccups(Filter):
         return Handling(handling.request, bytes((0, 0x82, 0, 0, 0x10, 0, 0, 0)))
 
 
-class Machine:
+class LoadedMachine:
     """Two queues of each mode, real workers, real time."""
 
     def __init__(self, facilities):
@@ -58,7 +57,7 @@ class Machine:
 
 @pytest.fixture(params=[FACILITIES_OF_M, POLLED], ids=["interrupts", "polling"])
 def machine(request):
-    made = Machine(request.param)
+    made = LoadedMachine(request.param)
     yield made
     made.close()
 

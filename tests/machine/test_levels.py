@@ -101,14 +101,12 @@ def test_any_register_content_is_answered_by_the_architecture(instruction, first
 
 
 @pytest.mark.parametrize("problem", [True, False])
-def test_a_program_check_executes_nothing(problem):
-    bench = Bench()
+def test_a_program_check_executes_nothing(bench, problem):
     bench.load(0, 1)
     bench.set(gr0=0x01010506 if not problem else 0x01000506).problem_state = problem
     with pytest.raises(ProgramCheck):
         bench.execute(Opcode.PQAP)
     assert bench.queue.test().replies_waiting
-    bench.close()
 
 
 def test_matrices_of_levels_are_values():

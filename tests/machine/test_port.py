@@ -1,20 +1,11 @@
 """Ports: a queue's address at a level, which may be kept whatever becomes of the queue."""
 
-import pytest
-
 from apmatrix.arch import EMPTY_MATRIX, Apqn, CardFunctions, Mask, Matrix, ResponseCode
 from apmatrix.cards import Answer, Filter
-from support.bench import MATRIX_OF_M, QUEUE, Bench
+from support.bench import MATRIX_OF_M, QUEUE
 
 
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
-
-
-class Witness(Filter):
+class BusyAnswers(Filter):
     """Notes what the filters of an adapter are asked about, and answers everything."""
 
     def __init__(self):
@@ -40,7 +31,7 @@ def every_function(port):
 
 
 def test_a_queue_without_a_right_is_out_of_reach_of_every_function(bench):
-    port, witness = bench.machine.port(bench.level, QUEUE), Witness()
+    port, witness = bench.machine.port(bench.level, QUEUE), BusyAnswers()
     bench.adapter.filters.add(witness)
     assert every_function(port) == {ResponseCode.BUSY}
     assert len(witness.seen) == 7

@@ -1,4 +1,4 @@
-"""Activation profiles: who gets which queues, and edits while Linux runs."""
+"""Activation profiles: who gets which queues, and edits while Linux is running."""
 
 import pytest
 

@@ -17,19 +17,11 @@ from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
-from support.background import PROGRAM, Site, holders
+from support.background import PROGRAM, holders
 from support.processes import output
 from support.running import KEYS
 
 AT = Apqn(5, 4)
-
-
-@pytest.fixture
-def site(tmp_path):
-    made = Site(tmp_path)
-    yield made
-    if holders(made.state / "lock") if (made.state / "lock").exists() else ():
-        made.run("down", "keys")
 
 
 def test_keys_survive_a_kill(site):

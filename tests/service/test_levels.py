@@ -1,6 +1,5 @@
 """A level that a real operating system takes, in this process and from another one's place; without QEMU."""
 
-import os
 import struct
 import threading
 
@@ -11,7 +10,6 @@ from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.config import load
 from apmatrix.emulation import Emulation
 from apmatrix.faces.boot.service import DONE, ProgramInterruption
-from apmatrix.faces.boot.storage import Storage
 from apmatrix.service.client import connect
 from apmatrix.service.errors import ControlError
 from apmatrix.service.levels import take_level
@@ -19,6 +17,7 @@ from apmatrix.service.operations import find_system
 from apmatrix.service.protocol.levels import ExecuteInstruction, TakeLevel
 from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.server import MachineServer
+from support.storage import guest_storage
 
 GUEST, STOPPED, NEW = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2, 3))
 FILE = f"""
@@ -72,12 +71,8 @@ def path(emulation, tmp_path):
 
 @pytest.fixture
 def storage():
-    fd = os.memfd_create("guest")
-    os.ftruncate(fd, SIZE)
-    made = Storage(fd, SIZE)
-    os.close(fd)
-    yield made
-    made.close()
+    with guest_storage(SIZE) as made:
+        yield made
 
 
 def interrupt(storage, code, *registers):

@@ -11,7 +11,7 @@ from apmatrix.config import parse
 from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
-from support.background import Site, holders
+from support.background import holders
 from support.running import KEYS
 
 CARD = "card-05.keys"
@@ -27,12 +27,9 @@ def state(tmp_path):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(site, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = Site(tmp_path)
-    yield made
-    if holders(made.state / "lock") if (made.state / "lock").exists() else ():
-        made.run("down", "keys")
+    return site
 
 
 def vault(state, secret):

@@ -76,7 +76,7 @@ def test_what_has_just_gone_ends_no_connection(monkeypatch):
     ("name", "said"),
     [
         ("other", "guest kvm1/other is not running"),
-        ("nobody", "no VM nobody runs on kvm1; apmatrix guest list shows which guests are running"),
+        ("nobody", "no VM nobody is running on kvm1; apmatrix guest list shows which guests are running"),
     ],
 )
 def test_who_does_not_run_cannot_be_stopped(name, said):

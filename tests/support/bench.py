@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MATRIX_OF_M = Matrix(Mask.of(2, 5, 10), Mask.of(6, 0x33), Mask.of(6, 0x33, 0x40))
 FACILITIES_OF_M = (Facility.QCI, Facility.APFT, Facility.AQIC, Facility.MSA3)
+POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 QUEUE = Apqn(5, 6)
 REPLY = bytes(range(256)) + bytes(36)  # as long as MV-6
 STORAGE = 0x0200_0000

@@ -111,13 +111,6 @@ def check_unchanged(bench: Bench, before: list[int], changed: dict[int, int]) ->
     assert [f"{content:016x}" for content in bench.registers.gr] == [f"{content:016x}" for content in expected]
 
 
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=[f"I{number}" for number in CASES])
 def test_pqap(case):
     facilities = [number for number in FACILITIES_OF_M if number != case.without_facility]
@@ -150,7 +143,7 @@ def test_a_reset_leaves_nothing(bench, gr0):
     bench.set(gr0=gr0)
     bench.execute(Opcode.PQAP)
     assert bench.queue.test().value == 0x80000000
-    bench.steps.run()  # the card finishes what it had begun: nobody hears of it
+    bench.steps.run()  # the card finishes what it had begun, unnoticed
     assert bench.queue.test().value == 0x80000000
     assert bench.interruptions == []
 

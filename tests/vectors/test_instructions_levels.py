@@ -16,16 +16,8 @@ from apmatrix.arch import (
     ProgramCheck,
 )
 from apmatrix.machine import Intercepted, Level, ValidityInterception, check_entry, shadow
-from support.bench import Bench
 
 FORMAT_0, FORMAT_1, FORMAT_2 = CrycbFormat
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 @pytest.fixture

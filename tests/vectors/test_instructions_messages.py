@@ -17,11 +17,9 @@ AQIC_ENABLE = {"gr0": 0x03000506, "gr1": 0x0000800000000006, "gr2": 0x01234567}
 
 
 @pytest.fixture
-def bench():
-    made = Bench()
-    made.memory.write(ADDRESS, MESSAGE)
-    yield made
-    made.close()
+def bench(bench):
+    bench.memory.write(ADDRESS, MESSAGE)
+    return bench
 
 
 def nqap(bench: Bench, length: int = 396, gr0: int = 0x40000506) -> tuple[ConditionCode, int, dict[int, int]]:

@@ -48,7 +48,7 @@
     ├── SandboxError                the computer does not allow what a sandbox needs
     │   └── LayerError              a directory cannot be covered by a layer
     ├── BootError                   a boot failed
-    │   ├── PackageError            a Debian package, or the tool that downloads it, is not available
+    │   ├── PackageError            a Debian package, or the tool that fetches it, is not available
     │   ├── QemuError               QEMU is missing, did not start, or ended
     │   ├── KernelError             the kernel is not one whose AP instructions can be intercepted
     │   └── GuestError              the guest did not do what it was started for

@@ -18,6 +18,8 @@ from apmatrix.cards.filters import FilterChain
 from apmatrix.cards.models import firmware_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apmatrix.cards.clock import Clock
     from apmatrix.cards.firmware import Admission, Firmware, Request
     from apmatrix.cards.workers import Workers
@@ -89,6 +91,7 @@ class Adapter:
         self.firmware = firmware or firmware_for(card_type, self.functions, self.context)
         self.filters = FilterChain()
         self.failures: deque[Failure] = deque(maxlen=16)
+        self.state_changed: Callable[[AdapterState], None] | None = None
         self.obstacle = _OBSTACLES[state]
         self._state = state
         self._queues: dict[int, Queue] = {}
@@ -103,13 +106,19 @@ class Adapter:
         return self._state
 
     def set_state(self, state: AdapterState) -> None:
-        """Change the state; an adapter that stops working loses everything in its queues."""
+        """Change the state; an adapter that stops working loses everything in its queues.
+
+        ``state_changed`` is called afterwards, without the adapter's lock, if it is another state than before.
+        """
         with self._lock:
+            changed = state is not self._state
             self._state = state
             self.obstacle = _OBSTACLES[state]
             if state is not AdapterState.ONLINE:
                 for queue in self._queues.values():
                     queue.drop()
+        if changed and self.state_changed is not None:
+            self.state_changed(state)
 
     @property
     def max_message_size(self) -> int:

@@ -34,7 +34,7 @@ POWER_OFF_TIMEOUT = 30.0
 @click.option("--lpar", metavar="NAME", help="Run at this LPAR's level; by default at the first one's.")
 @click.option("--guest", metavar="NAME", help="Run at this guest's level: its name or its mdev's UUID.")
 @click.option("--kernel", metavar="DEB|FILE|SUITE", help="A Debian package, a kernel, or a suite such as trixie.")
-@click.option("--initrd", type=click.Path(path_type=Path), help="A first file system of your own.")
+@click.option("--initrd", type=click.Path(path_type=Path), help="An initramfs of your own.")
 @click.option("--exec", "command", metavar="COMMAND", help="Run COMMAND in the guest; its exit code is ours.")
 @click.option("--interactive", is_flag=True, help="A shell on the guest's console (default without --exec).")
 @click.option(

@@ -17,6 +17,7 @@ COMMANDS = {
     "boot": "apmatrix.cli.boot",
     "demo": "apmatrix.cli.demo",
     "down": "apmatrix.cli.service",
+    "events": "apmatrix.cli.events",
     "explain": "apmatrix.cli.explain",
     "fault": "apmatrix.cli.testbed",
     "guest": "apmatrix.cli.guest",

@@ -1,7 +1,8 @@
 """Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
-from apmatrix.emulation.explain import UnknownGuest, explain, explain_all, find_subject
+from apmatrix.emulation.errors import UnknownGuest
+from apmatrix.emulation.explain import explain, explain_all, find_subject
 from apmatrix.emulation.tree import SysfsTree
 from apmatrix.emulation.views import look
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.arch.events import GuestStarted, GuestStopped
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
 from apmatrix.config import GuestFile
 from apmatrix.emulation.refusal import machine_refusal
@@ -19,7 +20,7 @@ from apmatrix.machine import ActivationProfile, Cpc
 from apmatrix.rules.refusals import Exists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
     from apmatrix.cards import Clock, Store, Workers
@@ -181,8 +182,28 @@ class Emulation:
         """Stop a guest with all that runs in it; its mdev stays. Nothing happens if it does not run."""
         with self.changing:
             if guest.vm is not None:
+                ended = [*_ends_below(guest.vm), GuestStopped(guest.name, guest.uuid)]
                 guest.vm.stop()
                 guest.vm = guest.system = None
+                self._announce_all(ended)
+
+    def start_vm(self, host: LinuxSystem, uuid: str, name: str | None = None) -> Vm:
+        """Start a VM with an mdev of ``host``, and nothing in it; Refused as by the kernel."""
+        with self.changing:
+            vm = host.vmm.start(uuid, name)
+            self.machine.announce(GuestStarted(vm.level.path, uuid))
+            return vm
+
+    def stop_vm(self, vm: Vm) -> None:
+        """Stop a VM that :meth:`start_vm` started, with all that runs in it."""
+        with self.changing:
+            ended = [*_ends_below(vm), *_ends([vm])]
+            vm.stop()
+            self._announce_all(ended)
+
+    def _announce_all(self, events: Iterable[GuestStopped]) -> None:
+        for event in events:
+            self.machine.announce(event)
 
     def systems(self) -> Iterator[System]:
         """All running systems, a host before its guests."""
@@ -219,7 +240,9 @@ class Emulation:
         with self.changing:
             for guest in reversed(tuple(_guests(system))):
                 self.stop_guest(guest)
+            ended = [*_ends(system.linux.vmm.vms)]
             system.linux.shut_down()
+            self._announce_all(ended)
 
     def boot(self, system: System) -> None:
         """Start a Linux again, and do what the file says of it."""
@@ -264,6 +287,7 @@ class Emulation:
             guest.defined, guest.refusal = True, None
             system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
             self._set_up(system)
+            self.machine.announce(GuestStarted(guest.name, guest.uuid))
 
     def start_mdev(self, host: System, uuid: UUID, name: str, settings: HostSettings) -> Guest:
         """Start a VM with an mdev that was made through sysfs.
@@ -282,6 +306,19 @@ class Emulation:
             if guest not in host.guests:
                 host.guests.append(guest)
             return guest
+
+
+def _ends(vms: Iterable[Vm]) -> Iterator[GuestStopped]:
+    """What is to be said when these VMs have ended, the innermost first."""
+    for vm in vms:
+        yield from _ends_below(vm)
+        mdev = next((file.mdev.name for file in vm.files), None)
+        if mdev is not None:
+            yield GuestStopped(vm.level.path, mdev)
+
+
+def _ends_below(vm: Vm) -> Iterator[GuestStopped]:
+    return _ends(vm.linux.vmm.vms if vm.booted else ())
 
 
 def define(guest: Guest) -> Refusal | None:

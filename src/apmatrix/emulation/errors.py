@@ -1,6 +1,7 @@
 """Errors of an emulated machine's administration.
 
 ApmatrixError
+├── UnknownGuest    no guest or mdev has the name that was given, or several have it
 ├── KeysRefused     a command about master keys was refused
 └── TestbedError    a record or a replay cannot be started, stopped or compared
 """
@@ -8,6 +9,10 @@ ApmatrixError
 from __future__ import annotations
 
 from apmatrix.arch import ApmatrixError
+
+
+class UnknownGuest(ApmatrixError):
+    """No guest or mdev of the machine has the name that was given, or several have it."""
 
 
 class KeysRefused(ApmatrixError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import EMPTY_MATRIX, ApmatrixError
+from apmatrix.arch import EMPTY_MATRIX
+from apmatrix.emulation.errors import UnknownGuest
 from apmatrix.emulation.views import users
 from apmatrix.hosts import Explanation, Step, read_facts
 from apmatrix.hosts.explain import GuestOfHost, has, host_steps
@@ -38,10 +39,6 @@ class Subject:
         """What the file and its administrator give to the guest."""
         assigned = read_facts(self.host.shell.tree).assigned(self.uuid) if self.host else EMPTY_MATRIX
         return assigned | self.file.matrix if self.file else assigned
-
-
-class UnknownGuest(ApmatrixError):
-    """No guest or mdev of the machine has the name that was given, or several have it."""
 
 
 def find_subject(emulation: Emulation, name: str) -> Subject:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch import ApmatrixError, Mask
+from apmatrix.arch.events import FaultAdded, FaultRemoved
 from apmatrix.cards import Fault, Recorder, Replay, Switchboard, TimingModel
 from apmatrix.cards.faults import FaultError
 from apmatrix.cards.recording import read_exchanges, write_exchange
@@ -97,16 +98,21 @@ class Testbed:
                 for adapter in self._machine.adapters.values():
                     adapter.filters.add(self._switchboard)
                 self._wired = True
-            return number
+        self._machine.announce(FaultAdded(number, str(fault)))
+        return number
 
     def remove_fault(self, number: int | None = None) -> None:
         """End one fault, or all; FaultError for a number that is not on."""
         with self._lock:
+            before = self._switchboard.faults()
             self._switchboard.switch_off(number)
-            if self._wired and not self._switchboard.faults():
+            left = self._switchboard.faults()
+            if self._wired and not left:
                 for adapter in self._machine.adapters.values():
                     adapter.filters.remove(self._switchboard)
                 self._wired = False
+        for ended in before.keys() - left.keys():
+            self._machine.announce(FaultRemoved(ended))
 
     def faults(self) -> dict[int, tuple[Fault, int]]:
         """Each fault that is on, by its number, and how often it has happened."""

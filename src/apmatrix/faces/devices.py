@@ -1,7 +1,7 @@
 """Device nodes of an emulated system: ``/dev/z90crypt``, more zcrypt nodes, ``/dev/hwrng``.
 
 CUSE, which would make real character devices, is missing in many kernels. So the nodes are files of a FUSE file
-system with ioctls, and /dev has links to them. Of an ioctl the kernel passes a number and an address on; what is
+system with ioctls, and /dev has links to them. Of an ioctl the kernel passes on a number and an address; the data
 there is fetched from the calling process.
 """
 
@@ -39,38 +39,38 @@ class DeviceFile(Protocol):
     """An open device."""
 
     def ioctl(self, number: int, argument: int, memory: UserMemory, task: Task | None = None) -> int:
-        """Do an ioctl; Refused."""
+        """Do an ioctl; raises Refused."""
 
     def read(self, length: int) -> bytes:
-        """Read; Refused."""
+        """Read up to ``length`` bytes; raises Refused."""
 
     def write(self, data: bytes) -> int:
-        """Write; Refused."""
+        """Write ``data``, return how much was taken; raises Refused."""
 
     def close(self) -> None:
-        """The last user is gone."""
+        """Close the file: its last user is gone."""
 
 
 class _Random:
-    """``/dev/hwrng`` opened."""
+    """An open ``/dev/hwrng``."""
 
     def __init__(self, system: LinuxSystem) -> None:
         self._device = system.hwrng
 
     def ioctl(self, _number: int, _argument: int, _memory: UserMemory, _task: Task | None = None) -> int:
-        """There are none."""
+        """Refuse: the device has no ioctls."""
         raise _error(errno.ENOTTY)
 
     def read(self, length: int) -> bytes:
-        """Random bytes."""
+        """Read ``length`` random bytes."""
         return self._device.read(length)
 
     def write(self, _data: bytes) -> int:
-        """Nothing can be written."""
+        """Refuse to write: EINVAL."""
         raise _error(errno.EINVAL)
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing: an open device has no state."""
 
 
 class DevicesFace:
@@ -99,7 +99,7 @@ class DevicesFace:
 
     @property
     def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
-        """What is answered."""
+        """The operations that are served, by opcode."""
         return {
             FuseOpcode.LOOKUP: self._lookup,
             FuseOpcode.FORGET: lambda _request: None,
@@ -120,7 +120,7 @@ class DevicesFace:
             self._system.kernel.signal(task)
 
     def ended(self) -> None:
-        """The file system is gone, and everybody who used it."""
+        """Close everything: the file system and its users are gone."""
         with self._system.kernel:
             self._unsubscribe()
         os.close(self._directory)
@@ -185,7 +185,7 @@ class DevicesFace:
         return b""
 
     def _later(self, request: FuseRequest, work: Callable[[FuseRequest], bytes]) -> None:
-        """Requests to cards take their time: others go on meanwhile."""
+        """Do ``work`` on another thread: requests to cards take time, and others must not wait."""
         assert self._channel
         self._channel.defer(request, work)
 

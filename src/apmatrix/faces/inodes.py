@@ -1,7 +1,7 @@
 """The inodes of a mounted /sys: which nodes of the tree the kernel knows by number.
 
-The table is guarded by the emulated system's lock, under which the tree changes and tells of it: what a lookup
-found cannot go before it is in the table.
+The table is guarded by the emulated system's lock, under which the tree changes and reports it: what a lookup
+found cannot go away before it is in the table.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ROOT: Final = 1
 """The number of the root directory, by the protocol."""
 
 UNKNOWN: Final = 0xFFFFFFFF
-"""The number in a listing for what was not looked up yet."""
+"""The number in a listing for what has not been looked up yet."""
 
 
 class Inode:
-    """A node of the tree that the kernel has looked up. ``alive`` ends when its directory entry goes."""
+    """A node of the tree that the kernel has looked up. ``alive`` is False once its directory entry is gone."""
 
     __slots__ = (
         "alive",
@@ -69,7 +69,7 @@ class Inode:
         self.entry = bytes(Entry(attributes))
 
     def change(self, *, permissions: int | None, user: int | None, group: int | None) -> None:
-        """Do chmod and chown: sysfs keeps both as long as the node lives."""
+        """Do chmod and chown: sysfs keeps both while the node exists."""
         now = self.attributes
         kind = stat.S_IFMT(now.mode)
         self.describe(
@@ -83,7 +83,7 @@ class Inode:
 
     @property
     def path(self) -> str:
-        """Where the node is, below /sys."""
+        """The node's path below /sys."""
         if self.parent is None:
             return ""
         above = self.parent.path
@@ -91,7 +91,7 @@ class Inode:
 
     @property
     def link_text(self) -> str | None:
-        """What readlink gives; None for what is no link. Relative, as the kernel makes it."""
+        """What readlink gives, relative as the kernel makes it; None for what is not a link."""
         if isinstance(self.target, Link):
             return posixpath.relpath("/" + self.target.target, "/" + posixpath.dirname(self.path))
         return self.target.text if isinstance(self.target, Placeholder) and self.target.text else None
@@ -115,7 +115,7 @@ class Inodes:
         return len(self._numbers)
 
     def look_up(self, parent: Inode, name: str) -> Inode | None:
-        """The child of that name, counted as known to the kernel once more; None if there is none."""
+        """The child of that name, with one more reference by the kernel counted; None if there is none."""
         child = parent.children.get(name)
         if child is None:
             target = parent.target.lookup(name) if isinstance(parent.target, Directory | Merged) else None
@@ -128,7 +128,7 @@ class Inodes:
         return child
 
     def forget(self, number: int, lookups: int) -> None:
-        """The kernel dropped ``lookups`` of its references."""
+        """Drop ``lookups`` of the kernel's references."""
         inode = self._numbers.get(number)
         if inode is not None:
             inode.lookups -= lookups
@@ -150,7 +150,7 @@ class Inodes:
         return inode
 
     def kill(self, parent: Inode, name: str) -> Iterator[Inode]:
-        """Take an entry and all below it out of the tree; gives each inode gone, the innermost first."""
+        """Remove an entry and all below it; yields each removed inode, the innermost first."""
         inode = parent.children.pop(name, None)
         if inode is not None:
             yield from self._kill(inode)
@@ -163,7 +163,7 @@ class Inodes:
         yield inode
 
     def listing(self, inode: Inode) -> list[bytes]:
-        """The READDIR records of a directory; kept until an entry comes or goes."""
+        """The READDIR records of a directory; kept until an entry is added or removed."""
         if inode.listing is None:
             target = inode.target
             assert isinstance(target, Directory | Merged)

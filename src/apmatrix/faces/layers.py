@@ -1,4 +1,4 @@
-"""Layers over the computer's own directories: what a command changes there goes with it, or to a machine's state."""
+"""Layers over the computer's directories: a command's changes end with it, or are kept in a machine's state."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SYSTEM: Final = ("/usr", "/var")
-"""Directories whose changes nobody wants to keep: daemons such as libvirtd write there, package managers too."""
+"""Directories whose changes are not worth keeping: daemons such as libvirtd and package managers write there."""
 
 _ETC: Final = "/etc"
 _WORK: Final = "work"
 
 
 class Handover(Protocol):
-    """One mount for several commands, each of which has to do with it alone for a moment.
+    """One mount for several commands, each of which uses it alone for a moment.
 
-    Two overlays with the same layers would not see each other's changes, and break each other.
+    Two overlays with the same layers would not see each other's changes, and would break each other.
     """
 
     def take(self) -> tuple[int | None, str]:
-        """A descriptor of the mount, if there is one, and a name for a directory that no mount works in."""
+        """A descriptor of the mount, if there is one, and the name of a work directory that no mount uses."""
 
     def give(self, descriptor: int | None) -> None:
-        """Let the next command have one, or make its own."""
+        """Pass the mount on to the next command; None makes that command mount its own."""
 
 
 def cover_system(layers: Path, keep: Iterable[str], *, own_user: bool) -> None:
     """Cover /usr and /var; changes go to directories in ``layers``.
 
-    The directories in ``keep`` stay the computer's, and so does what is mounted below. ``own_user`` is as below.
+    The directories in ``keep`` stay the computer's, and so does what is mounted below. ``own_user`` is as in
+    :func:`cover_etc`.
     """
     wanted = (*keep, *_mount_points())
     for top in SYSTEM:
@@ -46,7 +47,7 @@ def cover_system(layers: Path, keep: Iterable[str], *, own_user: bool) -> None:
         try:
             _cover(top, layers / top[1:], own_user=own_user)
         except OSError as error:
-            # In a place in a place, where layers cannot be stacked any higher, the outer one's stays.
+            # In a sandbox in a sandbox, where overlays cannot be stacked any higher, the outer one's stays.
             if error.errno != errno.EINVAL:
                 raise
         else:
@@ -59,8 +60,8 @@ def cover_system(layers: Path, keep: Iterable[str], *, own_user: bool) -> None:
 def cover_etc(layers: Path, handover: Handover | None = None, *, own_user: bool) -> None:
     """Cover /etc (mdevctl.d, udev/rules.d …); changes go to ``layers``, which may be kept.
 
-    If they are, ``handover`` brings the mount of those who have covered theirs with these. ``own_user`` is true in a
-    user namespace, where the computer's files are somebody else's. Raises LayerError.
+    If they are, ``handover`` provides the mount of the commands that already use them. ``own_user`` is true in a user
+    namespace, where the computer's files belong to another user. Raises LayerError.
     """
     there, work = handover.take() if handover else (None, _WORK)
     if there is None or not _attach(there, _ETC):
@@ -113,7 +114,7 @@ def _uncover(path: str, real: Path) -> None:
 
 
 def _own_directories(target: str, upper: Path) -> None:
-    """Make a directory for each one of the target's: nothing could be made in those of somebody else."""
+    """Make a directory for each of the target's: nothing could be created in another user's."""
     for path, _, _ in os.walk(target):
         directory = upper / Path(path).relative_to(target)
         directory.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2); raises OSError with the target."""
+    """Mount a file system as mount(2) does; raises OSError with the target."""
     arguments = [text.encode() or None for text in (source, kind, options)]
     _check(_libc.mount(arguments[0], target.encode(), arguments[1], flags, arguments[2]), target)
 
@@ -71,7 +71,7 @@ def make_read_only(path: str) -> None:
 
 
 def clone_mount(path: str) -> int:
-    """A descriptor of a mount that is nowhere yet and shows what ``path`` shows; OSError ENOSYS before Linux 5.2."""
+    """A descriptor of a detached mount that shows what ``path`` shows; OSError ENOSYS before Linux 5.2."""
     flags = ctypes.c_uint(_OPEN_TREE_CLONE | os.O_CLOEXEC)
     descriptor = int(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags))
     _check(min(descriptor, 0), path)
@@ -79,26 +79,26 @@ def clone_mount(path: str) -> int:
 
 
 def attach_mount(descriptor: int, path: str) -> None:
-    """Put such a mount somewhere, once; it may come from another namespace."""
+    """Attach a detached mount, once; it may come from another namespace."""
     flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
     _check(_libc.syscall(_SYS_MOVE_MOUNT, descriptor, b"", _AT_FDCWD, path.encode(), flags), path)
 
 
 def unshare(namespaces: Namespaces) -> None:
-    """Leave these namespaces for new ones; the PID namespace is the next child's."""
+    """Leave these namespaces for new ones; a new PID namespace begins with the next child."""
     _check(_libc.unshare(namespaces), "unshare")
 
 
 def enter_namespace(descriptor: int, kind: Namespaces) -> None:
-    """Move to the namespace behind a descriptor, which must be of this kind."""
+    """Move to the namespace of a descriptor, which must be of this kind."""
     _check(_libc.setns(descriptor, kind), "setns")
 
 
 def die_with_parent(signal: int) -> None:
-    """Get ``signal`` when the thread that made this process ends."""
+    """Have this process get ``signal`` when the thread that created it ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
 
 
 def give_up(capability: int) -> None:
-    """Take a capability from all programs that this process will start; OSError EPERM without the right to."""
+    """Take a capability from all programs that this process will start; OSError EPERM without the privilege."""
     _check(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl")

@@ -1,7 +1,7 @@
-"""A sandbox for a command, with the emulated system's /sys and a /dev, /etc, /run, /usr and /var of its own.
+"""A sandbox for a command, with the emulated system's /sys and its own /dev, /etc, /run, /usr and /var.
 
-Everything is done in private namespaces of the calling process, so that nothing of the real machine changes and all
-of it goes with the last process in it: no mount, no file and no socket is made outside. What cannot be kept
+Everything is done in private namespaces of the calling process, so that nothing on the real machine changes and all
+of it goes away with the last process in it: no mount, file or socket is made outside. What cannot be kept
 apart is read-only: the real machine's part of /sys, and its device nodes where none can be made.
 """
 
@@ -40,7 +40,8 @@ class Sandbox:
 
     ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
     the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is
-    true in a user namespace of its own, where the real machine's files are somebody else's, unless this is ``root``.
+    true in a user namespace of its own, where the real machine's files belong to another user, unless this is
+    ``root``.
     """
 
     for_machine: tuple[int, int, int, int, int]
@@ -107,7 +108,7 @@ class Mounts:
 
 
 def complete(sandbox: Sandbox, mounts: Mounts, etc: Handover) -> None:
-    """Complete /sys with what is real, and make /etc, /usr and /var private; the machine serves /sys by now.
+    """Complete /sys with the real entries, and make /etc, /usr and /var private; the machine already serves /sys.
 
     An /etc that is kept comes through ``etc``.
     """
@@ -128,7 +129,7 @@ def complete(sandbox: Sandbox, mounts: Mounts, etc: Handover) -> None:
 
 
 def _unshare() -> bool:
-    """Leave the namespaces; True if that took a user namespace."""
+    """Leave the namespaces; True if that needed a user namespace."""
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):
             if not _quiet_network():
@@ -151,9 +152,9 @@ def _unshare() -> bool:
 
 
 def _quiet_network() -> bool:
-    """Enter a new network namespace that another user namespace owns; False if there can be none.
+    """Enter a new network namespace that another user namespace owns; False if that is not possible.
 
-    To those of the first user namespace the kernel sends the uevents of the real devices too.
+    The kernel sends the real devices' uevents to the network namespaces of the initial user namespace too.
     """
     made, tell = os.pipe()
     stay, end = os.pipe()
@@ -186,7 +187,7 @@ def _loopback_up() -> None:
 
 
 def _private_run(directory: Path) -> int:
-    """An empty /run with a lock directory, and in it the socket on which the machine listens."""
+    """Mount an empty /run with a lock directory; returns the socket in it on which the machine listens."""
     real = os.open("/run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount("tmpfs", "/run", "tmpfs", MountFlag.NO_SUID | MountFlag.NO_DEVICES, "mode=0755")
     lock = Path("/run/lock")
@@ -204,7 +205,7 @@ def _private_run(directory: Path) -> int:
 
 
 def _share_locks(directory: Path) -> None:
-    """Have the system's other commands see the locks."""
+    """Share /run/lock with the system's other commands."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o1777)
     mount(str(directory), "/run/lock", flags=MountFlag.BIND)
@@ -216,7 +217,7 @@ def _mount_sys(device: int) -> int:
     try:
         make_read_only("/sys")
     except OSError as error:
-        # Before Linux 5.12 it cannot be done for a whole tree. EINVAL: /sys is no mount point.
+        # Before Linux 5.12 it cannot be done for a whole tree. EINVAL: /sys is not a mount point.
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
     mount_fuse(device, "/sys")
@@ -235,16 +236,16 @@ def _bind_real(real: int, bindings: Iterable[str]) -> None:
 
 
 def mount_fuse(device: int, target: str) -> None:
-    """Mount the file system behind an open /dev/fuse."""
+    """Mount the file system of an open /dev/fuse."""
     options = f"fd={device},rootmode=40755,user_id=0,group_id=0,default_permissions,allow_other"
     mount("apmatrix", target, "fuse", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC, options)
 
 
 def _private_dev() -> None:
-    """A /dev with the harmless devices, the terminals and nothing else.
+    """Mount a /dev with the harmless devices, the terminals and nothing else.
 
     The nodes are new ones where that is allowed: a udevd changes the permissions of those it finds. Elsewhere the
-    real ones are bound read-only, which does not hinder their use.
+    real ones are bound read-only, which does not restrict their use.
     """
     real = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mount("tmpfs", "/dev", "tmpfs", MountFlag.NO_SUID, "mode=0755")

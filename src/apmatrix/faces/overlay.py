@@ -1,9 +1,9 @@
 """The real machine's /sys around the emulated one.
 
 An emulated system has the AP bus and what belongs to it, and nothing else. Programs also look for block devices,
-network interfaces, cgroups and so on, and those stay the real machine's. In the directories that both have the
-entries are merged: emulated ones are served, for real ones a placeholder is, onto which the real directory or
-file is bound in the command's mount namespace.
+network interfaces, cgroups and so on, and those stay the real machine's. In the directories that both have, the
+entries are merged: the emulated ones are served, and for each real one a placeholder, over which the real directory
+or file is bound in the command's mount namespace.
 """
 
 from __future__ import annotations

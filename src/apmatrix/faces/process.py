@@ -25,13 +25,13 @@ for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
 
 
 class ProcessMemory:
-    """A process's storage. OSError EFAULT for addresses that are not there, ESRCH if the process is gone."""
+    """A process's storage. OSError EFAULT for addresses that are not mapped, ESRCH if the process is gone."""
 
     def __init__(self, process: int) -> None:
         self._process = process
 
     def read(self, address: int, length: int) -> bytes:
-        """``length`` bytes from ``address`` on; fewer if the rest is not there."""
+        """``length`` bytes from ``address`` on; fewer if the rest is not mapped."""
         buffer = ctypes.create_string_buffer(length)
         done = self._transfer(_libc.process_vm_readv, buffer, address, length)
         return buffer.raw[:done]
@@ -53,7 +53,7 @@ class ProcessMemory:
 
 
 class ClientTask(Task):
-    """The process behind a request; its name is looked up when somebody asks."""
+    """The process that made a request; its name is looked up when it is needed."""
 
     def __init__(self, process: int) -> None:
         super().__init__("", process)

@@ -1,8 +1,8 @@
 """An emulated Linux system's /sys as a mounted file system.
 
-Names and attributes are cached by the kernel for ever, and every change of the tree is told to it: the reply to a
-write waits until the kernel has taken the invalidations that the write caused, so whoever wrote sees the new tree.
-The face knows directories, files and links, and no device.
+The kernel caches names and attributes forever, and is notified of every change of the tree: the reply to a write
+waits until the kernel has taken the invalidations that the write caused, so the writer sees the new tree. The face
+knows directories, files and links, but no devices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.core import Sysfs, Task, TreeChange
 
 POLL_DEFAULT: Final = 0x001 | 0x004 | 0x040 | 0x100
-"""POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: what poll says of every attribute."""
+"""POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: what poll reports for every attribute."""
 
 POLL_CHANGED: Final = 0x002 | 0x008
 """POLLPRI, POLLERR: notified since the last read."""
@@ -83,7 +83,7 @@ class SysfsFace:
 
     @property
     def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
-        """What is answered."""
+        """The operations that are served, by opcode."""
         changes_names: dict[int, Callable[[FuseRequest], bytes | None]] = dict.fromkeys(
             (
                 *(FuseOpcode.MKNOD, FuseOpcode.MKDIR, FuseOpcode.SYMLINK, FuseOpcode.LINK, FuseOpcode.TMPFILE),
@@ -118,7 +118,7 @@ class SysfsFace:
             self.kernel.signal(task)
 
     def ended(self) -> None:
-        """The file system is gone."""
+        """Unsubscribe: the file system is gone."""
         with self.kernel.lock:
             if self._unsubscribe:
                 self._unsubscribe()
@@ -180,7 +180,7 @@ class SysfsFace:
             raise _error(errno.ENOENT)
         if not isinstance(target, File):
             raise _error(errno.EACCES)
-        # sysfs looks at the mode itself, so that root is refused too.
+        # sysfs checks the mode itself, so root is refused too.
         wanted = _WANTED[flags & os.O_ACCMODE]
         mode = inode.attributes.mode
         if (wanted & 0o444 and not mode & 0o444) or (wanted & 0o222 and not mode & 0o222):
@@ -289,7 +289,7 @@ class SysfsFace:
         self._notify(inode)
 
     def _notify(self, inode: Inode | None) -> None:
-        """Wake who polls the file."""
+        """Wake the file's pollers."""
         if inode is None:
             return
         inode.events += 1

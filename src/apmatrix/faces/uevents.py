@@ -1,7 +1,7 @@
 """Uevents of an emulated system, sent to the udevd and the libudev programs of its network namespace.
 
-Root of the namespace may send a uevent message to the kernel, which numbers it and gives it to everybody who
-listens in that namespace, as if it were its own.
+The root user of the namespace may send a uevent message to the kernel, which numbers it and delivers it to all
+listeners in that namespace, as if it were its own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class UeventRelay:
         self._thread.start()
 
     def flush(self) -> None:
-        """Wait until every event so far was sent."""
+        """Wait until every event so far has been sent."""
         if self._queued == self._sent:
             return
         sent = threading.Event()
@@ -61,11 +61,11 @@ class UeventRelay:
             pass
 
     def replay(self, start: int = 0) -> int | None:
-        """Send events from before the relay once more, for a udevd that is started only now.
+        """Send the events from before the relay again, for a udevd that was started only now.
 
         It sends from number ``start`` up to the next ``change`` event, which is what rules act upon, and returns the
-        number to go on with when that has been handled, or None at the end. Acting takes time, and what followed at
-        boot followed after it.
+        number to continue with once that has been handled, or None at the end. Acting takes time, and at boot the
+        later events came after it.
         """
         for number, event in enumerate(self._before[start:], start + 1):
             with self._system.kernel:
@@ -82,7 +82,7 @@ class UeventRelay:
         self._queue.put(event)
 
     def close(self) -> None:
-        """Stop, after what is queued."""
+        """Stop once everything queued has been sent."""
         with self._system.kernel:
             self._unsubscribe()
         self._queue.put(None)

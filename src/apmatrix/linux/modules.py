@@ -1,4 +1,4 @@
-"""``/sys/module``: which modules are loaded."""
+"""``/sys/module``: the loaded modules."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class Modules:
-    """The loaded modules; from the beginning ap, zcrypt and zcrypt_cex4."""
+    """The loaded modules: ap, zcrypt and zcrypt_cex4 from the start."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.add("ap", "zcrypt", "zcrypt_cex4")
 
     def add(self, *names: str) -> None:
-        """Load modules: a directory and an event for each."""
+        """Load modules: each gets a directory and an event."""
         for name in names:
             self._host.sysfs.place("module", name, FixedDirectory())
             self._host.uevents.emit("add", f"/module/{name}", "module")
 
     def remove(self, *names: str) -> None:
-        """Unload modules: their directories go, with an event for each."""
+        """Unload modules: remove their directories, with an event for each."""
         for name in names:
             self._host.sysfs.drop("module", name)
             self._host.uevents.emit("remove", f"/module/{name}", "module")

@@ -1,8 +1,8 @@
 """The policy of a Linux system: Linux as it is, or a better one.
 
-Faithful code asks its room's policy at a few places and nowhere else: :class:`~apmatrix.linux.ap.policy.BusPolicy`,
-:class:`~apmatrix.linux.kvm.policy.KvmPolicy` and :class:`~apmatrix.linux.vfio_ap.policy.VfioPolicy` have Linux' own
-answers, :mod:`apmatrix.linux.protective` has others.
+Faithful code consults its room's policy in a few places only: :class:`~apmatrix.linux.ap.policy.BusPolicy`,
+:class:`~apmatrix.linux.kvm.policy.KvmPolicy` and :class:`~apmatrix.linux.vfio_ap.policy.VfioPolicy` give Linux's own
+answers, :mod:`apmatrix.linux.protective` gives others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The policy ``protective``: nothing is lost without a word (host.md section 11, what of it fits one host).
+"""The policy ``protective``: nothing is lost silently (host.md section 11, as far as it concerns one host).
 
 Every refusal names the queues, their holder and the remedy, in the error and in the kernel log.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from apmatrix.rules.handover import Obstacle
 
 PATIENCE = 10.0
-"""Seconds after which a reset is given up."""
+"""Seconds to wait before giving up on a reset."""
 
 _FULL_MASK = "0x[0-9a-f]{64}"
 _FULL_CONFIG = re.compile(f"{_FULL_MASK},{_FULL_MASK},{_FULL_MASK}\n?")
@@ -38,7 +38,7 @@ _GOOD_ENDS = (ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECK
 
 
 class ProtectivePolicy(LinuxPolicy):
-    """Refuses what Linux would let happen silently, and mends what it would leave."""
+    """Refuses what Linux would silently allow, and repairs what it would leave broken."""
 
     name: ClassVar[str] = "protective"
     explains: ClassVar[bool] = True
@@ -85,20 +85,20 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def considered(self, other_mask: Mask) -> Mask:
-        """Only queues that would really move count (limitation 6)."""
+        """Count only queues that would really move (limitation 6)."""
         return other_mask
 
     def resets_new_queue(self, queue: ApQueue) -> bool:
-        """The host keeps its hands off queues that are not its own (limitation 11)."""
+        """Reset only queues of the host's own driver (limitation 11)."""
         return queue.driver is not None and queue.driver.name == "cex4queue"
 
     def queue_removed(self, queue: ApQueue) -> None:
-        """A queue that is gone has no driver_override, so the masks can be written again (limitation 7)."""
+        """A removed queue no longer counts as overridden, so the masks can be written again (limitation 7)."""
         if queue.override:
             queue.bus.override_count -= 1
 
     def scanned(self, bus: ApBus) -> None:
-        """Try again what failed, and let guests have what became usable (limitations 2, 3)."""
+        """Retry failed resets, and give guests what has become usable (limitations 2, 3)."""
         module = _vfio_ap(bus)
         if module is None:
             return
@@ -116,7 +116,7 @@ class ProtectivePolicy(LinuxPolicy):
     # vfio_ap
 
     def host_matrix(self, module: VfioAp) -> Matrix:
-        """Without QCI any number may be there; the queues that are bound decide (limitation 11)."""
+        """Without QCI any number may exist: what counts is which queues are bound (limitation 11)."""
         return module.info.matrix if module.info.flags else module.limits()
 
     def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
@@ -138,7 +138,7 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def check_ap_config_text(self, text: str) -> None:
-        """Three full masks (limitation 8)."""
+        """Require three full masks (limitation 8)."""
         if not _FULL_CONFIG.fullmatch(text):
             raise BadValue(
                 f"{quoted(text)} is not a full ap_config",
@@ -146,7 +146,7 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def replace_matrix(self, mdev: MatrixMdev, new: Matrix) -> bool:
-        """A running guest sees one change only (limitation 10)."""
+        """Replace the matrix in one step, so that a running guest sees a single change (limitation 10)."""
         module = mdev.module
         had = [queue for queue in mdev.linked(mdev.matrix) if queue.apqn in mdev.guest]
         for apqn in tuple(mdev.queues):
@@ -161,11 +161,11 @@ class ProtectivePolicy(LinuxPolicy):
         return True
 
     def unassigned(self, mdev: MatrixMdev) -> None:
-        """An adapter that can be used again returns to its guest (limitation 3)."""
+        """Return an adapter that has become usable to its guest (limitation 3)."""
         mdev.module.refilter(mdev)
 
     def check_remove(self, mdev: MatrixMdev) -> None:
-        """A guest's mdev is not removed under it (limitation 11)."""
+        """Refuse to remove an mdev that a guest has (limitation 11)."""
         if mdev.vm is not None:
             raise self._refuse(
                 InUse(
@@ -177,7 +177,7 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def check_open(self, mdev: MatrixMdev, limits: Matrix) -> None:
-        """A control block that has no room for the mdev is not filled with a part of it (limitation 11)."""
+        """Refuse a VM whose control block has no room for the whole mdev (limitation 11)."""
         beyond = mdev.matrix - limits
         if beyond != EMPTY_MATRIX:
             raise Failed(
@@ -187,7 +187,7 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def closed(self, mdev: MatrixMdev) -> None:
-        """The next user's changes are not signalled to the last one (limitation 11)."""
+        """Drop the event fds, so that changes for the next user do not signal the last one (limitation 11)."""
         mdev.request_event = mdev.config_event = None
 
     def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
@@ -195,7 +195,7 @@ class ProtectivePolicy(LinuxPolicy):
         return mdev.queues.get(apqn) if apqn in mdev.guest else None
 
     def gives_up(self, waiting: Sequence[VfioQueue], waited: float) -> bool:
-        """A queue that is stuck does not stop all of vfio_ap (limitation 9)."""
+        """Give up on stuck queues after ``PATIENCE`` seconds: they must not block all of vfio_ap (limitation 9)."""
         if waited < PATIENCE:
             return False
         for queue in waiting:
@@ -204,7 +204,7 @@ class ProtectivePolicy(LinuxPolicy):
         return True
 
     def reported(self, conflicts: list[Conflict[MatrixMdev]]) -> list[Conflict[MatrixMdev]]:
-        """All of them (limitation 5)."""
+        """Report all conflicts (limitation 5)."""
         return conflicts
 
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
@@ -239,7 +239,7 @@ class ProtectivePolicy(LinuxPolicy):
 
 
 def _vfio_ap(bus: ApBus) -> VfioAp | None:
-    """The vfio_ap module, if it is loaded: its driver is on the bus then."""
+    """The vfio_ap module, if it is loaded: its driver is then on the bus."""
     driver = bus.drivers.get("vfio_ap")
     return driver.module if isinstance(driver, VfioApDriver) else None
 

@@ -26,15 +26,15 @@ POLICIES: dict[str, type[LinuxPolicy]] = {"linux": LinuxPolicy, "protective": Pr
 
 
 class UnknownPolicy(ApmatrixError):
-    """A Linux system was asked to have a policy that does not exist."""
+    """The requested policy of a Linux system does not exist."""
 
 
 class LinuxSystem:
     """Linux 7.2 with AP bus, zcrypt, vfio_ap and KVM, running at ``level`` of ``machine``.
 
     ``apmask``, ``aqmask`` and ``domain`` are the boot parameters of the ap module, ``vfio_ap`` loads that module,
-    ``policy`` is ``"linux"`` or ``"protective"``; UnknownPolicy for another one. The constructor returns when the
-    first scan is done. Everything is reached through ``sysfs``; ``log`` and ``uevents`` are what the kernel says;
+    ``policy`` is ``"linux"`` or ``"protective"``; any other raises UnknownPolicy. The constructor returns when the
+    first scan is done. ``sysfs`` gives access to everything; ``log`` and ``uevents`` are the kernel's output;
     ``vmm`` runs its virtual machines.
     """
 
@@ -73,7 +73,7 @@ class LinuxSystem:
                 self.load_vfio_ap()
 
     def load_vfio_ap(self) -> None:
-        """``modprobe vfio_ap``; nothing happens if it is loaded."""
+        """``modprobe vfio_ap``; does nothing if it is already loaded."""
         with self.kernel:
             if self.vfio_ap is None:
                 self.modules.add("mdev", "vfio_ap")
@@ -92,7 +92,7 @@ class LinuxSystem:
         return LinuxSystem(self.machine, vm.level, name=vm.name, **vm.boot_options)
 
     def shut_down(self) -> None:
-        """End the system: its VMs, its timers. What the level holds is the machine's matter."""
+        """Stop the system's VMs and timers. The level's queues are left to the machine."""
         self.vmm.stop()
         with self.kernel:
             self.ap.stop()

@@ -1,4 +1,4 @@
-"""The programs that run a system's virtual machines, as QEMU does: on KVM and with VFIO devices."""
+"""What runs a system's virtual machines, as QEMU does: on KVM, with VFIO devices."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Vm:
         return self._linux is not None
 
     def reboot(self) -> LinuxSystem:
-        """Start its Linux from the beginning, whatever state it is in."""
+        """Boot its Linux afresh, whatever state it is in."""
         self._shut_down()
         return self.linux
 
@@ -71,7 +71,7 @@ class Vm:
             self._linux = None
 
     def open(self, uuid: str) -> VfioFile:
-        """Open an mdev for this VM (VFIO-2); Refused EINVAL, EPERM, EBUSY, ENODEV."""
+        """Open an mdev for this VM (VFIO-2); raises Refused: EINVAL, EPERM, EBUSY, ENODEV."""
         with self.host.kernel:
             module = self.host.vfio_ap
             if module is None:
@@ -81,19 +81,19 @@ class Vm:
             return file
 
     def start_device(self, uuid: str) -> None:
-        """Attach an mdev the way QEMU does: open, listen to both events, reset."""
+        """Attach an mdev the way QEMU does: open it, listen for both events, reset it."""
         file = self.open(uuid)
         file.listen(request=EventFd(self._unplug_soon), config=EventFd(self._tell_guest))
         with suppress(Refused):  # QEMU reports a failed reset and goes on
             file.reset()
 
     def _unplug_soon(self) -> None:
-        """The host wants the mdev back: QEMU unplugs the device."""
+        """Unplug the device, as QEMU does when the host wants the mdev back."""
         clock = self.host.machine.clock
         clock.call_later(0, lambda: clock.spawn(self.unplug))
 
     def _tell_guest(self) -> None:
-        """The configuration changed: the guest gets a machine event and scans."""
+        """Send the guest a machine event after a configuration change: it scans."""
         if self._linux is not None:
             self._linux.ap.scanner.request()
 
@@ -104,7 +104,7 @@ class Vm:
                 file.close()
 
     def stop(self) -> None:
-        """End the VM: its Linux stops, its devices are closed, its level goes."""
+        """End the VM: stop its Linux, close its devices, remove its level."""
         self._shut_down()
         self.unplug()
         self.host.vmm.forget(self)
@@ -115,19 +115,20 @@ class Vm:
 
 
 class Vmm:
-    """Starts, finds and ends the virtual machines of a system; ``vms`` are those that run."""
+    """Starts, finds and ends the virtual machines of a system; ``vms`` are the running ones."""
 
     def __init__(self, system: LinuxSystem) -> None:
         self._system = system
         self.vms: list[Vm] = []
 
     def create_vm(self, name: str, form: CrycbFormat | None = None, facilities: Iterable[int] | None = None) -> Vm:
-        """A VM without AP devices; InUse if there is one of that name.
+        """Create a VM without AP devices; raises InUse if the name is taken.
 
-        ``form`` is the format of its control block, ``facilities`` what its CPU model has; by default as its host's.
+        ``form`` is the format of its control block, by default the one that KVM chooses; ``facilities`` are those of
+        its CPU model, by default its host's.
         """
         if any(vm.name == name for vm in self.vms):
-            raise InUse(f"there is a VM {name} already", holder=name, remedy="choose another name")
+            raise InUse(f"VM {name} already exists", holder=name, remedy="choose another name")
         with self._system.kernel:
             vm = Vm(self._system, self._system.kvm.create_vm(name, form, facilities))
             self.vms.append(vm)
@@ -148,10 +149,10 @@ class Vmm:
         for vm in self.vms:
             if name == vm.name or any(file.mdev.name == name.lower() for file in vm.files):
                 return vm
-        raise NoDevice(f"no VM {name} runs on {self._system.name}")
+        raise NoDevice(f"no VM {name} is running on {self._system.name}")
 
     def forget(self, vm: Vm) -> None:
-        """Drop a VM that ended; harmless twice."""
+        """Drop a VM that has ended. Idempotent."""
         with self._system.kernel:
             if vm in self.vms:
                 self.vms.remove(vm)

@@ -16,6 +16,7 @@ from apmatrix.arch import (
     Mask,
     Matrix,
 )
+from apmatrix.arch.events import AdapterConfigured, AdapterStateChanged, ControlBlockChanged, ProfileChanged
 from apmatrix.arch.info import FEATURES
 from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
 from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
@@ -24,9 +25,10 @@ from apmatrix.machine.port import Port
 from apmatrix.rules import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apmatrix.arch import CardFunctions, CardType
+    from apmatrix.arch.events import AnyEvent
     from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
 
@@ -40,8 +42,9 @@ DEFAULT_FACILITIES = (Facility.QCI, Facility.APFT, Facility.MSA3)
 class Cpc:
     """A machine: its adapters and its LPARs.
 
-    ``clock`` is what everything on the machine waits by. ``workers`` is the number of threads that do the
-    cards' arithmetic, by default one per processor.
+    Everything on the machine waits by ``clock``. ``workers`` is the number of threads that do the
+    cards' arithmetic, by default one per processor. ``observers`` are called with each event, where it happens and
+    with the locks that are held there: an observer must return at once and must not call the machine.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Cpc:
         self.max_domain = max_domain
         self.adapters: dict[int, Adapter] = {}
         self.lpars: dict[str, Lpar] = {}
+        self.observers: list[Callable[[AnyEvent], None]] = []
         self.lock = threading.RLock()
         self.workers = WorkerPool(workers)
         self.set_features(features)
@@ -70,7 +74,7 @@ class Cpc:
         """Choose the QCI features that the machine offers; raises UnknownFeature."""
         names = frozenset(features)
         if unknown := names - frozenset(FEATURES):
-            raise UnknownFeature(f"{sorted(unknown)[0]!r} is no AP feature: there are {', '.join(FEATURES)}")
+            raise UnknownFeature(f"{sorted(unknown)[0]!r} is not an AP feature: choose from {', '.join(FEATURES)}")
         self.features = names
         self._configuration = Configuration(
             **{name.lower(): name in names for name in FEATURES},
@@ -82,6 +86,11 @@ class Cpc:
     def highest(self) -> Matrix:
         """Every adapter and domain number that exists on this machine."""
         return limits.up_to(self.max_adapter, self.max_domain)
+
+    def announce(self, event: AnyEvent) -> None:
+        """Tell the observers what happened."""
+        for observer in tuple(self.observers):
+            observer(event)
 
     # adapters and LPARs
 
@@ -99,11 +108,12 @@ class Cpc:
         """
         with self.lock:
             if number in self.adapters:
-                raise AdapterRefused(f"adapter {number} is there already: choose another number")
+                raise AdapterRefused(f"adapter {number} already exists: choose another number")
             if not 0 <= number <= self.max_adapter:
                 raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
             options.setdefault("workers", self.workers)
             adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
+            adapter.state_changed = lambda state: self.announce(AdapterStateChanged(number, state.value))
             self.adapters[number] = adapter
             return adapter
 
@@ -118,7 +128,7 @@ class Cpc:
     def configure(self, level: Level, number: int, *, on: bool) -> bool:
         """SCLP: configure an adapter on or off for an LPAR; False for a guest, which has no such service.
 
-        The other LPARs keep it. Requests and replies of this LPAR are dropped.
+        The other LPARs keep it. This LPAR's requests and replies are dropped.
         """
         if level.parent is not None or number not in level.matrix.apm:
             return False
@@ -127,22 +137,24 @@ class Cpc:
             level.configured_off = level.configured_off - bit if on else level.configured_off | bit
             if not on:
                 self._reclaim(Matrix(bit, level.matrix.aqm))
+        self.announce(AdapterConfigured(level.name, number, on))
         return True
 
     def add_lpar(self, profile: ActivationProfile) -> Lpar:
-        """Activate an LPAR; raises LparActive, or ProfileError if its queues are another's."""
+        """Activate an LPAR; raises LparActive, or ProfileError if another LPAR has its queues."""
         with self.lock:
             if profile.name in self.lpars:
-                raise LparActive(f"LPAR {profile.name} is active already: choose another name")
+                raise LparActive(f"LPAR {profile.name} is already active: choose another name")
             check_profile(profile, self.lpars.values(), self.highest)
             lpar = Lpar(profile, self.facilities)
+            lpar.level.matrix_changed = self._matrix_changed
             self.lpars[profile.name] = lpar
             return lpar
 
     def set_profile(self, name: str, matrix: Matrix) -> None:
-        """Edit the profile of a running LPAR. Queues that leave it are zeroized before anybody gets them.
+        """Edit the profile of a running LPAR. Queues that leave it are zeroized before another LPAR can get them.
 
-        Raises UnknownLpar or ProfileError, and then nothing changed. Linux notices at its next scan.
+        Raises UnknownLpar or ProfileError, in which case nothing has changed. Linux notices at its next scan.
         """
         with self.lock:
             lpar = self._active(name)
@@ -152,6 +164,7 @@ class Cpc:
             lpar.profile = profile
             lpar.level.set_matrix(matrix)
             self._reclaim(before, keep=matrix)
+        self.announce(ProfileChanged(name, matrix.apm, matrix.aqm, matrix.adm))
 
     def remove_lpar(self, name: str) -> None:
         """Deactivate an LPAR; its queues are zeroized. Raises UnknownLpar."""
@@ -161,6 +174,11 @@ class Cpc:
             before = level.matrix
             level.close()
             self._reclaim(before)
+
+    def _matrix_changed(self, level: Level) -> None:
+        if level.parent is not None:  # the masks of an LPAR are those of its profile
+            matrix = level.matrix
+            self.announce(ControlBlockChanged(level.path, matrix.apm, matrix.aqm, matrix.adm))
 
     def _active(self, name: str) -> Lpar:
         if name not in self.lpars:
@@ -185,7 +203,7 @@ class Cpc:
                     queue.reclaim()
 
     def close(self) -> None:
-        """End the machine: what the cards have is finished, nothing more is taken."""
+        """End the machine: the cards finish what they have and take nothing more."""
         self.workers.close()
 
     # levels and their queues

@@ -1,4 +1,4 @@
-"""What the machine refuses."""
+"""Errors of the machine: what it refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UnknownFeature(ApmatrixError):
-    """A machine was asked to have an AP feature that QCI does not know."""
+    """A machine cannot have an AP feature of this name: QCI does not define one."""
 
 
 class UnknownAdapter(ApmatrixError):
@@ -23,11 +23,11 @@ class UnknownLpar(ApmatrixError):
 
 
 class AdapterRefused(ApmatrixError):
-    """An adapter cannot be plugged under this number: another one has it, or the machine's numbers end before it."""
+    """An adapter cannot be plugged under this number: it is taken, or beyond the machine's highest."""
 
 
 class LparActive(ApmatrixError):
-    """An LPAR cannot be activated: one of this name is active already."""
+    """An LPAR cannot be activated: one of this name is already active."""
 
 
 class ProfileError(ApmatrixError):

@@ -53,7 +53,7 @@ def execute(
 ) -> ConditionCode:
     """Execute NQAP, DQAP or PQAP at a level; the registers and the memory change as on the hardware.
 
-    Returns the condition code. Raises ProgramCheck, and then nothing was changed; Intercepted where the level's
+    Returns the condition code. Raises ProgramCheck, in which case nothing has changed; Intercepted where the level's
     hypervisor leaves the instruction to user space.
     """
     if not machine.adapters and not machine.lpars:
@@ -61,7 +61,7 @@ def execute(
     if _leaves_sie(level, instruction, registers):
         return _intercept(level, instruction, registers, memory)
     if registers.problem_state:
-        raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "AP instructions are for the supervisor state")
+        raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "AP instructions need the supervisor state")
     if instruction.opcode is Opcode.PQAP:
         return _pqap(machine, level, registers, memory)
     if instruction.opcode is Opcode.NQAP:
@@ -70,7 +70,7 @@ def execute(
 
 
 def _leaves_sie(level: Level, instruction: Instruction, registers: Registers) -> bool:
-    """AQIC of a guest is always intercepted; without APIE everything is (hardware.md 7.3)."""
+    """True for a guest's AQIC, and for every AP instruction of a guest without APIE (hardware.md 7.3)."""
     if level.parent is None:
         return False
     if not level.interpreted:
@@ -80,12 +80,12 @@ def _leaves_sie(level: Level, instruction: Instruction, registers: Registers) ->
 
 def _intercept(level: Level, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
     if level.hypervisor is None:
-        raise Intercepted(f"{instruction.opcode.name} of {level.name} was intercepted and nobody handles it")
+        raise Intercepted(f"{instruction.opcode.name} of {level.name} was intercepted and nothing handles it")
     return level.hypervisor.intercept(level, instruction, registers, memory)
 
 
 def specification(reason: str) -> ProgramCheck:
-    """A specification exception."""
+    """A specification exception, to be raised for ``reason``."""
     return ProgramCheck(Interruption.SPECIFICATION, reason)
 
 
@@ -215,7 +215,7 @@ def _nqap(
         status = port.tapq()[0]
         refused = status.replace(response_code=ResponseCode.FACILITY_NOT_INSTALLED) if status.ok else status
         return _set_status(registers, refused)
-    # One byte past the longest message is as refused as four gigabytes of it, and cheaper to fetch.
+    # A message that is one byte too long is refused like one of four gigabytes, and is cheaper to fetch.
     message = memory.read(address, min(length, _longest(port) + 1))
     message_id = (gr[r1] & LOW32) << 32 | gr[r1 + 1] & LOW32
     status = port.nqap(message_id, message, special=control.special_command)

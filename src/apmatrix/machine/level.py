@@ -1,7 +1,7 @@
 """Levels: the configurations that AP instructions are executed under.
 
 An LPAR is level 1, its KVM guest level 2, the guest's guest level 3. Each has a control block with masks of its own;
-what counts is the AND of all the masks from the LPAR down (KVM-40): nobody can widen what the level above gave.
+what counts is the AND of all the masks from the LPAR down (KVM-40): no level can widen what the one above gave.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAGE = 4096
 
 
 class Hypervisor(Protocol):
-    """Who gets the AP instructions of a level that the machine does not interpret itself."""
+    """Handles the AP instructions of a level that the machine does not interpret itself."""
 
     def intercept(
         self, level: Level, instruction: Instruction, registers: Registers, memory: Memory
@@ -35,7 +35,8 @@ class Level:
 
     ``interpret`` is the control block's APIE switch: without it every AP instruction of the level is intercepted.
     ``interrupt`` is called with the ISC when an adapter interruption becomes pending for the level.
-    ``configured_off`` are the adapters that SCLP configured off for this LPAR.
+    ``configured_off`` are the adapters that SCLP configured off for this LPAR. ``matrix_changed`` is called with the
+    level when its masks have changed; levels below inherit it.
     The masks may be changed at any time; the next instruction sees them.
     """
 
@@ -56,6 +57,7 @@ class Level:
         self.interrupt: Callable[[int], None] | None = None
         self.children: list[Level] = []
         self.configured_off = NO_BITS
+        self.matrix_changed: Callable[[Level], None] | None = parent.matrix_changed if parent else None
         self._block = ControlBlock()
         self._matrix = EMPTY_MATRIX
         if parent:
@@ -65,6 +67,11 @@ class Level:
     def depth(self) -> int:
         """1 for an LPAR, 2 for its guests, 3 for theirs."""
         return 1 if self.parent is None else self.parent.depth + 1
+
+    @property
+    def path(self) -> str:
+        """The names of the levels from the LPAR down to this one, as ``kvm1/guest1``."""
+        return self.name if self.parent is None else f"{self.parent.path}/{self.name}"
 
     @property
     def block(self) -> ControlBlock:
@@ -78,8 +85,11 @@ class Level:
 
     def set_matrix(self, matrix: Matrix) -> None:
         """Write masks into the control block; what the format has no room for is lost (KVM-10)."""
+        before = self._matrix
         self._block = ControlBlock.of(self.form, matrix)
         self._matrix = self._block.matrix(self.form)
+        if self.matrix_changed is not None and self._matrix != before:
+            self.matrix_changed(self)
 
     @property
     def effective(self) -> Matrix:

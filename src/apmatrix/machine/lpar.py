@@ -20,7 +20,7 @@ class ActivationProfile:
     """What an LPAR is given: adapters, usage domains, control domains.
 
     ``matrix.adm`` holds the control domains. On the HMC every usage domain is a control domain too; here
-    the profile says what it says.
+    it is one only if the profile names it.
     """
 
     name: str
@@ -28,7 +28,7 @@ class ActivationProfile:
 
 
 class Lpar:
-    """A logical partition: a level-1 configuration with an activation profile. Made by ``Cpc.add_lpar``."""
+    """A logical partition: a level-1 configuration with an activation profile. Created by ``Cpc.add_lpar``."""
 
     def __init__(self, profile: ActivationProfile, facilities: Iterable[int]) -> None:
         self.name = profile.name
@@ -41,7 +41,7 @@ def check_profile(profile: ActivationProfile, others: Iterable[Lpar], highest: M
     """Refuse a profile that claims queues of another LPAR or numbers that the machine does not have.
 
     ``highest`` has every adapter and domain number of the machine. Adapters that are not plugged are
-    allowed: a profile may be written before the card comes. Raises ProfileError.
+    allowed: a profile may be written before the card is installed. Raises ProfileError.
     """
     found = objections(profile.matrix, highest, ((other.name, other.profile.matrix) for other in others))
     for objection in found:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Memory(Protocol):
-    """The storage of whoever executes an AP instruction.
+    """The storage of the program that executes an AP instruction.
 
     NQAP, DQAP and QCI take *logical* addresses, AQIC an *absolute* one (hardware.md 1.8).
     """

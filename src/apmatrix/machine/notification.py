@@ -1,4 +1,4 @@
-"""How a queue tells a level that a reply waits (hardware.md 1.8)."""
+"""How a queue notifies a level that a reply is waiting (hardware.md 1.8)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Notification(Indication):
     """An indicator byte in a level's storage, set by ``setter``, and the interruption of an ISC.
 
-    Equal to another one if level, byte and ISC are the same.
+    Two notifications are equal if their level, byte and ISC are the same.
     """
 
     level: Level
@@ -26,7 +26,7 @@ class Notification(Indication):
     setter: Callable[[], None] = field(compare=False)
 
     def post(self) -> None:
-        """The byte first, then the interruption: Linux clears the byte and then looks (pitfall 14)."""
+        """Set the byte first, then raise the interruption: Linux clears the byte and then looks (pitfall 14)."""
         self.setter()
         if self.level.interrupt:
             self.level.interrupt(self.isc)

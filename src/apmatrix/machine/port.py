@@ -25,7 +25,7 @@ NO_INFO: Final = QueueInfo(0)
 
 
 class Port:
-    """The AP functions of a level on one APQN, with decoded operands. Made by ``Cpc.port``; immutable.
+    """The AP functions of a level on one APQN, with decoded operands. Created by ``Cpc.port``; immutable.
 
     A port is only an address: it may be made for any APQN and kept. Each function sees the masks as they are
     at that moment, and answers 01 where the level has no such queue (hardware.md 1.4).
@@ -46,7 +46,7 @@ class Port:
         return self.level.right_to(self.apqn)
 
     def _reach(self) -> Queue | _Refusal:
-        """The first look: the queue, or what answers in its place."""
+        """The first look: the queue, or what answers instead of it."""
         adapter = self.machine.adapters.get(self.apqn.adapter)
         if adapter is None:
             return _REFUSALS[ResponseCode.NOT_AVAILABLE]
@@ -56,7 +56,7 @@ class Port:
     def tapq(self) -> tuple[QueueStatus, QueueInfo]:
         """Test the queue: its status and the adapter's information word, all zero where there is no queue.
 
-        The word is as much of it as the level can ask for: without facility 15 type and depth.
+        The word holds only what the level can ask for: without facility 15, type and depth.
         """
         status = self._reach().test()
         if status.response_code == ResponseCode.NOT_AVAILABLE and not status.async_error:
@@ -100,7 +100,7 @@ class Port:
 
 
 class _Refusal:
-    """Answers in the place of a queue that the level has no right to: always with the same status."""
+    """Answers instead of a queue that the level has no right to, always with the same status."""
 
     def __init__(self, status: QueueStatus) -> None:
         self._status: Final = status

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.lines import Lines
-from apmatrix.service.protocol.messages import MachineRequest, decode_answer, encode
+from apmatrix.service.protocol.messages import MachineRequest, decode_answer, decode_plain, encode
 from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from apmatrix.service.protocol.events import Happened
 
 T = TypeVar("T")
 
@@ -34,10 +36,16 @@ class Client:
     def ask(self, request: MachineRequest[T], descriptors: Sequence[int] = ()) -> T:
         """Send a request, with file descriptors, and wait for what it brings.
 
-        ControlError if the machine refuses it, or with UNREACHABLE if the machine is gone.
+        ControlError if the machine refuses it, with UNREADABLE if it cannot be sent, with UNREACHABLE if the machine
+        is gone.
         """
         try:
             self._lines.send(encode(request), descriptors)
+        except UnicodeEncodeError as error:
+            raise ControlError(f"{error.object!a} is not UTF-8", ExitCode.UNREADABLE) from error
+        except OSError as error:
+            raise ControlError(f"the machine does not answer: {error.strerror}", ExitCode.UNREACHABLE) from error
+        try:
             line = self._lines.receive()
         except OSError as error:
             raise ControlError(f"the machine does not answer: {error.strerror}", ExitCode.UNREACHABLE) from error
@@ -48,6 +56,28 @@ class Client:
     def take_descriptors(self, count: int) -> list[int]:
         """The file descriptors that came with the last answer; ValueError if they are not ``count``."""
         return self._lines.take_descriptors(count)
+
+    def subscribe(self) -> Iterator[Happened]:
+        """The events from now on, as they come; no other request can follow.
+
+        The iterator ends with ControlError UNREACHABLE when the machine ends.
+        """
+        from apmatrix.service.protocol.events import Subscribe  # noqa: PLC0415 - few commands need it
+
+        self.ask(Subscribe())
+        return self._events()
+
+    def _events(self) -> Iterator[Happened]:
+        from apmatrix.service.protocol.events import Happened  # noqa: PLC0415 - few commands need it
+
+        while True:
+            try:
+                line = self._lines.receive()
+            except OSError:
+                line = None
+            if line is None:
+                raise ControlError("the machine ended", ExitCode.UNREACHABLE)
+            yield decode_plain(line, Happened)
 
     def wait_for_the_end(self) -> None:
         """Wait until the machine ends the connection."""

@@ -9,10 +9,12 @@ import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.arch.events import RequestRefused
 from apmatrix.faces.namespaces import device_directory
 from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
+from apmatrix.service.protocol.events import Subscribe, Subscribed
 from apmatrix.service.protocol.guests import ListGuests
 from apmatrix.service.protocol.lines import Lines, LongLine
 from apmatrix.service.protocol.machine import GetStatus, MachineStatus, StopMachine
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.emulation import System
+    from apmatrix.service.events import Subscription
     from apmatrix.service.server import MachineServer
     from apmatrix.service.sharing import SharedMount
 
@@ -56,6 +59,7 @@ class Connection:
         self._session: Session | None = None
         self._guest = RemoteGuest(server.emulation, self._lines)
         self._listener: socket.socket | None = None
+        self._subscription: Subscription | None = None
         self._enclosed: list[int] = []  # descriptors that go along with the answer
         self._handlers: Handlers = {
             GetStatus: self._status,
@@ -64,6 +68,7 @@ class Connection:
             ReplayUevents: self._replay_uevents,
             TakeEtc: self._take_etc,
             GiveEtc: self._give_etc,
+            Subscribe: self._subscribe,
             Detach: lambda _request: self._detach(),
             **self._guest.handlers,
         }
@@ -74,12 +79,17 @@ class Connection:
         try:
             while (line := self._lines.receive()) is not None:
                 self._serve(line)
+                if self._subscription is not None:
+                    self._send_events(self._subscription)
+                    break
         except LongLine as error:
             with contextlib.suppress(OSError):
                 self._send(Problem(str(error), ExitCode.UNREADABLE))
         except OSError as error:
             _log.debug("a connection ended: %s", error)
         finally:
+            if self._subscription is not None:
+                self._subscription.close()
             self._detach()
             self._guest.close()
             self._lines.close()
@@ -125,9 +135,21 @@ class Connection:
         kind = type(request)
         if kind in self._handlers:
             return self._handlers[kind](request)
-        result = OPERATIONS[kind](self._asked, request)
+        try:
+            result = OPERATIONS[kind](self._asked, request)
+        except ApmatrixError as error:
+            self._server.events.publish(RequestRefused(operation(kind), str(error)))
+            raise
         self._server.flush()
         return result
+
+    def _subscribe(self, _request: Subscribe) -> Subscribed:
+        self._subscription = self._server.events.subscribe()
+        return Subscribed(self._subscription.sequence)
+
+    def _send_events(self, subscription: Subscription) -> None:
+        for happened in subscription.until_closed(self._lines.connection):
+            self._lines.send(encode(happened))
 
     def _status(self, _request: GetStatus) -> MachineStatus:
         emulation = self._server.emulation

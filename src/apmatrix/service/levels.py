@@ -52,8 +52,9 @@ class BootedLevel(LevelProcessor):
         if running is not None:
             return cls(emulation, running, lambda: None)
         host = guest.host.linux if guest else _host_of(emulation, name)
-        vm = host.vmm.start(guest.uuid, guest.names[-1]) if guest else host.vmm.start(name.lower())
-        return cls(emulation, vm, vm.stop)
+        mdev, vm_name = (guest.uuid, guest.names[-1]) if guest else (name.lower(), None)
+        vm = emulation.start_vm(host, mdev, vm_name)
+        return cls(emulation, vm, lambda: emulation.stop_vm(vm))
 
     @classmethod
     def _in_place_of(cls, emulation: Emulation, system: System) -> Self:

@@ -111,7 +111,7 @@ def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
                 raise ControlError(f"{here.name} has no guest {name}: it was refused: {guest.refusal}") from None
             sentence = f"{here.name} has no guest {name}; give the UUID of an mdev"
             raise ControlError(sentence, ExitCode.UNREADABLE) from None
-        here.linux.vmm.start(mdev)
+        emulation.start_vm(here.linux, mdev)
         return GuestFacts(f"{here.name}/{mdev}", mdev, running=True)
 
 
@@ -131,7 +131,7 @@ def stop_guest(asked: Asked, request: StopGuest) -> GuestFacts:
         except Refused as refused:
             hint = "apmatrix guest list shows which guests are running"
             raise ControlError(f"guest {guest.name} is not running" if guest else f"{refused}; {hint}") from refused
-        vm.stop()
+        emulation.stop_vm(vm)
         return GuestFacts(f"{here.name}/{vm.name}", name, running=False)
 
 

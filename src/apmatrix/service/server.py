@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from apmatrix.service.connection import Connection
+from apmatrix.service.events import Events
 from apmatrix.service.sharing import SharedMount
 
 if TYPE_CHECKING:
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 class MachineServer:
     """Serves an emulation to commands. ``state`` is where it keeps things, for a machine in the background.
 
-    ``stopped`` is set when a client asked the machine to stop.
+    ``stopped`` is set when a client asked the machine to stop. ``events`` has what happens, for those who
+    subscribe.
     """
 
     def __init__(self, emulation: Emulation, state: StateDirectory | None = None) -> None:
         self.emulation = emulation
         self.state = state
         self.stopped = threading.Event()
+        self.events = Events(emulation.machine.clock.now)
+        emulation.machine.observers.append(self.events.publish)
         self._lock = threading.Lock()
         self._sessions: set[Session] = set()
         self._etc: dict[str, SharedMount] = {}

@@ -21,7 +21,7 @@ from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.server import MachineServer
 from support.guests import Watched, lszcrypt, rights
 
-from ..conftest import Host, missing, need
+from ..conftest import ClientHost, missing, need
 
 # guests come and go
 
@@ -281,7 +281,7 @@ def test_an_administrator_with_mdevctl_and_a_real_guest(machine_file, tmp_path):
         "lszcrypt; echo waiting",
         "while lszcrypt | grep -q 05.0007; do echo 1 > /sys/bus/ap/scans; sleep 0.1; done; lszcrypt; echo gone",
     )
-    host = Host(tmp_path / "state", machine_file)
+    host = ClientHost(tmp_path / "state", machine_file)
     host.up()
     try:
         host.sh(f"{define}; {attributes} mdevctl start --uuid {mdev}")

@@ -1,15 +1,15 @@
-"""Steers a machine in QEMU from its first instruction on, and executes the AP instructions of its kernel.
+"""Controls a machine in QEMU from its first instruction on, and executes the AP instructions of its kernel.
 
 The processors that QEMU emulates have no AP instructions: its kernel gets an operation exception for each. Through
 QEMU's debugger stub the bridge
 
-1. waits until the kernel has taken the place of its loader: a watchpoint on the program-check new PSW sees it
+1. waits until the kernel has taken over from its loader: a watchpoint on the program-check new PSW sees it
    designate the kernel's own handler (:meth:`Bridge.attach`);
 2. finds the handler of operation exceptions and sets a breakpoint there, where all AP instructions arrive;
-3. at the first of them, puts a :class:`~apmatrix.faces.boot.handler.Mailbox` into the guest and takes the
-   breakpoint away. Where that cannot be, the breakpoint stays, and every AP instruction stops the machine.
+3. at the first of them, puts a :class:`~apmatrix.faces.boot.handler.Mailbox` into the guest and removes the
+   breakpoint. Where that is not possible, the breakpoint stays, and every AP instruction stops the machine.
 
-A breakpoint where the loader starts sees the guest restart.
+A breakpoint where the loader starts shows when the guest restarts.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ PRIMARY_SPACE, USER_SPACE, HOME_SPACE = 1, 7, 13
 
 SHORT_WAIT, LONG_WAIT = 0.00002, 0.001
 IDLE_SECONDS = 0.05
-"""Pauses between looks at the mailbox: short ones until so long after an answer. Never without a pause: the guest
-waits without one, and two that do so take the processors away from each other and from the cards' arithmetic."""
+"""Pauses between two looks at the mailbox: short ones until so long after an answer. There is always one: the guest
+waits in a busy loop, and a second loop would take the processors away from it and from the cards' arithmetic."""
 
 STOP_SECONDS = 10.0
-"""Within which QEMU must stop where it cannot do otherwise."""
+"""Within which QEMU must report a stop that is certain."""
 
 POLL_SECONDS = 0.2
-"""How often a bridge that waits for a breakpoint looks whether it shall stop."""
+"""How often a bridge that waits for a breakpoint checks whether it has to stop."""
 
 _HOME_MODE = 3  # address-space control in the PSW
 
@@ -107,7 +107,7 @@ class Bridge:
     # from the first instruction to the kernel
 
     def attach(self, timeout: float) -> None:
-        """Run the guest from its loader until its kernel is there, and intercept that kernel's AP instructions.
+        """Run the guest from its loader until its kernel runs, and intercept that kernel's AP instructions.
 
         The guest is stopped then. Raises KernelError if no kernel comes within ``timeout`` seconds or it is not one
         that can be intercepted, QemuError if QEMU ends.
@@ -142,7 +142,7 @@ class Bridge:
     def _found(self) -> Handlers:
         """The kernel's handlers; KernelError before there is a kernel."""
         if self._handlers is None:
-            raise KernelError("the kernel is not there yet: attach first")
+            raise KernelError("the kernel has not started yet: attach first")
         return self._handlers
 
     @property
@@ -193,7 +193,7 @@ class Bridge:
             client.wait(STOP_SECONDS)
 
     def _to_mailbox(self, frame: int, kernel_asce: int) -> bool:
-        """Install the mailbox and let the stopped processor enter it; False where that cannot be."""
+        """Install the mailbox and let the stopped processor enter it; False where that is not possible."""
         space = AddressSpace(self._storage, kernel_asce)
         try:
             self._mailbox = Mailbox.install(space, frame, self._processors)
@@ -207,7 +207,7 @@ class Bridge:
         return True
 
     def _serve_mailbox(self, mailbox: Mailbox) -> Stop | None:
-        """Answer until the machine stops; None when somebody wants the bridge to stop."""
+        """Answer until the machine stops; None when the bridge is asked to stop."""
         last = time.monotonic()
         while not self._stopping.is_set():
             for pending in mailbox.pending():
@@ -221,7 +221,7 @@ class Bridge:
         return None
 
     def _forget(self) -> None:
-        """The guest restarts: what was found in its storage is not there any more."""
+        """Forget what was found in the storage of a guest that restarts: it is no longer there."""
         for address in (LOADER_START, *(() if self._mailbox else (self._operation,))):
             self._client.remove(Break.SOFTWARE, address)
         self._storage.write(self._storage.size - RESERVED, bytes(RESERVED))

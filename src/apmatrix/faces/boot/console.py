@@ -1,4 +1,4 @@
-"""The guest's console: text, and between it the words that the guest's first program has for us."""
+"""The guest's console: text, and among it the messages of the guest's init to us."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARK = re.compile(rb"\x1eapmatrix:(\w+):([^\r\n]*)\r?\n")
 _LONGEST_MARK = 256
 _CHUNK = 65536
 END_OF_TYPING, END_INTERVAL = b"\x04", 0.5
-"""Typed in a silence of so many seconds when there is no more to type, until whoever reads there has seen it."""
+"""Typed in each silence of so many seconds once there is no more to type, until the reader there has seen it."""
 
 KEPT = 65536
 """Bytes of the console's text that are kept for error messages."""
@@ -29,20 +29,20 @@ KEPT = 65536
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A word of the guest's first program: ``ready`` with the kernel's release, ``begin``, ``end`` with a code …"""
+    """A message of the guest's init: ``ready`` with the kernel's release, ``begin``, ``end`` with a code …"""
 
     name: str
     value: str
 
 
 class Splitter:
-    """Tells marks from text, wherever the stream is split."""
+    """Separates marks from text, wherever the stream is split."""
 
     def __init__(self) -> None:
         self._pending = b""
 
     def feed(self, data: bytes) -> Iterator[bytes | Mark]:
-        """Add what arrived and yield text and marks in their order; the start of a mark waits for its end."""
+        """Add what arrived and yield text and marks in order; the start of a mark waits for its end."""
         self._pending += data
         while found := _MARK.search(self._pending):
             if found.start():
@@ -80,7 +80,7 @@ class Console:
         return self._closed and not self._arrived
 
     def events(self, timeout: float) -> Iterator[bytes | Mark]:
-        """What has arrived, after a wait of up to ``timeout`` seconds if that is nothing."""
+        """What has arrived; if nothing has, waits up to ``timeout`` seconds for it."""
         if not self._arrived and not self._closed and select.select((self._connection,), (), (), timeout)[0]:
             self._receive()
         while self._arrived:
@@ -99,7 +99,7 @@ class Console:
                 del self._kept[:-KEPT]
 
     def type(self, text: str) -> None:
-        """What a person at the console would type; OSError if the guest has gone."""
+        """Type at the console as a person would; OSError if the guest has gone."""
         self._connection.sendall(text.encode())
 
     def last_words(self, lines: int = 3) -> str:
@@ -124,7 +124,7 @@ class Console:
                         os.write(sink, event)
 
     def _type_from(self, source: int) -> bool:
-        """Pass on what was typed; False at the end."""
+        """Pass on what was typed; False at the end of the input."""
         typed = os.read(source, _CHUNK)
         self._connection.sendall(typed)
         return bool(typed)
@@ -132,7 +132,7 @@ class Console:
 
 @contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
-    """Pass every key of a terminal on as it is; nothing to do where it is none."""
+    """Pass every key of a terminal on as it is; does nothing for what is not a terminal."""
     if not os.isatty(fd):
         yield
         return

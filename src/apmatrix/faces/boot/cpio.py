@@ -1,4 +1,4 @@
-"""Archives that Linux unpacks as its first file system: cpio, format newc."""
+"""Archives that Linux unpacks as its initramfs: cpio, format newc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ALIGNMENT = 4
 
 
 class Archive:
-    """A file system to be, in memory. Directories appear by themselves. Everything belongs to root."""
+    """A file system in memory. Parent directories are added automatically. Everything belongs to root."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[int, bytes]] = {}
@@ -20,14 +20,14 @@ class Archive:
         return path.strip("/") in self._entries
 
     def directory(self, path: str) -> None:
-        """Add a directory and those above it."""
+        """Add a directory and its parents."""
         parts = PurePosixPath(path.strip("/"))
         for each in reversed((parts, *parts.parents)):
             if str(each) != ".":
                 self._entries.setdefault(str(each), (stat.S_IFDIR | 0o755, b""))
 
     def file(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Add a file; the last one of a name counts."""
+        """Add a file, or replace the one of that name."""
         self._add(path, stat.S_IFREG | mode, content)
 
     def link(self, path: str, target: str) -> None:

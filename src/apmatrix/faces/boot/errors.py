@@ -6,11 +6,11 @@ from apmatrix.arch import ApmatrixError
 
 
 class BootError(ApmatrixError):
-    """Root of what a boot can end with; ``str()`` is a sentence for a person."""
+    """Base of the errors of a boot; ``str()`` is a sentence for the user."""
 
 
 class PackageError(BootError):
-    """A Debian package, or the tool that gets it, cannot be had."""
+    """A Debian package, or the tool that fetches it, is not available."""
 
 
 class QemuError(BootError):

@@ -1,7 +1,7 @@
-"""What a Linux kernel keeps of the program that was interrupted: ``struct pt_regs`` on s390x.
+"""What a Linux kernel keeps of an interrupted program: ``struct pt_regs`` on s390x.
 
 The start of the structure is the kernel's interface to debuggers (``user_pt_regs`` in its ptrace.h) and has been
-the same in all 64-bit kernels; behind it lie the original GR2 and the interruption code.
+the same in all 64-bit kernels; the original GR2 and the interruption code follow it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apmatrix.faces.boot.storage import AddressSpace
 
 _SAVED = struct.Struct(">16s16Q")  # PSW, GR0-15
-_SAVED_OFFSET = 8  # behind the first argument of system calls
+_SAVED_OFFSET = 8  # after the first argument of system calls
 _CODE_OFFSET = 162  # the low half of int_code; the high half has the instruction's length
 _CODE = struct.Struct(">H")
 INSTRUCTION_LENGTH = 4
@@ -35,7 +35,7 @@ class Psw(Layout, size=16):
 
 @dataclass(slots=True)
 class Frame:
-    """The interrupted program: its PSW, already behind the instruction, and its general registers."""
+    """The interrupted program: its PSW, already past the instruction, and its general registers."""
 
     space: AddressSpace
     address: int
@@ -55,11 +55,11 @@ class Frame:
         return self.psw.address - INSTRUCTION_LENGTH
 
     def complete(self, code: ConditionCode) -> None:
-        """Give the program the registers as they are now, and the condition code."""
+        """Return the registers as they are now, and the condition code, to the program."""
         self.psw = self.psw.replace(condition_code=code)
         saved = _SAVED.pack(bytes(self.psw), *self.registers.gr)
         self.space.write(self.address + _SAVED_OFFSET, saved)
 
     def change_interruption(self, code: Interruption) -> None:
-        """Make the interruption one of another code."""
+        """Change the code of the interruption."""
         self.space.write(self.address + _CODE_OFFSET, _CODE.pack(code))

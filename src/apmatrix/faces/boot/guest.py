@@ -98,9 +98,9 @@ class BootedGuest:
             self._failure = self._failure or error
 
     def wait_until_ready(self, timeout: float = BOOT_TIMEOUT) -> str:
-        """Wait until the guest's first program has set it up; the kernel's release.
+        """Wait until the guest's init has set it up; returns the kernel's release.
 
-        Raises GuestError if the guest ends before, takes longer than ``timeout`` seconds, or has executed no AP
+        Raises GuestError if the guest ends first, takes longer than ``timeout`` seconds, or has executed no AP
         instruction by then: it would be a guest without cards.
         """
         release = self._wait_for("ready", timeout, self._text)
@@ -116,14 +116,14 @@ class BootedGuest:
             )
 
     def run_command(self, output: Callable[[bytes], object], timeout: float | None = None) -> int:
-        """Pass on what the command writes that the guest was given, and return its exit code."""
+        """Pass on the output of the guest's command, and return its exit code."""
         self._wait_for("begin", BOOT_TIMEOUT, _ignore)
         return int(self._wait_for("end", timeout, output))
 
     def converse(self, source: int, sink: int) -> None:
         """Join the console to a terminal, given by file descriptors, until the guest ends.
 
-        Raises GuestError if the guest executed no AP instruction all the time.
+        Raises GuestError if the guest executed no AP instruction at all.
         """
         for _ in self.console.converse(source, sink):
             pass

@@ -1,9 +1,9 @@
 """The fast way of interception: a handler of our own in the guest, which talks to us through storage.
 
 The guest's kernel is told to leave the last megabyte of its storage alone (``mem=``). We put a short program there,
-map it where the kernel's address space has nothing, and let the kernel's table of handlers designate it. For each
-operation exception it writes where the interrupted program's registers are into its processor's slot and waits for
-our answer: no stop of the machine, no breakpoint, the same with every QEMU.
+map it where the kernel's address space is empty, and let the kernel's table of handlers designate it. For each
+operation exception it writes the address of the interrupted program's registers into its processor's slot and waits
+for our answer: the machine never stops, there is no breakpoint, and it works alike with every QEMU.
 
 What is in the reserved storage::
 
@@ -115,7 +115,7 @@ class Mailbox:
 
 
 def _map(space: AddressSpace, tables: int, pages: tuple[PageEntry, ...]) -> int:
-    """Build tables for ``pages`` and hang them into the top table; their logical address."""
+    """Build tables for ``pages`` and link them into the top table; returns their logical address."""
     storage = space.storage
     for number, page in enumerate(pages):
         storage.store_word(tables + number * 8, page.value)

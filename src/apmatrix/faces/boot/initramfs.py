@@ -1,4 +1,4 @@
-"""The guest's first file system: busybox, the zcrypt tools with their libraries, the kernel's zcrypt modules."""
+"""The guest's initramfs: busybox, the zcrypt tools with their libraries, the kernel's zcrypt modules."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Interactive:
 def base(
     tool_trees: Iterable[Path], kernel_trees: Iterable[Path], extra: Mapping[str, bytes] | None = None
 ) -> Archive:
-    """The file system without what to do in it.
+    """The file system, without a task for the guest.
 
-    ``tool_trees`` are unpacked packages; of them the tools and the libraries that these name go in. ``extra`` are
-    more programs by path. Raises PackageError if something essential is missing.
+    ``tool_trees`` are unpacked packages, from which the tools and the libraries that they name are taken. ``extra``
+    are more programs by path. Raises PackageError if something essential is missing.
     """
     trees = list(tool_trees)
     archive = Archive()
@@ -59,7 +59,7 @@ def base(
             _add_program(archive, trees, f"usr/sbin/{tool}", path.read_bytes())
     for name, content in (extra or {}).items():
         _add_program(archive, trees, name, content)
-    archive.link("usr/lib/ld64.so.1", "s390x-linux-gnu/ld64.so.1")  # where programs seek their loader
+    archive.link("usr/lib/ld64.so.1", "s390x-linux-gnu/ld64.so.1")  # where programs look for their loader
     for number, (name, content) in enumerate(modules(kernel_trees)):
         archive.file(f"{MODULE_DIRECTORY.replace('lib', 'usr/lib', 1)}/{number:02}-{name}.ko", content)
     return archive
@@ -77,7 +77,7 @@ def task(command: str | None = None, interactive: Interactive | None = None) -> 
 
 
 def modules(trees: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the kernel's modules for zcrypt, those first that others need.
+    """Names and contents of the kernel's modules for zcrypt, dependencies first.
 
     PackageError if a module that is needed is compressed in a way that we cannot read.
     """
@@ -87,7 +87,7 @@ def modules(trees: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
     def add(name: str) -> None:
         path = files.get(name) or files.get(name.replace("_", "-"))
         if path is None or name in done:
-            return  # built into the kernel, or there already
+            return  # built into the kernel, or already added
         content = _decompressed(path)
         found = _DEPENDS.search(content)
         for needed in found[1].decode().split(",") if found and found[1] else ():
@@ -113,7 +113,7 @@ def _decompressed(path: Path) -> bytes:
 
 
 def _add_busybox(archive: Archive, content: bytes) -> None:
-    """Busybox and a link for each of its commands; the names lie in the program one after the other."""
+    """Add busybox and a link for each of its commands, whose names follow each other in the program."""
     archive.file("usr/bin/busybox", content, 0o755)
     found = _APPLETS.search(content)
     if found is None:
@@ -124,7 +124,7 @@ def _add_busybox(archive: Archive, content: bytes) -> None:
 
 
 def _add_program(archive: Archive, trees: list[Path], path: str, content: bytes) -> None:
-    """A program or library, and, of the libraries that its strings name, those that the packages have."""
+    """Add a program or library, and, of the libraries that its strings name, those that the packages have."""
     if path in archive:
         return
     archive.file(path, content, 0o755)

@@ -1,4 +1,4 @@
-"""Finds, in a kernel without symbols, what handles its program interruptions.
+"""Finds, in a kernel without symbols, the handlers of its program interruptions.
 
 Every s390 kernel has a table of 128 handlers, one per program-interruption code, that it calls with the
 interrupted program's registers. Its shape is unmistakable: the codes from 0x41 on have no meaning and share one
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from apmatrix.faces.boot.storage import Storage
 
 REACH = 48 << 20
-"""Bytes on each side of an address in the kernel's image within which the table is sought."""
+"""Bytes on each side of an address in the kernel's image within which the table is searched for."""
 
 _SLOTS = 128
 _TABLE = struct.Struct(f">{_SLOTS}Q")
@@ -29,7 +29,7 @@ _UNUSED = range(0x41, _SLOTS)
 _ALIKE = ((0x08, 0x0A), (0x09, 0x0B), (0x10, 0x11))  # fixed and decimal overflow, divides, translations
 _ALONE = (0x01, 0x02, 0x05, 0x06)  # operation, privileged operation, addressing, specification
 _PART = 1 << 20
-_STRIDE = 256  # half of the unused slots' room: a probe at each multiple meets them
+_STRIDE = 256  # half of the unused slots' room: probes at its multiples cannot miss them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Handlers:
         return self.addresses[code]
 
     def replace(self, storage: Storage, code: Interruption, handler: int) -> None:
-        """Let the kernel call another handler for this code; :meth:`of` keeps giving the kernel's own."""
+        """Let the kernel call another handler for this code; :meth:`of` still returns the kernel's own."""
         storage.store_word(self.table + code * 8, handler)
 
     @classmethod
@@ -62,7 +62,7 @@ class Handlers:
 
 
 def _outwards(absolute: int, size: int) -> Iterator[int]:
-    """Where the parts of the image start, the nearest ones first: the table is seldom far."""
+    """Where the parts of the image start, the nearest ones first: the table is rarely far away."""
     home = absolute // _PART * _PART
     yield home
     for distance in range(_PART, REACH, _PART):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level, Memory
 
 _OFFERED = (12, 15)
-"""Facilities that the guest is told of; without 65 its kernel polls for replies, and needs no interruption."""
+"""Facilities offered to the guest; without 65 its kernel polls for replies, and needs no interruption."""
 
 
 class LevelProcessor:
@@ -26,12 +26,12 @@ class LevelProcessor:
 
     @property
     def kernel_parameters(self) -> str:
-        """What makes a kernel believe in the machine's AP facilities."""
+        """The parameters that make a kernel see the machine's AP facilities."""
         offered = [str(facility) for facility in _OFFERED if facility in self._machine.facilities]
         return f"facilities={','.join(offered)}" if offered else ""
 
     def attach(self, storage: Storage) -> Service:
-        """What executes the instructions of a guest with this storage."""
+        """Get ready to execute the instructions of a guest with this storage."""
         return Service(self.execute, storage)
 
     def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:

@@ -1,8 +1,8 @@
-"""Debian packages, by default for s390x, by apt, without touching how this machine's own apt is set up.
+"""Debian packages, by default for s390x, fetched by apt without touching this machine's own apt configuration.
 
 apt runs with a root directory of its own in the cache: one architecture, one suite, no installed packages. The
-archive is the one that the machine's own apt uses. Package lists are renewed once a day; what was fetched once is
-used again, also when the network is away.
+archive is the one that the machine's own apt uses. Package lists are renewed once a day; fetched packages are
+reused, even without a network.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def cache_directory() -> Path:
 
 
 def _run(command: list[str], timeout: float, cwd: Path | None = None) -> str:
-    """The output of a command; PackageError with its last words if it fails."""
+    """The output of a command; PackageError with its error messages if it fails."""
     environment = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -71,7 +71,7 @@ def _run(command: list[str], timeout: float, cwd: Path | None = None) -> str:
 
 
 class Repository:
-    """Packages of one Debian suite; by default the suite that this machine has."""
+    """Packages of one Debian suite; by default the one of this machine."""
 
     def __init__(self, suite: str | None = None, cache: Path | None = None, architecture: str = ARCHITECTURE) -> None:
         self._cache = cache or cache_directory()
@@ -98,7 +98,7 @@ class Repository:
         return self.fetch(wanted)
 
     def fetch(self, names: Iterable[str]) -> list[Path]:
-        """The files of packages, downloaded where they are not there yet; PackageError if one cannot be had."""
+        """The files of packages, downloaded if missing; PackageError if one is not available."""
         shown = self._apt("apt-cache", "show", "--no-all-versions", *names)
         found = re.findall(
             r"^Package: (\S+)\n(?:.*\n)*?Version: (\S+)\n(?:.*\n)*?Architecture: (\S+)", shown, re.MULTILINE
@@ -137,7 +137,7 @@ class Repository:
             except PackageError as error:
                 if not any((self._root / "lists").glob("*_Packages*")):
                     raise PackageError(
-                        f"Debian {self.suite} for {self._architecture} cannot be had: {str(error).rstrip('.')};"
+                        f"Debian {self.suite} for {self._architecture} is not available: {str(error).rstrip('.')};"
                         " name a suite that the archive has, such as bookworm, trixie or sid, or give"
                         " --kernel FILE and --initrd FILE"
                     ) from error
@@ -195,7 +195,7 @@ def _own_archive() -> tuple[str, str]:
 
 
 def unpack(package: Path, trees: Path) -> Path:
-    """Unpack a package below ``trees``, once; PackageError if it is none."""
+    """Unpack a package below ``trees``, once; PackageError if it is not a package."""
     tree = trees / package.stem
     if not tree.exists():
         trees.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Gets together what a guest starts: a kernel, and its first file system with something to do in it."""
+"""Prepares what a guest boots: a kernel, and an initramfs with a task for it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SUFFIX = ".deb"
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """What is wanted of a guest.
+    """The software of a guest.
 
     ``kernel`` is a file, a Debian package, the name of a Debian suite, or None for the suite of this machine.
-    ``initrd`` is a first file system of one's own. ``command`` is a line for the guest's shell. ``extra`` are
+    ``initrd`` is an initramfs to use instead of ours. ``command`` is a line for the guest's shell. ``extra`` are
     programs for the guest by path, ``packages`` Debian packages whose libraries they may need.
     """
 
@@ -33,19 +33,19 @@ class Software:
     packages: tuple[str, ...] = ()
 
     def prepare(self, progress: Callable[[str], None]) -> tuple[Path, bytes]:
-        """Fetch what is missing; the kernel's file, and the first file system. Raises PackageError."""
+        """Fetch what is missing; the kernel's file, and the initramfs. Raises PackageError."""
         kernel, trees = self._kernel(progress)
         if self.initrd is not None:
             try:
                 return kernel, self.initrd.read_bytes()
             except OSError as error:
                 reason = f"{self.initrd} cannot be read ({error.strerror})"
-                raise PackageError(f"{reason}: --initrd needs a first file system for s390x") from error
+                raise PackageError(f"{reason}: --initrd needs an initramfs for s390x") from error
         progress("getting the guest's tools (Debian s390x)")
         repository = Repository()
         packages = (*TOOL_PACKAGES, *self.packages)
         tools = [repository.tree(package) for package in repository.fetch(packages)]
-        progress("building the guest's first file system")
+        progress("building the guest's initramfs")
         if not any(modules(trees)):
             progress("no zcrypt modules come with this kernel: its cards have no driver unless one is built in")
         return kernel, bytes(base(tools, trees, self.extra)) + bytes(task(self.command, self.interactive))
@@ -59,7 +59,7 @@ class Software:
             trees = [unpack(given, cache_directory() / "trees")]
         elif (self.kernel and "/" in self.kernel) or given.suffix == _SUFFIX:
             raise PackageError(
-                f"{self.kernel} is no file: --kernel needs a kernel, a Debian package or a Debian suite"
+                f"{self.kernel} is not a file: --kernel needs a kernel, a Debian package or a Debian suite"
             )
         else:
             progress(f"getting the kernel (Debian {self.kernel or 'of this machine'}, s390x)")

@@ -1,4 +1,4 @@
-"""QEMU as a child process: a machine that is stopped at its first instruction, with three lines to it.
+"""QEMU as a child process: a machine that is stopped at its first instruction, with three channels to it.
 
 The debugger stub and the console are connected sockets from the start, the storage is shared memory; no name in
 the file system is used, so nothing is left behind however we or QEMU end. QEMU ends with the thread that started it.
@@ -30,7 +30,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine that QEMU emulates, and what it starts: a kernel and the content of its first file system.
+    """The machine that QEMU emulates, and what it starts: a kernel and the content of its initramfs.
 
     ``storage`` is in MiB.
     """
@@ -50,7 +50,7 @@ class Hardware:
 
 
 def find_qemu(program: str = PROGRAM) -> str:
-    """Where QEMU for s390x is; QemuError says what to install if it is not there."""
+    """The path of QEMU for s390x; QemuError, which says what to install, if it is missing."""
     if (found := shutil.which(program)) is None:
         raise QemuError(
             f"{program} is not installed: install Debian's qemu-system-misc (before Debian 13) or qemu-system-s390x"
@@ -99,7 +99,7 @@ class Qemu:
         return self._process.pid
 
     def await_end(self, timeout: float) -> int | None:
-        """The exit code of a process that is ending, negative for a signal; None if it still runs afterwards."""
+        """The exit code of a process that is ending, negative for a signal; None if it is still running then."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -111,12 +111,12 @@ class Qemu:
         self._process.wait()
 
     def close(self) -> None:
-        """End the process and give everything back."""
+        """End the process and release everything."""
         self.kill()
         self._undo.close()
 
     def complaint(self) -> str:
-        """QEMU's last words, on one line; empty if it had nothing to say."""
+        """QEMU's error messages, on one line; empty if there are none."""
         if self._errors.closed:
             return ""
         self._errors.seek(0)
@@ -124,7 +124,7 @@ class Qemu:
 
 
 def _in_storage(content: bytes) -> BinaryIO:
-    """A file without a name."""
+    """An unnamed file with this content, in memory."""
     file = os.fdopen(os.memfd_create("initrd"), "w+b")
     file.write(content)
     file.flush()

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The instruction is executed; the program goes on behind it."""
+    """The instruction was executed; the program goes on after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramInterruption:
-    """The program is interrupted with this code: an AP instruction's own, or it was none of ours."""
+    """The program is interrupted with this code: an AP instruction's own, or it was not an AP instruction."""
 
     code: Interruption
 
@@ -54,7 +54,7 @@ class GuestLevel(Protocol):
 
     @property
     def kernel_parameters(self) -> str:
-        """What makes a kernel believe in the machine's AP facilities."""
+        """The parameters that make a kernel see the machine's AP facilities."""
         ...
 
     def attach(self, storage: Storage) -> Server:

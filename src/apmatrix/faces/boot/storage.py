@@ -1,7 +1,7 @@
 """The guest's storage, mapped, and dynamic address translation over it.
 
 QEMU keeps the guest's storage in shared memory, so reading a message out of a guest costs a page-table walk
-and a copy, and no word to QEMU.
+and a copy, and does not involve QEMU.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Storage:
 class AddressSpace:
     """Logical storage under an address-space-control element: the ``Memory`` of AP instructions.
 
-    Translations are kept, so that an instance must not outlive the instruction that it is for.
+    Translations are cached, so an instance must not outlive the instruction that it is for.
     """
 
     def __init__(self, storage: Storage, asce: int) -> None:
@@ -144,7 +144,7 @@ class AddressSpace:
     def page(self, address: int) -> PageEntry:
         """The page-table entry of a logical address; of a large frame, one as if it had small pages.
 
-        Raises ProgramCheck where the tables above have nothing.
+        Raises ProgramCheck where the higher tables have no entry.
         """
         table, offset, length = self.asce.value & -PAGE, 0, self.asce.length
         if address >> (31 + 11 * self.asce.levels):

@@ -2,14 +2,14 @@
 
 Three threads at rest. The *leader* reads and answers one request after the other: that is half as fast again as
 several readers that take turns (measured; docs/clients.md). Some requests block for long, such as the
-removal of an mdev that a guest uses, and must not stop the others: the *watcher* looks every few
-milliseconds and makes itself leader, with a new watcher behind it, when the leader has sat in one request all
+removal of an mdev that a guest uses, and must not stop the others: the *watcher* checks every few
+milliseconds and becomes leader itself, with a new watcher, when the leader has been busy with one request all
 that time. The old leader answers its request when it can, and ends. While nothing happens the watcher sleeps.
 
-Notices have a thread of their own: an invalidation takes the directory's inode lock, which a process may hold
-whose readdir waits for the leader.
+Notices have a thread of their own: an invalidation takes the directory's inode lock, which may be held by a
+process whose readdir waits for the leader.
 
-Lock: ``_lock`` guards who leads and the table of blocked requests; nothing else is ever taken under it.
+Lock: ``_lock`` guards the lead and the table of blocked requests; nothing else is ever taken under it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class FuseRequest:
-    """What a process asks: ``node`` is the inode, ``body`` the operation's own structure.
+    """A process's request: ``node`` is the inode, ``body`` the operation's own structure.
 
     ``process`` is its thread's number in the PID namespace that the file system was mounted from.
     """
@@ -63,13 +63,13 @@ class Handler(Protocol):
 
     @property
     def operations(self) -> Mapping[int, Callable[[FuseRequest], bytes | None]]:
-        """What is answered, by opcode: bytes, OSError for an errno, None where no reply is due (FORGET)."""
+        """The operations by opcode: each returns bytes, or None for no reply (FORGET), or raises OSError."""
 
     def interrupt(self, request: FuseRequest) -> None:
-        """A signal reached the process that waits for ``request``."""
+        """Called when a signal reached the process that waits for ``request``."""
 
     def ended(self) -> None:
-        """The file system was unmounted."""
+        """Called when the file system was unmounted."""
 
 
 class _Shift:
@@ -85,7 +85,7 @@ class Channel:
     """Serves one mounted file system from an open ``/dev/fuse`` until that is unmounted."""
 
     def __init__(self, device: int, handler: Handler, name: str = "fuse", *, eager: bool = False) -> None:
-        """``eager`` suits a handler that answers at once; with one processor nobody is eager."""
+        """``eager`` suits a handler that answers at once; it has no effect with a single processor."""
         self.device = device
         self.name = name
         self.handler = handler
@@ -129,7 +129,7 @@ class Channel:
             self._write(_failure(unique, errno.ENOTCONN))
 
     def notify(self, notice: Notice, payload: bytes) -> None:
-        """Tell the kernel something, soon, from the notices' own thread; never blocks."""
+        """Send the kernel a notice, soon, from the notices' own thread; never blocks."""
         with self._lock:
             self._queued += 1
             self._notices.put(wire.REPLY.pack(wire.REPLY.size + len(payload), notice, 0) + payload)
@@ -266,7 +266,7 @@ class Channel:
         return wire.REPLY.pack(wire.REPLY.size + len(body), 0, request.unique) + body
 
     def _interrupt(self, request: FuseRequest) -> None:
-        # Only a request that a former leader is stuck in can be under way while the leader reads this.
+        # Only a request that a former leader is stuck in can be in flight while the leader reads this.
         (unique,) = wire.INTERRUPT.unpack_from(request.body)
         with self._lock:
             blocked = self._blocked.get(unique)

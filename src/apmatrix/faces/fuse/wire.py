@@ -11,7 +11,7 @@ from enum import IntEnum, IntFlag
 from typing import Final
 
 VERSION: Final = (7, 31)
-"""The protocol version that is offered; the kernel takes the lower one of its own and this."""
+"""The protocol version that is offered; the kernel uses the lower of its own and this one."""
 
 FOREVER: Final = 1 << 31
 """Seconds that names and attributes stay cached: until an invalidation says otherwise."""
@@ -51,14 +51,14 @@ class FuseOpcode(IntEnum):
 
 
 class Notice(IntEnum):
-    """What a server says unasked."""
+    """Messages that a server sends unsolicited."""
 
     POLL = 1
     INVALIDATE_ENTRY = 3
 
 
 class InitFlag(IntFlag):
-    """Abilities that server and kernel agree upon."""
+    """Capabilities that server and kernel agree on."""
 
     BIG_WRITES = 1 << 5
     PARALLEL_DIROPS = 1 << 18
@@ -74,7 +74,7 @@ class OpenFlag(IntFlag):
 
 
 class SetAttribute(IntFlag):
-    """Which fields of a SETATTR request count."""
+    """Which fields of a SETATTR request are valid."""
 
     MODE = 1 << 0
     USER = 1 << 1
@@ -82,7 +82,7 @@ class SetAttribute(IntFlag):
 
 
 POLL_SCHEDULE_NOTIFY: Final = 1
-"""In a POLL request: the kernel wants to be told of the next change."""
+"""In a POLL request: the kernel wants to be notified of the next change."""
 
 REQUEST: Final = struct.Struct("=4xIQQ8xI4x")
 REPLY: Final = struct.Struct("=IiQ")

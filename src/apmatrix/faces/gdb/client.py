@@ -1,4 +1,4 @@
-"""A client of the GDB remote protocol: the part of it that steers a stopped or running machine.
+"""A client of the GDB remote protocol: the part of it that controls a stopped or running machine.
 
 One thread owns a client. Every wait has a bound; a peer that goes away, keeps silent or talks nonsense ends
 in a :class:`GdbError` that says so.
@@ -35,7 +35,7 @@ _DESCRIPTION = re.compile(r"""<(reg|xi:include)\s[^>]*?\b(?:name|href)=["']([^"'
 
 
 class TargetState(Enum):
-    """What the target does."""
+    """What the target is doing."""
 
     STOPPED = "stopped"
     RUNNING = "running"
@@ -64,7 +64,7 @@ class Stop:
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
-        """Read a stop reply; Garbled if it is none."""
+        """Read a stop reply; Garbled if it is not one."""
         found = re.fullmatch(rb"([STWX])([0-9a-f]{2})(.*)", payload, re.DOTALL)
         if not found:
             raise Garbled(f"the debugger stub gave {payload[:40]!r} instead of a reason why it stopped")
@@ -104,7 +104,7 @@ class GdbClient:
             connection.connect(str(path))
         except OSError as error:
             connection.close()
-            raise Disconnected(f"no debugger stub listens at {path}: {error.strerror}") from error
+            raise Disconnected(f"no debugger stub is listening at {path}: {error.strerror}") from error
         client = cls(connection, timeout)
         try:
             client.start()
@@ -114,7 +114,7 @@ class GdbClient:
         return client
 
     def start(self) -> None:
-        """Announce ourselves and, where the peer can, do without acknowledgements."""
+        """Announce ourselves and, if the peer supports it, do without acknowledgements."""
         offered = self.exchange(b"qSupported:xmlRegisters=s390;vContSupported+")
         if b"QStartNoAckMode+" in offered.split(b";") and self.exchange(b"QStartNoAckMode") == b"OK":
             self._acknowledging = False
@@ -163,7 +163,7 @@ class GdbClient:
             self._ok(b"M%x,%x:%b" % (address + offset, len(part), part.hex().encode()))
 
     def select(self, thread: str) -> None:
-        """Let the register commands mean this thread."""
+        """Make the register commands refer to this thread."""
         if thread and thread != self._thread:
             self._ok(b"Hg%b" % thread.encode())
             self._thread = thread
@@ -182,7 +182,7 @@ class GdbClient:
         self._ok(b"Z%d,%x,%x" % (kind.value, address, length))
 
     def remove(self, kind: Break, address: int, length: int = 2) -> None:
-        """Take a breakpoint or watchpoint away."""
+        """Remove a breakpoint or watchpoint."""
         self._ok(b"z%d,%x,%x" % (kind.value, address, length))
 
     # running
@@ -192,7 +192,7 @@ class GdbClient:
         self._go(b"vCont;c")
 
     def step(self, thread: str) -> None:
-        """Let one thread execute one instruction while the others stand still."""
+        """Let one thread execute one instruction while the others stay stopped."""
         self._go(b"vCont;s:%b" % thread.encode())
 
     def interrupt(self) -> None:
@@ -279,7 +279,7 @@ class GdbClient:
                 yield from self._described(name)
 
     def _deliver(self, payload: bytes, deadline: float) -> None:
-        """Send a packet until the peer has it; what it says before that is an answer to nothing."""
+        """Send a packet until the peer has it; packets that arrive before are dropped."""
         for _ in range(TRIES):
             self._send(encode(payload))
             if not self._acknowledging:
@@ -316,7 +316,7 @@ class GdbClient:
         while not self._arrived:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                left = 1e-6  # what is there already still counts
+                left = 1e-6  # what has already arrived still counts
             try:
                 self._connection.settimeout(left)
                 data = self._connection.recv(65536)
@@ -329,7 +329,7 @@ class GdbClient:
             try:
                 self._arrived.extend(self._decoder.feed(data))
             except ValueError as error:
-                raise Garbled(f"what listens there is no debugger stub: {error}") from error
+                raise Garbled(f"what is listening there is not a debugger stub: {error}") from error
         return self._arrived.popleft()
 
     def _gone(self, reason: str | None) -> Disconnected:

@@ -6,7 +6,7 @@ from apmatrix.arch import ApmatrixError
 
 
 class GdbError(ApmatrixError):
-    """Root of what a debug connection can end with."""
+    """Base of the errors of a debug connection."""
 
 
 class Disconnected(GdbError):

@@ -25,7 +25,7 @@ _PACKET = re.compile(rb"[$%]([^#]*)#(..)", re.DOTALL)
 
 
 class Acknowledgement(Enum):
-    """The peer's word on the last packet."""
+    """The peer's answer to the last packet."""
 
     RECEIVED = b"+"
     AGAIN = b"-"
@@ -69,7 +69,7 @@ def expand(body: bytes) -> bytes:
 
 
 class Decoder:
-    """Collects bytes and yields complete packets and acknowledgements; what lies between packets is noise."""
+    """Collects bytes and yields complete packets and acknowledgements; noise between packets is dropped."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -98,7 +98,7 @@ class Decoder:
             body, digits = bytes(found[1]), bytes(found[2])
             del found  # a match locks the buffer it was found in
             del pending[: len(body) + 4]
-            if lead == b"$":  # notifications, led by %, are for nobody here
+            if lead == b"$":  # notifications, led by %, are dropped
                 return _received(body, digits)
         return None
 

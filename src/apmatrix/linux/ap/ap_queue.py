@@ -31,31 +31,31 @@ LONGEST_OVERRIDE = 4095
 
 @QUEUE.show()
 def request_count(queue: ApQueue) -> str:
-    """Requests since the last clearing."""
+    """The number of requests since the counter was last cleared."""
     return f"{queue.total}\n" if queue.device_state > DeviceState.UNINITIATED else "-\n"
 
 
 @QUEUE.store("request_count")
 def clear_request_count(queue: ApQueue, _value: Written) -> None:
-    """Any content zeroes the counter."""
+    """Clear the counter, whatever is written."""
     queue.total = 0
 
 
 @QUEUE.show()
 def requestq_count(queue: ApQueue) -> str:
-    """Requests that wait for the card."""
+    """The number of requests that wait for the card."""
     return f"{len(queue.requests)}\n"
 
 
 @QUEUE.show()
 def pendingq_count(queue: ApQueue) -> str:
-    """Requests that the card has."""
+    """The number of requests that the card has."""
     return f"{len(queue.pending)}\n"
 
 
 @QUEUE.show()
 def reset(queue: ApQueue) -> str:
-    """Where the reset timer is."""
+    """The state of the reset timer."""
     if queue.state in (State.RESET_START, State.RESET_WAIT):
         return "Reset in progress.\n"
     if queue.state in (State.WORKING, State.QUEUE_FULL):
@@ -65,7 +65,7 @@ def reset(queue: ApQueue) -> str:
 
 @QUEUE.store("reset")
 def request_reset(queue: ApQueue, _value: Written) -> None:
-    """Flush the requests and restart; on a queue that is not operating no instruction is issued (BUS-77)."""
+    """Flush the requests and restart the queue; no instruction is issued unless it is operating (BUS-77)."""
     queue.flush(errno.EAGAIN)
     queue.state = State.RESET_START
     queue.kick()
@@ -73,7 +73,7 @@ def request_reset(queue: ApQueue, _value: Written) -> None:
 
 @QUEUE.show()
 def interrupt(queue: ApQueue) -> str:
-    """From a live TAPQ."""
+    """Whether interrupts are enabled, from a live TAPQ."""
     if queue.state is State.SETIRQ_WAIT:
         return "Enable Interrupt pending.\n"
     status, _ = queue.port.tapq()
@@ -94,7 +94,7 @@ def chkstop(queue: ApQueue) -> str:
 
 @QUEUE.show()
 def ap_functions(queue: ApQueue) -> str:
-    """From a live TAPQ; EIO if that gives no information."""
+    """The facility bits, from a live TAPQ; EIO if that gives no information."""
     status, info = queue.port.tapq()
     if status.response_code > ResponseCode.BUSY and not status.async_error:
         raise Failed(f"TAPQ of {queue.apqn} ended with response code {status.response_code:02x}", number=errno.EIO)
@@ -112,7 +112,7 @@ def driver_override(queue: ApQueue) -> str:
 
 @QUEUE.store("driver_override")
 def set_driver_override(queue: ApQueue, value: Written) -> None:
-    """Name the queue's only driver, or none; refused while masks are in use, and nothing is re-bound (BUS-60)."""
+    """Name the queue's only driver, or none; refused while masks are in use, and nothing is rebound (BUS-60)."""
     bus = queue.bus
     with bus.attribute_mutex.taken(value.task):
         if bus.masks_in_use:
@@ -132,9 +132,9 @@ def set_driver_override(queue: ApQueue, value: Written) -> None:
 class ApQueue(Device):
     """A queue of an adapter in one of the system's usage domains.
 
-    ``online`` and ``load`` are the host driver's. ``total`` counts requests.
-    ``requests`` wait to be sent, ``pending`` are in the card, by message id. ``interrupts`` is True if replies
-    are announced; ``buffer`` is what replies are received into, and keeps what later ones do not overwrite.
+    ``online`` and ``load`` belong to the host driver. ``total`` counts requests.
+    ``requests`` wait to be sent, ``pending`` are in the card, by message ID. ``interrupts`` is True if replies
+    raise an interruption; ``buffer`` receives the replies, and keeps what later ones do not overwrite.
     """
 
     __slots__ = (
@@ -191,7 +191,7 @@ class ApQueue(Device):
         return self.config and not self.chkstop and self.device_state is DeviceState.OPERATING
 
     def own_env(self) -> Iterable[tuple[str, str]]:
-        """The mode of the card."""
+        """The mode of the card, as a uevent variable."""
         return self.card.mode_env
 
     @property
@@ -220,7 +220,7 @@ class ApQueue(Device):
         self.pending.pop(message.message_id, None)
 
     def receive(self, message_id: int, reply: bytes | None) -> None:
-        """A reply came; None for one that was too long. One with an unknown id is ignored."""
+        """Take a reply, None for one that was too long. A reply with an unknown ID is ignored."""
         message = self.pending.pop(message_id, None)
         if not self.pending:
             self.disarm_timeout()
@@ -234,7 +234,7 @@ class ApQueue(Device):
             message.finish(0, reply, behind)
 
     def requeue_pending(self) -> None:
-        """The card lost what it had: send it again."""
+        """Send the requests that the card has lost again."""
         if not self.outstanding and not self.pending:
             return
         for message in reversed(tuple(self.pending.values())):
@@ -256,14 +256,14 @@ class ApQueue(Device):
     # use
 
     def set_online(self, on: bool) -> None:
-        """Let programs use the queue, or no longer: then its requests end with EAGAIN (DEV-12)."""
+        """Set the queue online or offline; offline ends its requests with EAGAIN (DEV-12)."""
         self.online = on
         self._announce_online()
         if not on:
             self.flush(errno.EAGAIN)
 
     def retire(self) -> None:
-        """Take no new requests, because of what the card answered; those under way go on (hardware.md 3.7)."""
+        """Take no new requests, because of what the card answered; those in flight go on (hardware.md 3.7)."""
         self.online = False
         self._announce_online()
 
@@ -273,7 +273,7 @@ class ApQueue(Device):
     # life
 
     def kick(self) -> None:
-        """Run the state machine now, and later as it wishes."""
+        """Run the state machine now, and again whenever it asks to be run."""
         self.bus.poller.run(self)
 
     def start(self) -> None:
@@ -289,18 +289,18 @@ class ApQueue(Device):
         self.bus.poller.forget(self)
 
     def halt(self) -> None:
-        """The system ends: nobody shall wait for a reply that will not come, nor send another request."""
+        """End all requests with ENODEV and take no more: the system is shutting down, no reply will come."""
         if self.device_state is DeviceState.OPERATING:
             self.device_state = DeviceState.SHUTDOWN
             self.flush(errno.ENODEV)
 
     def hand_back(self) -> None:
-        """Zeroize the queue after its driver went (BUS-44)."""
+        """Zeroize the queue after its driver is gone (BUS-44)."""
         self.port.zapq()
         self.device_state = DeviceState.UNINITIATED
 
     def lose(self, code: ResponseCode) -> None:
-        """The adapter went off: no more requests until it is back (BUS-76)."""
+        """Stop using the queue until its adapter is back (BUS-76)."""
         if self.device_state > DeviceState.UNINITIATED:
             self.flush(errno.EAGAIN)
             self.device_state = DeviceState.ERROR
@@ -308,22 +308,22 @@ class ApQueue(Device):
             self.bus.poller.forget(self)
 
     def regain(self) -> None:
-        """The adapter is back (BUS-76)."""
+        """Use the queue again: its adapter is back (BUS-76)."""
         if self.device_state > DeviceState.UNINITIATED:
             self.start()
 
     def enable_interrupts(self) -> bool:
-        """Ask for interruptions, if the system uses them; True if they will come."""
+        """Request interruptions, if the system uses them; True if the request was accepted."""
         interrupts = self.bus.interrupts
         return interrupts is not None and interrupts.enable(self)
 
     def arm_timeout(self) -> None:
-        """Reset the queue if nothing comes back in time."""
+        """Start the timer that resets the queue if no reply comes in time."""
         self.disarm_timeout()
         self.timeout = self.bus.machine.clock.call_later(states.REQUEST_TIMEOUT, partial(self._timed_out, self.total))
 
     def disarm_timeout(self) -> None:
-        """No request is out any more."""
+        """Stop the timer: no request is outstanding."""
         if self.timeout is not None:
             self.timeout.cancel()
             self.timeout = None

@@ -54,19 +54,19 @@ def _qci_mask(bus: ApBus, mask: Mask) -> str:
 
 @AP_BUS.show()
 def ap_control_domain_mask(bus: ApBus) -> str:
-    """The control domains of the last scan."""
+    """The control domains found at the last scan."""
     return _qci_mask(bus, bus.info.adm)
 
 
 @AP_BUS.show()
 def ap_usage_domain_mask(bus: ApBus) -> str:
-    """The usage domains of the last scan."""
+    """The usage domains found at the last scan."""
     return _qci_mask(bus, bus.info.aqm)
 
 
 @AP_BUS.show()
 def ap_adapter_mask(bus: ApBus) -> str:
-    """The adapters of the last scan."""
+    """The adapters found at the last scan."""
     return _qci_mask(bus, bus.info.apm)
 
 
@@ -102,14 +102,14 @@ def _explains(bus: ApBus) -> bool:
 
 @AP_BUS.show_to("masks", when=_explains)
 def both_masks(bus: ApBus, task: Task) -> str:
-    """Both masks, as they can be written together. Only with the policy ``protective``."""
+    """Both masks, in the form in which they can be written together. Only with the policy ``protective``."""
     with bus.attribute_mutex.taken(task):
         return f"apmask={bus.apmask} aqmask={bus.aqmask}\n"
 
 
 @AP_BUS.store("masks")
 def set_both_masks(bus: ApBus, value: Written) -> None:
-    """``apmask=-5,-6 aqmask=-4``: in one step, or not at all."""
+    """Write both masks, such as ``apmask=-5,-6 aqmask=-4``, in one step or not at all."""
     texts = {}
     for word in value.text.split():
         name, equals, text = word.partition("=")
@@ -127,7 +127,7 @@ def config_time(bus: ApBus) -> str:
 
 @AP_BUS.store("config_time")
 def set_config_time(bus: ApBus, value: Written) -> None:
-    """From 5 to 120; the timer starts anew."""
+    """Set the seconds between two scans, from 5 to 120; the timer is restarted."""
     seconds = scanned_number(value.text)
     if not SHORTEST_CONFIG_TIME <= seconds <= LONGEST_CONFIG_TIME:
         raise BadValue(
@@ -140,13 +140,13 @@ def set_config_time(bus: ApBus, value: Written) -> None:
 
 @AP_BUS.show()
 def poll_thread(bus: ApBus) -> str:
-    """1 if the poll thread runs."""
+    """1 if the poll thread is running."""
     return f"{bus.poll_thread:d}\n"
 
 
 @AP_BUS.store("poll_thread")
 def set_poll_thread(bus: ApBus, value: Written) -> None:
-    """Start or stop it; starting it while interrupts are in use has no effect."""
+    """Start or stop the poll thread; starting it while interrupts are in use has no effect."""
     bus.poll_thread = boolean(value.text) and bus.interrupts is None
 
 
@@ -158,7 +158,7 @@ def poll_timeout(bus: ApBus) -> str:
 
 @AP_BUS.store("poll_timeout")
 def set_poll_timeout(bus: ApBus, value: Written) -> None:
-    """Up to two minutes."""
+    """Set the nanoseconds between two polls, up to two minutes."""
     timeout = strict_number(value.text)
     if timeout > LONGEST_POLL_TIMEOUT:
         raise BadValue(f"poll_timeout {timeout} is too long", remedy=f"write at most {LONGEST_POLL_TIMEOUT}")
@@ -187,13 +187,13 @@ def bindings_complete_count(bus: ApBus) -> str:
 
 @AP_BUS.show()
 def scans(bus: ApBus) -> str:
-    """How many scans are done."""
+    """How many scans have been completed."""
     return f"{bus.scanner.count}\n"
 
 
 @AP_BUS.store("scans")
 def request_scan(bus: ApBus, _value: Written) -> None:
-    """Scan now; before the first scan it does nothing."""
+    """Scan now; does nothing before the first scan is completed."""
     if bus.scanner.count:
         bus.scanner.scan()
 

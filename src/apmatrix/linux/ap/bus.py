@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from apmatrix.machine import Port
 
 POLL_TIMEOUT = 250_000
-"""Nanoseconds between two looks at a queue that works for us, without interrupts (BUS-5)."""
+"""Nanoseconds between two polls of a queue that has requests to answer, without interrupts (BUS-5)."""
 
 DEFAULT_CONFIG_TIME = 30
 
@@ -80,7 +80,7 @@ class ApBus(Bus):
         self._prefer(domain)
 
     def _prefer(self, domain: int) -> None:
-        """The boot parameter ``domain``: one that cannot be the default counts as not given (BUS-2)."""
+        """Apply the boot parameter ``domain``; one that cannot be the default is ignored (BUS-2)."""
         if domain in self.aqmask and domain <= self.max_domain:
             self.default_domain = domain
         elif domain != -1:
@@ -108,7 +108,7 @@ class ApBus(Bus):
         return [driver for driver in self.drivers.values() if isinstance(driver, ApBusDriver)]
 
     def usage_domain(self, domain: int) -> bool:
-        """True if the domain may be used; without QCI every one up to the maximum."""
+        """True if the domain may be used; without QCI, every one up to the maximum."""
         return domain <= self.max_domain and (not self.qci_supported or domain in self.info.aqm)
 
     # ownership
@@ -125,7 +125,7 @@ class ApBus(Bus):
 
     @property
     def ownership(self) -> Ownership:
-        """What decides now whose the queues are."""
+        """What decides at present which queues are the host's."""
         if not self.override_count:
             return Ownership(self.masks)
         bound = ((queue, queue.driver) for queue in self.active.values() if queue.override)
@@ -134,7 +134,7 @@ class ApBus(Bus):
     # binding (BUS-42 to BUS-46)
 
     def bind(self, driver: Driver[Any], device: Device) -> None:
-        """The bus's probe: ownership first, then the driver's own (BUS-42)."""
+        """Probe as the bus does: check the ownership first, then call the driver's probe (BUS-42)."""
         if not isinstance(device, ApQueue):
             self.completion.arm()
             super().bind(driver, device)
@@ -157,11 +157,11 @@ class ApBus(Bus):
         if obstacle is not None:
             owner = "the host's drivers" if obstacle is BindObstacle.RESERVED else "other drivers"
             raise NoDevice(
-                f"apmask and aqmask give {queue.name} to {owner}, {driver.name} cannot have it", apqns=(queue.apqn,)
+                f"apmask and aqmask give {queue.name} to {owner}: {driver.name} cannot have it", apqns=(queue.apqn,)
             )
 
     def release(self, device: Device) -> None:
-        """Detach: requests end, the driver gives up, the queue is zeroized (BUS-44)."""
+        """Detach the driver: end the requests, call the driver's remove, zeroize the queue (BUS-44)."""
         if not isinstance(device, ApQueue) or device.driver is None:
             super().release(device)
             return
@@ -172,19 +172,19 @@ class ApBus(Bus):
         self.completion.bound -= 1
 
     def add_driver(self, driver: Driver[Any]) -> None:
-        """Register a driver; the bindings may be complete then (BUS-81)."""
+        """Register a driver, which may complete the bindings (BUS-81)."""
         super().add_driver(driver)
         self.completion.check()
 
     def unbind_by_hand(self, driver: Driver[Any], name: str) -> None:
-        """Unbind unless the policy minds: Linux itself does not (MTX-92)."""
+        """Unbind unless the policy objects; Linux itself never does (MTX-92)."""
         device = driver.devices.get(name)
         if isinstance(device, ApQueue):
             self.policy.check_unbind(device)
         super().unbind_by_hand(driver, name)
 
     def revise_bindings(self) -> None:
-        """After a mask change: let every queue go to where it belongs now (BUS-40, BUS-41)."""
+        """After a mask change, rebind every queue that now belongs to another driver (BUS-40, BUS-41)."""
         for queue in tuple(self.queues.values()):
             if self.queues.get(queue.apqn) is not queue:
                 continue
@@ -204,7 +204,7 @@ class ApBus(Bus):
     # masks
 
     def write_masks(self, texts: dict[str, str], task: Task) -> None:
-        """Write ``apmask`` or ``aqmask``, or both in one step or not at all; ``texts`` has them by name (BUS-33)."""
+        """Write ``apmask``, ``aqmask``, or both in one step or not at all; ``texts`` holds them by name (BUS-33)."""
         with self.attribute_mutex.taken(task):
             self._check_no_override()
             for name, text in texts.items():
@@ -219,7 +219,7 @@ class ApBus(Bus):
         self.root.uevent("change", *((name.upper(), f"{mask}\n") for name, mask in new.items()))
 
     def _commit_masks(self, after: Masks) -> None:
-        """Check that nobody holds what the host would get, then store."""
+        """Check that nothing the host would get is in use, then store the masks."""
         for wanted in newly_reserved(self.masks, after, self.policy.considered):
             for driver in self.ap_drivers():
                 driver.in_use(wanted)
@@ -227,7 +227,7 @@ class ApBus(Bus):
         self.masks_in_use = after != ALL_RESERVED
 
     def _check_no_override(self) -> None:
-        """Raise BadValue while there are overrides (BUS-61)."""
+        """Raise BadValue while any queue has a driver_override (BUS-61)."""
         if self.override_count > 0:
             raise BadValue(
                 "apmask and aqmask cannot be changed while queues have a driver_override",
@@ -242,7 +242,7 @@ class ApBus(Bus):
         return self.machine.configure(self.level, number, on=on)
 
     def stop(self) -> None:
-        """The system shuts down: no more instructions, and requests that are under way end with ENODEV."""
+        """Stop for shutdown: issue no more instructions, and end requests in flight with ENODEV."""
         self.stopped = True
         self.scanner.stop()
         for queue in self.queues.values():

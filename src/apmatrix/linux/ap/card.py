@@ -50,13 +50,13 @@ def ap_functions(card: ApCard) -> str:
 
 @CARD.show()
 def request_count(card: ApCard) -> str:
-    """Requests since the last clearing."""
+    """The number of requests since the counter was last cleared."""
     return f"{card.total}\n"
 
 
 @CARD.store("request_count")
 def clear_request_count(card: ApCard, _value: Written) -> None:
-    """Any content zeroes the counters of the card and its bound queues."""
+    """Clear the counters of the card and its bound queues, whatever is written."""
     card.total = 0
     for queue in card.bound_queues():
         queue.total = 0
@@ -64,19 +64,19 @@ def clear_request_count(card: ApCard, _value: Written) -> None:
 
 @CARD.show()
 def requestq_count(card: ApCard) -> str:
-    """Requests that wait for the card."""
+    """The number of requests that wait for the card."""
     return f"{sum(len(queue.requests) for queue in card.bound_queues())}\n"
 
 
 @CARD.show()
 def pendingq_count(card: ApCard) -> str:
-    """Requests that the card has."""
+    """The number of requests that the card has."""
     return f"{sum(len(queue.pending) for queue in card.bound_queues())}\n"
 
 
 @CARD.show()
 def modalias(card: ApCard) -> str:
-    """What modprobe looks for."""
+    """The alias that modprobe looks for."""
     return f"ap:t{card.hardware_type:02X}\n"
 
 
@@ -105,12 +105,12 @@ def chkstop(card: ApCard) -> str:
 
 @CARD.show()
 def max_msg_size(card: ApCard) -> str:
-    """The longest message in bytes."""
+    """The length of the longest message in bytes."""
     return f"{card.max_message_size}\n"
 
 
 class ApCard(Device):
-    """An adapter that the system has queues of.
+    """An adapter of which the system has queues.
 
     ``mode`` is None if it is neither accelerator nor coprocessor; ``mode_env`` is the mode in the uevents of the card
     and its queues.
@@ -156,7 +156,7 @@ class ApCard(Device):
 
     @property
     def max_message_size(self) -> int:
-        """The longest message in bytes."""
+        """The length of the longest message in bytes."""
         return self.info.max_message_size
 
     def bound_queues(self) -> tuple[ApQueue, ...]:
@@ -174,6 +174,6 @@ class ApCard(Device):
         yield from self.mode_env
 
     def set_config(self, on: bool) -> None:
-        """Note the configuration state and tell user space."""
+        """Record the configuration state and send a uevent."""
         self.config = on
         self.uevent("change", (("CONFIG", f"{on:d}"),))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Completion:
-    """Tells user space once that every queue has its driver; armed again by every probe.
+    """Sends a uevent once every queue has a driver; every probe arms it again.
 
     ``bound`` is the number of queues with a driver, ``count`` how often the event was sent.
     """
@@ -26,11 +26,11 @@ class Completion:
         return self._bus.scanner.count > 0 and self.bound == len(self._bus.queues)
 
     def arm(self) -> None:
-        """A device was probed, or adapters or domains appeared."""
+        """Arm the event again: a device was probed, or adapters or domains appeared."""
         self._armed = True
 
     def check(self) -> None:
-        """At the end of a scan, or when a driver registers."""
+        """Send the event if it is due; called after a scan and when a driver registers."""
         if self._armed and self.complete:
             self._armed = False
             self.count += 1

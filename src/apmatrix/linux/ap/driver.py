@@ -21,10 +21,10 @@ class ApBusDriver(Driver[Any]):
         """Refuse (InUse) to give the queues of ``wanted`` to the host; the default drivers never do (BUS-34)."""
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
-        """At the start of a scan that found another configuration; the default drivers do nothing (CFG-1)."""
+        """Called at the start of a scan that found another configuration; the default drivers do nothing (CFG-1)."""
 
     def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """At the end of a scan that found another configuration; the default drivers do nothing (CFG-4)."""
+        """Called at the end of a scan that found another configuration; the default drivers do nothing (CFG-4)."""
 
 
 def is_default(driver: Driver[Any] | None) -> bool:

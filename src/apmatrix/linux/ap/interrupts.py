@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 INTERRUPTION_SUBCLASS: Final = 6
 INDICATOR: Final = 8
-"""Where the indicator byte is in the storage that the system sets aside for it."""
+"""Address of the indicator byte in the storage that the system sets aside for it."""
 
 _PQAP: Final = Instruction(Opcode.PQAP)
 
 
 class AdapterInterrupts:
-    """Enables the interruptions of queues with PQAP(AQIC), as a real Linux does: a guest's goes to its KVM."""
+    """Enables the interruptions of queues with PQAP(AQIC), as a real Linux does: a guest's AQIC goes to its KVM."""
 
     def __init__(self, bus: ApBus) -> None:
         self._bus = bus
@@ -28,7 +28,7 @@ class AdapterInterrupts:
         bus.level.interrupt = self._handle
 
     def enable(self, queue: ApQueue) -> bool:
-        """Ask for interruptions of a queue; True if they will come."""
+        """Request interruptions of a queue; True if the request was accepted."""
         bus = self._bus
         registers = Registers()
         registers.gr[0] = PqapControl(queue.apqn.code, function_code=FunctionCode.AQIC).value
@@ -39,7 +39,7 @@ class AdapterInterrupts:
         return code in (ResponseCode.NORMAL, ResponseCode.OTHERWISE_CHANGED)
 
     def _handle(self, isc: int) -> None:
-        """An interruption came: look at every queue that waits for something."""
+        """Handle an interruption: poll every waiting queue."""
         if isc != INTERRUPTION_SUBCLASS:
             return
         with self._bus.kernel:
@@ -48,5 +48,5 @@ class AdapterInterrupts:
                 self._bus.poller.poll()
 
     def stop(self) -> None:
-        """The system shuts down."""
+        """Take no more interruptions."""
         self._bus.level.interrupt = None

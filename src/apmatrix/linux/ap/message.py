@@ -1,4 +1,4 @@
-"""A request on its way through a queue device."""
+"""A request in flight through a queue device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _numbers = itertools.count(1)
 
 
 class ApMessage:
-    """A request message and what becomes of it.
+    """A request message and its outcome.
 
-    ``rc`` is None while it is on its way, then 0 with the ``reply``, or a negative errno. ``behind`` is what the
+    ``rc`` is None while it is in flight, then 0 with the ``reply``, or a negative errno. ``behind`` is what the
     queue's receive buffer holds after the reply: the end of a longer, earlier one. ``done`` is called once, under
     the system's lock.
     """
@@ -33,7 +33,7 @@ class ApMessage:
         self.behind = b""
 
     def finish(self, rc: int, reply: bytes = b"", behind: bytes = b"") -> None:
-        """End the request with ``rc`` and what came, and call ``done``."""
+        """End the request with ``rc`` and what was received, and call ``done``."""
         self.rc = rc
         self.reply = reply
         self.behind = behind

@@ -21,13 +21,13 @@ def domain(parameters: ApParameters) -> str:
 
 @PARAMETERS.show("apmask")
 def apmask(parameters: ApParameters) -> str:
-    """As given at boot."""
+    """The ``apmask`` given at boot."""
     return f"{'(null)' if parameters.apmask is None else parameters.apmask}\n"
 
 
 @PARAMETERS.show("aqmask")
 def aqmask(parameters: ApParameters) -> str:
-    """As given at boot."""
+    """The ``aqmask`` given at boot."""
     return f"{'(null)' if parameters.aqmask is None else parameters.aqmask}\n"
 
 
@@ -45,7 +45,7 @@ def useirq(_parameters: ApParameters) -> str:
 
 @PARAMETERS.show("msgpool_min_items", mode=0o400)
 def msgpool_min_items(_parameters: ApParameters) -> str:
-    """Messages that the kernel keeps in reserve; nothing here runs out of them."""
+    """The number of messages that the kernel keeps in reserve; here it has no effect."""
     return "8\n"
 
 

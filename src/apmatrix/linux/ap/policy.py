@@ -1,4 +1,4 @@
-"""Where a better system may decide otherwise than Linux on the AP bus."""
+"""The decisions on the AP bus where a better system may differ from Linux."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class BusPolicy:
-    """What the bus asks; the answers here are Linux's own: the checks pass, the quirks stay."""
+    """What the bus asks a policy; the answers here are Linux's own: the checks pass, the quirks stay."""
 
     explains: ClassVar[bool] = False
-    """The attribute ``masks`` is there beside the kernel's own."""
+    """Whether the attribute ``masks`` exists beside the kernel's own."""
 
     def check_unbind(self, queue: ApQueue) -> None:
-        """Before an unbind by hand."""
+        """Called before an unbind by hand."""
 
     def check_override(self, queue: ApQueue, driver: str | None) -> None:
-        """Before a driver_override is set or cleared."""
+        """Called before a driver_override is set or cleared."""
 
     def check_mask_text(self, name: str, text: str) -> None:
-        """Before a mask write is parsed."""
+        """Called before a mask write is parsed."""
 
     def considered(self, other_mask: Mask) -> Mask:
-        """Which bits of the other mask count when somebody may hold what a mask write gives to the host (BUS-34)."""
+        """Which bits of the other mask count when a mask write checks that what it reserves is unused (BUS-34)."""
         del other_mask
         return ALL_BITS
 
@@ -38,7 +38,7 @@ class BusPolicy:
         return True
 
     def queue_removed(self, queue: ApQueue) -> None:
-        """After a queue is gone; the count of driver_overrides keeps it (BUS-63)."""
+        """Called after a queue is removed; the count of driver_overrides keeps it (BUS-63)."""
 
     def scanned(self, bus: ApBus) -> None:
-        """At the end of every scan."""
+        """Called at the end of every scan."""

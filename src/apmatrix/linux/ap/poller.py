@@ -1,4 +1,4 @@
-"""Looking at queues again: the bus's poll timer and its interrupts."""
+"""Polling the queues: the bus's poll timer and its interrupts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Poller:
     """Runs the state machines of the queues.
 
-    One timer serves all that wait: short while replies are awaited without interrupts, 40 ms while queues are in
-    reset. What comes up while a machine runs, an interrupt or a request from a callback, waits for its turn.
+    One timer serves all waiting queues: short while replies are awaited without interrupts, 40 ms while queues are in
+    reset. An interrupt, or a request from a callback, that comes while a machine is running waits its turn.
     """
 
     def __init__(self, bus: ApBus) -> None:
@@ -32,7 +32,7 @@ class Poller:
         self._wait = Wait.NONE
 
     def run(self, *queues: ApQueue) -> None:
-        """Run the machines of ``queues`` now, and later as they wish."""
+        """Run the machines of ``queues`` now, and again whenever they ask to be run."""
         self._turn.extend(queues)
         if self._running:
             return
@@ -48,7 +48,7 @@ class Poller:
             self._running = False
 
     def _attend(self, queue: ApQueue, wait: Wait) -> None:
-        """Come back to ``queue`` after ``wait``."""
+        """Run the machine of ``queue`` again after ``wait``."""
         if wait is Wait.NONE:
             self._waiting.pop(queue, None)
             return
@@ -56,11 +56,11 @@ class Poller:
         self._schedule(wait)
 
     def forget(self, queue: ApQueue) -> None:
-        """Do not come back to ``queue``."""
+        """Do not run the machine of ``queue`` again."""
         self._waiting.pop(queue, None)
 
     def poll(self) -> None:
-        """Look at every waiting queue now: a timer ran out, or an interrupt came."""
+        """Poll every waiting queue now: the timer expired, or an interrupt came."""
         if self._running:
             self._missed = True
             return
@@ -70,12 +70,12 @@ class Poller:
         self.run(*self._seen())
 
     def _seen(self) -> list[ApQueue]:
-        """The waiting queues that have a driver (BUS-46); of the others nobody sees the end of the first reset."""
+        """The waiting queues that have a driver (BUS-46); the first reset of the others ends unnoticed."""
         active = self._bus.active
         return [queue for queue in self._waiting if active.get(queue.apqn) is queue]
 
     def reschedule(self) -> None:
-        """The poll timeout changed."""
+        """Restart the timer with a changed poll timeout."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._due = None
@@ -87,7 +87,7 @@ class Poller:
         if wait is Wait.INTERRUPT:
             return
         if self._timer is not None and wait >= self._wait:
-            return  # it runs out no later than this would
+            return  # it expires no later than this would
         clock = bus.machine.clock
         due = clock.now() + (states.LOW_TIMEOUT if wait is Wait.LOW else bus.poll_timeout / 1e9)
         if self._due is not None and self._due <= due:
@@ -104,7 +104,7 @@ class Poller:
                 self.poll()
 
     def stop(self) -> None:
-        """The system shuts down."""
+        """Cancel the timer and poll no more."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -15,18 +15,18 @@ ROOT: AttributeGroup[RootDevice] = AttributeGroup()
 
 @ROOT.show("uevent")
 def show_uevent(_root: RootDevice) -> str:
-    """The device adds nothing of its own to its events."""
+    """Empty: the device adds no variables of its own to its uevents."""
     return ""
 
 
 @ROOT.store("uevent")
 def synthesize_uevent(root: RootDevice, value: Written) -> None:
-    """Send an event on request."""
+    """Send a synthetic uevent about the device."""
     root.request_uevent(value.raw)
 
 
 class RootDevice(KObject):
-    """Parent of all cards; the bus speaks through it (BUS-80). It has no ``subsystem``, only its events name one."""
+    """Parent of all cards, source of the bus's events (BUS-80). It has no ``subsystem``, but its events name one."""
 
     __slots__ = ("_bus",)
 

@@ -1,4 +1,4 @@
-"""The bus scan: find out what the configuration has now, and make the devices fit (host.md 1.7)."""
+"""The bus scan: read the current configuration and make the devices match it (host.md 1.7)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OLDEST_TYPE, NEWEST_TYPE = 10, 14
 
 
 def informative(status: QueueStatus) -> bool:
-    """True if TAPQ says that there is a queue (BUS-75)."""
+    """True if TAPQ shows that there is a queue (BUS-75)."""
     return status.response_code in _INFORMATIVE or status.async_error
 
 
@@ -47,9 +47,9 @@ class Scanner:
     # when
 
     def scan(self) -> None:
-        """Scan now. A second requester takes the result of the scan that runs (BUS-70).
+        """Scan now. A second requester takes the result of the running scan (BUS-70).
 
-        Nothing happens in a system that has been shut down.
+        Does nothing in a system that has been shut down.
         """
         me = threading.get_ident()
         if self._thread == me or self._bus.stopped:
@@ -66,14 +66,14 @@ class Scanner:
             self._bus.kernel.wake()
 
     def arm(self) -> None:
-        """Let the next scan come ``config_time`` seconds from now."""
+        """Schedule the next scan for ``config_time`` seconds from now."""
         if self._timer is not None:
             self._timer.cancel()
         clock = self._bus.machine.clock
         self._timer = clock.call_later(self._bus.config_time, lambda: clock.spawn(self._periodic))
 
     def request(self) -> None:
-        """Scan soon: a machine event said that the configuration changed."""
+        """Scan soon: a machine event reported a configuration change."""
         self._bus.machine.clock.spawn(self._periodic)
 
     def _periodic(self) -> None:
@@ -120,7 +120,7 @@ class Scanner:
         return (domain for domain in bus.info.aqm if domain <= bus.max_domain)
 
     def _choose_domain(self) -> int:
-        """Choose the first usable domain of the host's, -1 without one (BUS-73)."""
+        """The first usable domain of the host's, -1 if there is none (BUS-73)."""
         bus = self._bus
         for domain in self._usage_domains():
             if domain in bus.aqmask:
@@ -130,7 +130,7 @@ class Scanner:
         return -1
 
     def _scan_adapter(self, number: int) -> None:
-        """Judge a card by its first queue that answers (BUS-74)."""
+        """Update a card from the first of its queues that answers (BUS-74)."""
         bus = self._bus
         card = bus.cards.get(number)
         if bus.qci_supported and number not in bus.info.apm:
@@ -190,14 +190,14 @@ class Scanner:
         return card
 
     def remove_card(self, card: ApCard) -> None:
-        """Take a card and its queues away."""
+        """Remove a card and its queues."""
         for queue in tuple(card.queues.values()):
             self.remove_queue(queue)
         del self._bus.cards[card.number]
         self._bus.remove_device(card, self._bus.root)
 
     def remove_queue(self, queue: ApQueue) -> None:
-        """Take a queue away. Its driver_override goes with it; the bus's count of overrides stays (BUS-63)."""
+        """Remove a queue. Its driver_override goes with it; the bus's count of overrides stays (BUS-63)."""
         bus = self._bus
         del bus.queues[queue.apqn]
         del queue.card.queues[queue.apqn.domain]
@@ -205,7 +205,7 @@ class Scanner:
         bus.policy.queue_removed(queue)
 
     def _scan_domains(self, card: ApCard) -> None:
-        """Look at the card's queue in each domain, in ascending order (BUS-76)."""
+        """Update the card's queue in each domain, in ascending order (BUS-76)."""
         for domain in sorted({*card.queues, *self._usage_domains()}):
             queue = card.queues.get(domain)
             if self._bus.usage_domain(domain):
@@ -238,7 +238,7 @@ class Scanner:
             queue.start()
 
     def _update_queue(self, queue: ApQueue, status: QueueStatus) -> None:
-        """The first difference that applies; one per scan."""
+        """Apply the first difference, only one per scan."""
         config = status.response_code != ResponseCode.DECONFIGURED
         chkstop = status.response_code == ResponseCode.CHECKSTOPPED
         if chkstop != queue.chkstop:

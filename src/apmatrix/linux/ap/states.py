@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from apmatrix.linux.ap.ap_queue import ApQueue
 
 LOW_TIMEOUT = 0.04
-"""Seconds until Linux looks again at a queue that is in reset."""
+"""Seconds until Linux polls a queue in reset again."""
 
 REQUEST_TIMEOUT = 900.0
 """Seconds after which a request without an answer makes Linux reset the queue."""
 
 
 class DeviceState(IntEnum):
-    """How far a queue device is; ordered."""
+    """The stages of a queue device's life, in order."""
 
     UNINITIATED = 0
     OPERATING = 1
@@ -34,7 +34,7 @@ class DeviceState(IntEnum):
 
 
 class State(Enum):
-    """States of the machine."""
+    """States of a queue's state machine."""
 
     RESET_START = "reset start"
     RESET_WAIT = "reset wait"
@@ -153,7 +153,7 @@ def _read(queue: ApQueue) -> Wait:
         return _truncated(queue, delivery)
     code = delivery.status.response_code
     if queue.interrupts and delivery.status.empty and not delivery.status.interrupts_enabled:
-        queue.interrupts = queue.enable_interrupts()  # somebody switched them off
+        queue.interrupts = queue.enable_interrupts()  # they were switched off meanwhile
     if code == ResponseCode.NORMAL:
         _count_reply(queue, delivery.status)
         queue.receive(delivery.message_id, delivery.data)
@@ -172,7 +172,7 @@ def _read(queue: ApQueue) -> Wait:
 
 
 def _count_reply(queue: ApQueue, status: QueueStatus) -> None:
-    """One less is out; but a flush forgets what the card still has, so a queue that is not empty has at least one."""
+    """Count one reply. A flush forgets what the card still has, so a queue that is not empty has at least one."""
     queue.outstanding = max(0 if status.empty else 1, queue.outstanding - 1)
 
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAGE_SIZE = 4096
-"""Size that sysfs reports for every attribute, and the most that one write takes."""
+"""Bytes: the size that sysfs reports for every attribute, and the most that one write takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one write(2) brought. ``text`` ends at the first NUL, as the kernel's string functions see it."""
+    """The data of one write(2). ``text`` ends at the first NUL, as the kernel's string functions see it."""
 
     raw: bytes
     task: Task
@@ -43,7 +43,7 @@ class Written:
 
     @property
     def name(self) -> str:
-        """The text without the newline that may end it: how a device is named (BUS-45)."""
+        """The text without a trailing newline: how a device is named (BUS-45)."""
         return self.text.removesuffix("\n")
 
     @property
@@ -84,7 +84,7 @@ class AttributeGroup(Generic[T]):
     def show(
         self, name: str | None = None, when: Callable[[T], bool] | None = None, mode: int | None = None
     ) -> Callable[[Callable[[T], str]], Callable[[T], str]]:
-        """Declare how an attribute is read; ``when`` says for which objects it exists, ``mode`` an unusual mode."""
+        """Declare how an attribute is read; ``when`` selects the objects with it, ``mode`` is its mode if unusual."""
 
         def declare(function: Callable[[T], str]) -> Callable[[T], str]:
             self._declare_show(name or function.__name__, lambda owner, _: function(owner), when, mode)
@@ -95,7 +95,7 @@ class AttributeGroup(Generic[T]):
     def show_to(
         self, name: str | None = None, when: Callable[[T], bool] | None = None
     ) -> Callable[[Callable[[T, Task], str]], Callable[[T, Task], str]]:
-        """Declare how an attribute is read whose reader may have to wait: it is given the process, for signals."""
+        """Like :meth:`show`, where the reader may have to wait: the function gets the reading process too."""
 
         def declare(function: Callable[[T, Task], str]) -> Callable[[T, Task], str]:
             self._declare_show(name or function.__name__, function, when)
@@ -118,7 +118,7 @@ class AttributeGroup(Generic[T]):
     def store(
         self, name: str | None = None, mode: int | None = None
     ) -> Callable[[Callable[[T, Written], None]], Callable[[T, Written], None]]:
-        """Declare how an attribute is written; ``mode`` is an unusual mode."""
+        """Declare how an attribute is written; ``mode`` is its mode if unusual."""
 
         def declare(function: Callable[[T, Written], None]) -> Callable[[T, Written], None]:
             attribute = self._attribute(name or function.__name__)

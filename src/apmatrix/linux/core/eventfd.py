@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class EventFd:
-    """An event counter that somebody may wait on; ``action`` is called with every signal."""
+    """An event counter; ``action``, if given, is called with every signal."""
 
     def __init__(self, action: Callable[[], None] | None = None) -> None:
         self.count = 0

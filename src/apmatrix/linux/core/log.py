@@ -33,7 +33,7 @@ class LogEntry:
 
 
 BURST, BURST_TIME = 10, 5.0
-"""Entries that may be written about what repeats itself, in so many seconds."""
+"""The rate limit of notices: how many may be written in how many seconds."""
 
 
 class KernelLog:
@@ -62,7 +62,7 @@ class KernelLog:
         self.write(LogLevel.INFO, text)
 
     def limited(self, text: str) -> None:
-        """Add a notice about something that repeats itself, unless there were too many just now."""
+        """Add a rate-limited notice: it is dropped if there have been too many recently."""
         now = self._now()
         if len(self._repeated) < BURST or now - self._repeated[0] >= BURST_TIME:
             self._repeated.append(now)

@@ -17,7 +17,7 @@ D = TypeVar("D", bound="Device")
 
 
 class KObject(Directory):
-    """A directory with attributes: the base of devices, drivers, buses and whatever else has files.
+    """A directory with attributes: the base of devices, drivers, buses and everything else that has files.
 
     ``GROUPS`` declares the attributes of a class; ``groups`` may add to them.
     """
@@ -35,7 +35,7 @@ class KObject(Directory):
 
     @property
     def path(self) -> str:
-        """Where the object is, below /sys."""
+        """The object's path below /sys."""
         return f"{self.parent_path}/{self.name}" if self.parent_path else self.name
 
     def groups(self) -> Iterable[AnyGroup]:
@@ -43,7 +43,7 @@ class KObject(Directory):
         return self.GROUPS
 
     def names(self) -> Iterator[str]:
-        """Attributes and children."""
+        """The names of the attributes and children."""
         for group in self.groups():
             yield from group.names(self)
         if self.children:
@@ -57,19 +57,19 @@ class KObject(Directory):
         return self.children.get(name) if self.children else None
 
     def add_child(self, name: str, node: Node) -> None:
-        """Put an entry into the directory."""
+        """Add an entry to the directory."""
         if self.children is None:
             self.children = {}
         self.children[name] = node
         self.entry_changed(ChangeKind.ADDED, name)
 
     def remove_child(self, name: str) -> None:
-        """Take an entry away, if it is there."""
+        """Remove an entry, if it exists."""
         if self.children and self.children.pop(name, None) is not None:
             self.entry_changed(ChangeKind.REMOVED, name)
 
     def entry_changed(self, kind: ChangeKind, name: str) -> None:
-        """Tell whoever watches the tree about an entry of this directory."""
+        """Notify the tree's subscribers of a change to an entry of this directory."""
         if self.sysfs.watched:
             self.sysfs.changed(kind, self.path, name)
 
@@ -79,13 +79,13 @@ DEVICE: AttributeGroup[Device] = AttributeGroup()
 
 @DEVICE.show("uevent")
 def show_uevent(device: Device) -> str:
-    """What the device's uevents carry, a line per variable."""
+    """The variables of the device's uevents, one per line."""
     return "".join(f"{key}={value}\n" for key, value in device.uevent_env())
 
 
 @DEVICE.store("uevent")
 def synthesize_uevent(device: Device, value: Written) -> None:
-    """Send an event on request."""
+    """Send a synthetic uevent about the device."""
     name = f"{(device.driver or device.bus).name} {device.name}"
     device.bus.uevents.request(value.raw, f"/{device.path}", device.bus.name, device.uevent_env(), device=name)
 
@@ -109,7 +109,7 @@ class Device(KObject):
         return (*self.GROUPS, *self.driver.DEVICE_GROUPS) if self.driver else self.GROUPS
 
     def names(self) -> Iterator[str]:
-        """Attributes, children and the kernel's links."""
+        """The names of the attributes, children and links."""
         yield from super().names()
         yield "subsystem"
         if self.driver:
@@ -124,7 +124,7 @@ class Device(KObject):
         return super().lookup(name)
 
     def own_env(self) -> Iterable[tuple[str, str]]:
-        """What the device's class adds to its uevents."""
+        """The variables that the device's class adds to its uevents."""
         return ()
 
     def uevent_env(self) -> Iterator[tuple[str, str]]:
@@ -160,7 +160,7 @@ DRIVER: AttributeGroup[Driver[Any]] = AttributeGroup()
 
 @DRIVER.store("uevent")
 def synthesize_driver_uevent(driver: Driver[Any], value: Written) -> None:
-    """Send an event about the driver."""
+    """Send a synthetic uevent about the driver."""
     driver.bus.uevents.request(value.raw, f"/{driver.path}", "drivers")
 
 
@@ -179,7 +179,7 @@ class Driver(KObject, Generic[D]):
         self.devices: dict[str, D] = {}
 
     def names(self) -> Iterator[str]:
-        """Attributes and a link for each device."""
+        """The names of the attributes and of the links, one for each device."""
         yield from super().names()
         yield from self.devices
         if self.MODULE:
@@ -194,18 +194,18 @@ class Driver(KObject, Generic[D]):
         return super().lookup(name)
 
     def matches(self, device: Device) -> bool:  # noqa: ARG002 - the base takes all
-        """True if the driver is made for such a device."""
+        """True if the driver supports the device."""
         return True
 
     def probe(self, device: D) -> None:
-        """Take the device; raises NoDevice to leave it alone."""
+        """Take the device; raises NoDevice to decline it."""
 
     def remove(self, device: D) -> None:
         """Give the device up."""
 
 
 class DeviceLinks(Directory):
-    """``devices`` of a bus: a link for each of its devices."""
+    """The directory ``devices`` of a bus: a link to each of its devices."""
 
     __slots__ = ("_bus",)
 
@@ -213,7 +213,7 @@ class DeviceLinks(Directory):
         self._bus = bus
 
     def names(self) -> Iterable[str]:
-        """The devices."""
+        """The names of the devices."""
         return tuple(self._bus.devices)
 
     def lookup(self, name: str) -> Node | None:
@@ -223,7 +223,7 @@ class DeviceLinks(Directory):
 
 
 class DriverDirectory(Directory):
-    """``drivers`` of a bus."""
+    """The directory ``drivers`` of a bus."""
 
     __slots__ = ("_bus",)
 
@@ -231,7 +231,7 @@ class DriverDirectory(Directory):
         self._bus = bus
 
     def names(self) -> Iterable[str]:
-        """The drivers."""
+        """The names of the drivers."""
         return tuple(self._bus.drivers)
 
     def lookup(self, name: str) -> Node | None:
@@ -250,13 +250,13 @@ def show_autoprobe(bus: Bus) -> str:
 
 @BUS.store("drivers_autoprobe")
 def store_autoprobe(bus: Bus, value: Written) -> None:
-    """0 switches it off, anything else on."""
+    """Switch it off with 0, on with anything else."""
     bus.autoprobe = value.text[:1] != "0"
 
 
 @BUS.store("drivers_probe")
 def drivers_probe(bus: Bus, value: Written) -> None:
-    """Offer an unbound device to all drivers; it succeeds also if none fits (BUS-45)."""
+    """Offer an unbound device to all drivers; succeeds even if none takes it (BUS-45)."""
     device = bus.devices.get(value.name)
     if device is None:
         raise NoDevice(f"there is no device {value.name!r} on bus {bus.name}")
@@ -266,12 +266,12 @@ def drivers_probe(bus: Bus, value: Written) -> None:
 
 @BUS.store("uevent")
 def synthesize_bus_uevent(bus: Bus, value: Written) -> None:
-    """Send an event about the bus."""
+    """Send a synthetic uevent about the bus."""
     bus.uevents.request(value.raw, f"/{bus.path}", "bus")
 
 
 class Bus(KObject):
-    """A bus: its devices, its drivers, and how they come together."""
+    """A bus: its devices, its drivers, and the bindings between them."""
 
     __slots__ = ("autoprobe", "devices", "drivers", "uevents")
 
@@ -289,9 +289,9 @@ class Bus(KObject):
     # devices
 
     def add_device(self, device: Device, parent: KObject | None = None) -> None:
-        """Make a device known: directory, links, uevent; then offer it to the drivers.
+        """Add a device: directory, links, uevent; then offer it to the drivers.
 
-        Without a parent it is put into a plain directory.
+        Without a parent it goes into a plain directory.
         """
         if parent:
             parent.add_child(device.name, device)
@@ -304,7 +304,7 @@ class Bus(KObject):
             self.attach(device)
 
     def remove_device(self, device: Device, parent: KObject | None = None) -> None:
-        """Take a device away: driver, links, directory, uevent."""
+        """Remove a device: driver, links, directory, uevent."""
         self.release(device)
         del self.devices[device.name]
         device.alive = False
@@ -332,7 +332,7 @@ class Bus(KObject):
                     self.try_driver(driver, device)
 
     def remove_driver(self, driver: Driver[Any]) -> None:
-        """Unregister a driver: its devices are unbound."""
+        """Unbind a driver's devices and unregister it."""
         for device in tuple(driver.devices.values()):
             self.release(device)
         del self.drivers[driver.name]
@@ -355,7 +355,7 @@ class Bus(KObject):
         return True
 
     def bind(self, driver: Driver[Any], device: Device) -> None:
-        """Let a driver take a device; raises what its probe raises."""
+        """Bind a device to a driver; raises what the driver's probe raises."""
         driver.probe(device)
         device.driver = driver
         driver.devices[device.name] = device
@@ -381,10 +381,10 @@ class Bus(KObject):
         driver.entry_changed(kind, device.name)
 
     def bind_by_hand(self, driver: Driver[Any], name: str) -> None:
-        """The driver's ``bind`` file (BUS-45)."""
+        """Bind the device that was written to the driver's ``bind`` (BUS-45)."""
         device = self.devices.get(name)
         if device is None or not driver.matches(device):
-            raise NoDevice(f"{driver.name} has no use for a device {name!r}")
+            raise NoDevice(f"there is no device {name!r} that {driver.name} supports")
         if device.driver is not None:
             raise InUse(
                 f"{name} is bound to {device.driver.name}", holder=device.driver.name, remedy="unbind it there first"
@@ -392,7 +392,7 @@ class Bus(KObject):
         self.bind(driver, device)
 
     def unbind_by_hand(self, driver: Driver[Any], name: str) -> None:
-        """The driver's ``unbind`` file (BUS-45)."""
+        """Unbind the device that was written to the driver's ``unbind`` (BUS-45)."""
         device = driver.devices.get(name)
         if device is None:
             raise NoDevice(f"{name!r} is not bound to {driver.name}")

@@ -1,7 +1,7 @@
 """Waiting in the kernel.
 
-A LinuxSystem has one lock: whoever runs in it holds :class:`Kernel`. Where the real kernel would sleep,
-``wait_until`` gives the lock away, so others can go on. A :class:`Mutex` is one of the kernel's own mutexes: it
+A LinuxSystem has one lock, :class:`Kernel`, held by the thread that runs in it. Where the real kernel would sleep,
+``wait_until`` releases the lock, so others can go on. A :class:`Mutex` is one of the kernel's own mutexes: it
 stays locked while its holder sleeps, so others that need it have to wait, as on the real system (MTX-5, MTX-70).
 Lock order: attribute mutex, guests lock, mdevs lock. The lock of a guest's system comes before its host's.
 """
@@ -48,16 +48,16 @@ class Kernel:
         self.lock.release()
 
     def wake(self) -> None:
-        """Let every sleeper look again."""
+        """Let every sleeper check its condition again."""
         with self.lock:
             self.changed.notify_all()
 
     def wait_until(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Sleep, lock given away, until ``ready`` or ``timeout`` seconds of the clock; the final ``ready()``."""
+        """Sleep without the lock until ``ready()``, or ``timeout`` seconds of the clock; the final ``ready()``."""
         return self.clock.wait_for(self.changed, ready, timeout)
 
     def signal(self, task: Task) -> None:
-        """Send ``task`` a signal: an interruptible wait of it ends."""
+        """Send ``task`` a signal, which ends its interruptible wait."""
         with self.lock:
             task.signalled = True
             self.changed.notify_all()
@@ -83,7 +83,7 @@ class Mutex:
         self._owner = me
 
     def release(self) -> None:
-        """Give the mutex back."""
+        """Release the mutex."""
         self._owner = None
         self._kernel.changed.notify_all()
 
@@ -98,7 +98,7 @@ class Mutex:
 
     @property
     def held(self) -> bool:
-        """True while the calling thread has it."""
+        """True while the calling thread holds the mutex."""
         return self._owner == threading.get_ident()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""The tree below /sys, made from the driver core's objects while somebody looks.
+"""The tree below /sys, generated from the driver core's objects when it is accessed.
 
-Nothing is stored twice: directories ask their objects for names, links are made from where objects are. Paths have no
-leading slash and are relative to /sys. Every operation raises OSError with the kernel's errno; the
+Nothing is stored twice: directories ask their objects for names, links are computed from the objects' paths. Paths
+have no leading slash and are relative to /sys. Every operation raises OSError with the kernel's errno; the
 ``Refused`` that it comes from is its ``__cause__``.
 """
 
@@ -51,7 +51,7 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TreeChange:
-    """An entry ``name`` of ``directory`` came, went, or has news for pollers."""
+    """The entry ``name`` of ``directory`` was added, was removed, or has news for pollers."""
 
     kind: ChangeKind
     directory: str
@@ -71,7 +71,7 @@ class Directory:
     __slots__ = ()
 
     def names(self) -> Iterable[str]:
-        """The entries, in no particular order."""
+        """The names of the entries, in no particular order."""
         return ()
 
     def lookup(self, name: str) -> Node | None:  # noqa: ARG002 - the base has no entries
@@ -94,7 +94,7 @@ Node = Directory | File | Link
 
 
 class FixedDirectory(Directory):
-    """A directory whose entries are given to it."""
+    """A plain directory, which stores its entries."""
 
     __slots__ = ("entries",)
 
@@ -102,7 +102,7 @@ class FixedDirectory(Directory):
         self.entries: dict[str, Node] = entries if entries is not None else {}
 
     def names(self) -> Iterable[str]:
-        """The entries."""
+        """The names of the entries."""
         return tuple(self.entries)
 
     def lookup(self, name: str) -> Node | None:
@@ -111,7 +111,7 @@ class FixedDirectory(Directory):
 
 
 class OpenFile:
-    """An attribute opened by somebody. It stays open when its object goes, and then gives ENODEV."""
+    """An open attribute. It stays open when its object goes away, and then gives ENODEV."""
 
     def __init__(self, sysfs: Sysfs, path: str, file: File) -> None:
         self._sysfs = sysfs
@@ -127,7 +127,7 @@ class OpenFile:
     def read(self, task: Task | None = None) -> bytes:
         """The attribute's content; OSError EIO if it cannot be read, ENODEV if its object is gone.
 
-        ``task`` is the process that reads: a signal for it ends an interruptible wait with EINTR.
+        ``task`` is the reading process: a signal for it ends an interruptible wait with EINTR.
         """
         with self._sysfs.kernel:
             self._check()
@@ -140,7 +140,7 @@ class OpenFile:
                 raise refused.as_oserror() from refused
 
     def write(self, data: bytes, task: Task | None = None) -> int:
-        """Write once; the number of bytes taken. Nothing but OSError is raised for bad content."""
+        """Write once; returns the number of bytes taken. Bad content raises nothing but OSError."""
         if not data:
             return 0
         taken = data[:PAGE_SIZE]
@@ -152,17 +152,20 @@ class OpenFile:
             try:
                 store(self._file.owner, Written(taken, task or Task()))
             except Refused as refused:
+                if self._sysfs.write_refused is not None:
+                    self._sysfs.write_refused(self._path, refused)
                 raise refused.as_oserror() from refused
             return len(taken)
 
 
 class Sysfs:
-    """The tree, and the operations on it."""
+    """The tree, and the operations on it. ``write_refused`` is called with each path that a write was refused to."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.root = FixedDirectory()
         self._subscribers: list[Callable[[TreeChange], None]] = []
+        self.write_refused: Callable[[str, Refused], None] | None = None
 
     # looking
 
@@ -201,11 +204,11 @@ class Sysfs:
             return OpenFile(self, real, node)
 
     def read(self, path: str, task: Task | None = None) -> bytes:
-        """Open, read all, close; ``task`` is the process that does it, for waits and signals."""
+        """Open, read all, close; ``task`` is the reading process, for waits and signals."""
         return self.open(path).read(task)
 
     def write(self, path: str, data: bytes, task: Task | None = None) -> int:
-        """Open, write once, close; the number of bytes taken. ``task`` is the process that does it, for signals."""
+        """Open, write once, close; returns the number of bytes taken. ``task`` is the writing process."""
         return self.open(path, write=True).write(data, task)
 
     def list(self, path: str) -> list[str]:
@@ -242,7 +245,7 @@ class Sysfs:
     # changes
 
     def directory(self, path: str) -> FixedDirectory:
-        """The plain directory at ``path``, made if it is not there; TypeError if something else is."""
+        """The plain directory at ``path``, created if missing; TypeError if something else is there."""
         parent, _, name = path.rpartition("/")
         above = self.directory(parent) if parent else self.root
         if name not in above.entries:
@@ -264,13 +267,13 @@ class Sysfs:
         self.changed(ChangeKind.REMOVED, directory, name)
 
     def subscribe(self, subscriber: Callable[[TreeChange], None]) -> Callable[[], None]:
-        """Call ``subscriber`` with every change of the tree, under the system's lock; returns the way to stop."""
+        """Call ``subscriber`` with every change, under the system's lock; returns a function that unsubscribes."""
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
     @property
     def watched(self) -> bool:
-        """True if somebody subscribed: paths of changes need not be made otherwise."""
+        """True if there are subscribers; otherwise the paths of changes need not be computed."""
         return bool(self._subscribers)
 
     def changed(self, kind: ChangeKind, directory: str, name: str) -> None:

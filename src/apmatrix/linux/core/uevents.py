@@ -67,7 +67,7 @@ class UeventStream:
         self._subscribers: list[Callable[[Uevent], None]] = []
 
     def emit(self, action: str, devpath: str, subsystem: str, env: Iterable[tuple[str, str]] = ()) -> None:
-        """Send an event; one about an unbinding shall not load the module again, so it names no alias."""
+        """Send an event; an ``unbind`` event must not load the module again, so it carries no alias."""
         self._seqnum += 1
         variables = dict(env)
         if action == "unbind":
@@ -88,7 +88,7 @@ class UeventStream:
     ) -> None:
         """Send the event that a write to a ``uevent`` file asks for; raises BadValue.
 
-        ``device`` is how the kernel log calls a device: its driver or bus, and its name.
+        ``device`` identifies a device in the kernel log: its driver or bus, and its name.
         """
         try:
             action, variables = requested(written)
@@ -100,7 +100,7 @@ class UeventStream:
         self.emit(action, devpath, subsystem, (*variables, *env))
 
     def subscribe(self, subscriber: Callable[[Uevent], None]) -> Callable[[], None]:
-        """Call ``subscriber`` with every event from now on, under the system's lock; returns the way to stop."""
+        """Call ``subscriber`` with every new event, under the system's lock; returns a function that unsubscribes."""
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def intercept(
     vm: KvmVm, policy: KvmPolicy, instruction: Instruction, registers: Registers, memory: Memory
 ) -> ConditionCode:
-    """Handle an AP instruction that left SIE; what KVM does not know goes to user space."""
+    """Handle an AP instruction that left SIE. Raises ProgramCheck; Intercepted if it is left to user space."""
     control = PqapControl(registers.gr[0])
     known = instruction.opcode is Opcode.PQAP and control.function_code == FunctionCode.AQIC
     if not vm.level.interpret or not known:
@@ -45,7 +45,7 @@ def intercept(
 def _check(level: Level, control: PqapControl, registers: Registers) -> None:
     """Raise the program checks of KVM-30, in its order."""
     if registers.problem_state:
-        raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "PQAP is for the supervisor state")
+        raise ProgramCheck(Interruption.PRIVILEGED_OPERATION, "PQAP needs the supervisor state")
     reasons = (
         (control.force or control.must_be_zero, "bits 41-47 of GR0 must be zero"),
         (control.facilities_too and Facility.APFT not in level.facilities, "the T bit needs facility 15"),

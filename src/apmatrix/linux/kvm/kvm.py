@@ -25,7 +25,7 @@ class Kvm:
         self._vms: list[KvmVm] = []
 
     def create_vm(self, name: str, form: CrycbFormat | None = None, facilities: Iterable[int] | None = None) -> KvmVm:
-        """A VM without AP device."""
+        """Create a VM without an AP device."""
         with self._host.kernel:
             vm = KvmVm(self._host, name, form, facilities)
             vm.level.hypervisor = self
@@ -33,7 +33,7 @@ class Kvm:
             return vm
 
     def destroy_vm(self, vm: KvmVm) -> None:
-        """End a VM: its level goes. Harmless twice."""
+        """End a VM and its level. Idempotent."""
         with self._host.kernel:
             vm.level.close()
             if vm in self._vms:
@@ -43,6 +43,6 @@ class Kvm:
     def intercept(
         self, level: Level, instruction: Instruction, registers: Registers, memory: Memory
     ) -> ConditionCode:
-        """An AP instruction of one of the VMs left SIE."""
+        """Handle an AP instruction of one of the VMs that left SIE."""
         vm = next(vm for vm in self._vms if vm.level is level)
         return aqic.intercept(vm, self._policy, instruction, registers, memory)

@@ -1,4 +1,4 @@
-"""Where a better system may decide otherwise than Linux in KVM."""
+"""The decisions in KVM where a better system may differ from Linux."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 class KvmPolicy:
-    """What KVM asks; the answers here are Linux's own."""
+    """What KVM asks a policy; the answers here are Linux's own."""
 
     def store_no_hook(self, registers: Registers) -> None:
-        """Say in GR1 that nothing answers an AQIC; Linux uses the half of the register that nobody reads (KVM-31)."""
+        """Say in GR1 that nothing answers an AQIC; Linux uses the half of the register that is not read (KVM-31)."""
         registers.gr[1] = StatusRegister(registers.gr[1]).replace(unread=NOT_AVAILABLE).value

@@ -1,4 +1,4 @@
-"""Virtual machines as KVM has them, as far as AP is concerned (host.md section 6)."""
+"""Virtual machines as KVM sees them, as far as AP is concerned (host.md section 6)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from apmatrix.machine import Level
 
 PqapHook = Callable[[Registers, Memory], QueueStatus]
-"""What answers a VM's AQIC, from its registers and storage; raises Intercepted to leave it to user space."""
+"""Answers a VM's AQIC, from its registers and storage; raises Intercepted to leave it to user space."""
 
 
 class KvmVm:
     """A VM: a level below its host's.
 
-    ``form`` is the format of its control block, ``facilities`` what its CPU model has. ``pqap_hook`` is set by the
-    driver of the VM's AP device while there is one (KVM-31).
+    ``form`` is the format of its control block, ``facilities`` are those of its CPU model. ``pqap_hook`` is set by
+    the driver of the VM's AP device while there is one (KVM-31).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class KvmVm:
 
 
 def default_format(host: Host, facilities: frozenset[int]) -> CrycbFormat:
-    """The control block's format (KVM-2)."""
+    """The format that KVM chooses for a VM's control block (KVM-2)."""
     if Facility.MSA3 not in facilities:
         return CrycbFormat.FORMAT_0
     return CrycbFormat.FORMAT_2 if host.machine.qci(host.level).apxa else CrycbFormat.FORMAT_1

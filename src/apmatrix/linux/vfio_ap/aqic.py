@@ -61,7 +61,7 @@ def _enable(host: Host, queue: VfioQueue, level: Level, isc: int, address: int, 
 
 
 def _disable(host: Host, queue: VfioQueue) -> QueueStatus:
-    """Disable the queue's interruptions, trying a few times, and forget the guest's byte (KVM-35)."""
+    """Disable the queue's interruptions, retrying a few times, and forget the guest's byte (KVM-35)."""
     status = queue.port.aqic(None)
     for _ in range(RETRIES):
         if status.response_code not in _TRY_AGAIN:

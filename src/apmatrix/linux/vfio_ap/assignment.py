@@ -1,6 +1,6 @@
 """Assigning and unassigning: adapters, domains, control domains, whole matrices (host.md 3.4 to 3.9).
 
-What a write names is a change: a matrix with one bit. To assign it is ``matrix | change``, to unassign it
+A write names a change: a matrix with one bit. Assigning it is ``matrix | change``, unassigning it
 ``matrix - change``.
 """
 
@@ -64,7 +64,7 @@ def _locked(module: VfioAp, *, with_masks: bool) -> Iterator[None]:
 
 
 def assign(mdev: MatrixMdev, named: Change, text: str) -> None:
-    """Assign an adapter or a usage domain, and let the guest have what is usable of it (MTX-20, MTX-25)."""
+    """Assign an adapter or a usage domain, and give the guest what is usable of it (MTX-20, MTX-25)."""
     module = mdev.module
     with _locked(module, with_masks=True):
         change = named(text, mdev.limits)
@@ -78,7 +78,7 @@ def assign(mdev: MatrixMdev, named: Change, text: str) -> None:
 
 
 def unassign(mdev: MatrixMdev, named: Change, text: str) -> None:
-    """Unassign an adapter or a usage domain; never refused, also with a running guest (MTX-30)."""
+    """Unassign an adapter or a usage domain; never refused, even with a running guest (MTX-30)."""
     module = mdev.module
     with _locked(module, with_masks=False):
         change, old = named(text, mdev.limits), mdev.matrix
@@ -144,20 +144,20 @@ def assign_control_domain(mdev: MatrixMdev, text: str) -> None:
         change = control_domain(text, mdev.limits)
         if change <= mdev.matrix:
             return
-        mdev.matrix = mdev.matrix | change
+        mdev.assign(mdev.matrix | change)
         module.policy.control_domains_assigned(mdev, change.adm)
         if module.filter_control_domains(mdev):
             module.update_guest(mdev)
 
 
 def unassign_control_domain(mdev: MatrixMdev, text: str) -> None:
-    """Unassign a control domain, also with a running guest (MTX-36)."""
+    """Unassign a control domain, even with a running guest (MTX-36)."""
     module = mdev.module
     with _locked(module, with_masks=False):
         change = control_domain(text, mdev.limits)
         if not change <= mdev.matrix:
             return
-        mdev.matrix = mdev.matrix - change
+        mdev.assign(mdev.matrix - change)
         before = mdev.guest
         mdev.guest = before - change
         if mdev.guest != before:
@@ -183,7 +183,7 @@ def configure(mdev: MatrixMdev, text: str) -> None:
 
 
 def _replace_in_steps(mdev: MatrixMdev, new: Matrix) -> None:
-    """The removed adapters first, then the removed domains, then what is new: up to three guest updates (MTX-48)."""
+    """Remove adapters first, then domains, then add what is new: up to three guest updates (MTX-48)."""
     module, old = mdev.module, mdev.matrix
     missing = old - new
     if missing.apm:

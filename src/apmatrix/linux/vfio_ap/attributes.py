@@ -53,14 +53,14 @@ def unassign_control_domain(mdev: MatrixMdev, value: Written) -> None:
 
 @ASSIGNMENT.show()
 def matrix(mdev: MatrixMdev) -> str:
-    """The assigned APQNs, a line for each (MTX-40)."""
+    """The assigned APQNs, one per line (MTX-40)."""
     with mdev.module.mdevs_lock:
         return matrix_text(mdev.matrix, mdev.module.policy.longest_matrix)
 
 
 @ASSIGNMENT.show()
 def guest_matrix(mdev: MatrixMdev) -> str:
-    """The APQNs that the guest has or would get, a line for each (MTX-40)."""
+    """The APQNs that the guest has or would get, one per line (MTX-40)."""
     with mdev.module.mdevs_lock:
         return matrix_text(mdev.guest, mdev.module.policy.longest_matrix)
 
@@ -92,7 +92,7 @@ def filtered(mdev: MatrixMdev) -> str:
 
 @ASSIGNMENT.show()
 def ap_config(mdev: MatrixMdev) -> str:
-    """All three masks, assigned; no lock is taken."""
+    """All three assigned masks; no lock is taken."""
     return ap_config_text(mdev.matrix)
 
 
@@ -107,7 +107,7 @@ MDEV_TYPE: AttributeGroup[MdevType] = AttributeGroup()
 
 @MDEV_TYPE.show()
 def name(_kind: MdevType) -> str:
-    """The type's name for people."""
+    """The type's human-readable name."""
     return "VFIO AP Passthrough Device\n"
 
 
@@ -119,7 +119,7 @@ def device_api(_kind: MdevType) -> str:
 
 @MDEV_TYPE.show()
 def available_instances(kind: MdevType) -> str:
-    """How many more mdevs there may be."""
+    """How many more mdevs can be created."""
     return f"{kind.module.lifecycle.available}\n"
 
 
@@ -134,5 +134,5 @@ MATRIX_DEVICE: AttributeGroup[MatrixDevice] = AttributeGroup()
 
 @MATRIX_DEVICE.show()
 def features(_device: MatrixDevice) -> str:
-    """What the driver can do beyond its first version (MTX-2)."""
+    """The driver's features beyond those of its first version (MTX-2)."""
     return "guest_matrix hotplug ap_config\n"

@@ -40,11 +40,11 @@ class VfioApDriver(ApBusDriver):
         self.module = module
 
     def matches(self, device: Device) -> bool:
-        """Queues only; types CEX4 to CEX8."""
+        """True for queues: on this bus all are of types CEX4 to CEX8."""
         return isinstance(device, ApQueue)
 
     def probe(self, device: ApQueue) -> None:
-        """A queue is bound: link it, and let a guest have its adapter if all is there now (MTX-90)."""
+        """Link a queue that is bound, and give its adapter to the guest if nothing is missing now (MTX-90)."""
         module = self.module
         with module.guests_lock, module.mdevs_lock:
             queue = VfioQueue(device.port)
@@ -57,7 +57,7 @@ class VfioApDriver(ApBusDriver):
                 module.refilter(mdev)
 
     def remove(self, device: ApQueue) -> None:
-        """A queue is unbound: its guest loses the adapter; the assignment stays (MTX-91)."""
+        """Unlink a queue that is unbound: its guest loses the adapter, the assignment stays (MTX-91)."""
         module = self.module
         with module.guests_lock, module.mdevs_lock:
             queue = module.queues.pop(device.apqn)
@@ -76,7 +76,7 @@ class VfioApDriver(ApBusDriver):
                 queue.mdev = None
 
     def in_use(self, wanted: Matrix) -> None:
-        """Refuse that the host gets a queue of an mdev (BUS-34)."""
+        """Refuse to give the host a queue of an mdev (BUS-34)."""
         self.module.check_not_in_use(wanted)
 
     def on_config_changed(self, new: Configuration, old: Configuration) -> None:
@@ -85,6 +85,6 @@ class VfioApDriver(ApBusDriver):
         hostconfig.changed(self.module, new)
 
     def on_scan_complete(self, new: Configuration, old: Configuration) -> None:
-        """Let guests have what the scan found (CFG-4)."""
+        """Give guests what the scan found (CFG-4)."""
         del new, old
         hostconfig.settled(self.module)

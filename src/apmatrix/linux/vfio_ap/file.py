@@ -51,7 +51,7 @@ class IrqInfo:
 
 
 class BadPointer:
-    """A user address that cannot be read or written, in the place of an operand."""
+    """A user address that cannot be read or written, used instead of an operand."""
 
 
 BAD_POINTER = BadPointer()
@@ -76,7 +76,7 @@ def open_device(module: VfioAp, uuid: str, vm: KvmVm | None) -> VfioFile:
             mdev.opens += 1
             return VfioFile(mdev)
         if vm.pqap_hook is not None:
-            raise Failed(f"VM {vm.name} has a vfio-ap device already", number=errno.EPERM)
+            raise Failed(f"VM {vm.name} already has a vfio-ap device", number=errno.EPERM)
         module.policy.check_open(mdev, vm.level.form.limits)
         with module.guests_lock, module.mdevs_lock:
             mdev.opens = 1
@@ -93,7 +93,7 @@ def _check_sharing(mdev: MatrixMdev, vm: KvmVm) -> None:
 
 
 class VfioFile:
-    """An open file of an mdev. The mdev is the VM's from the first file that is opened to the last that is closed."""
+    """An open file of an mdev. The mdev belongs to the VM from the first open to the last close."""
 
     def __init__(self, mdev: MatrixMdev) -> None:
         self.mdev = mdev
@@ -160,19 +160,19 @@ class VfioFile:
         raise Failed(f"file descriptor {fd} is not open", number=errno.EBADF)
 
     def listen(self, request: EventFd | None = None, config: EventFd | None = None) -> None:
-        """Set both events; None removes."""
+        """Set both events; None removes one."""
         self.set_irqs(REQUEST_IRQ, -1 if request is None else request)
         self.set_irqs(CONFIG_IRQ, -1 if config is None else config)
 
     def reset(self) -> None:
-        """VFIO_DEVICE_RESET: zeroize the linked queues; EIO if one did not end well (MTX-71)."""
+        """VFIO_DEVICE_RESET: zeroize the linked queues; EIO if one could not be reset (MTX-71)."""
         mdev = self.mdev
         with self._kernel, mdev.module.guests_lock, mdev.module.mdevs_lock:
             if not mdev.module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn)):
                 raise Failed(f"not every queue of mdev {mdev.name} could be reset", number=errno.EIO)
 
     def ioctl(self, number: int) -> None:
-        """Any other ioctl (VFIO-14)."""
+        """Refuse any other ioctl: ENOTTY or EOPNOTSUPP (VFIO-14)."""
         if number == DEVICE_FEATURE:
             raise Failed("there are no device features", number=errno.ENOTTY)
         raise Failed(f"ioctl {number:#x} is not supported", number=errno.EOPNOTSUPP)
@@ -194,7 +194,7 @@ class VfioFile:
         raise BadValue("the device cannot be mapped")
 
     def close(self) -> None:
-        """Close the file; the last close takes the AP resources from the guest (VFIO-4). Harmless twice."""
+        """Close the file; the last close takes the AP resources from the guest (VFIO-4). Idempotent."""
         if self.closed:
             return
         self.closed = True

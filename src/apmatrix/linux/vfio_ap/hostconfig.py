@@ -13,7 +13,7 @@ OLDEST_TYPE = 10
 
 
 def changed(module: VfioAp, new: Configuration) -> None:
-    """At the start of a scan: removals, additions, then the module's copy of the configuration (CFG-1)."""
+    """Follow the configuration at the start of a scan: removals, additions, then the module's copy (CFG-1)."""
     with module.guests_lock:
         _remove(module, module.info.matrix - new.matrix)
         _announce(module, new.matrix - module.info.matrix)
@@ -22,7 +22,7 @@ def changed(module: VfioAp, new: Configuration) -> None:
 
 
 def _remove(module: VfioAp, gone: Matrix) -> None:
-    """One update for each guest that lost something; the queues vanish later (CFG-2)."""
+    """Update once each guest that lost something; the queues vanish later (CFG-2)."""
     if gone == EMPTY_MATRIX:
         return
     for mdev in module.newest_first():
@@ -34,7 +34,7 @@ def _remove(module: VfioAp, gone: Matrix) -> None:
 
 
 def _announce(module: VfioAp, added: Matrix) -> None:
-    """What was assigned ahead and is there now, waits for the end of the scan (CFG-3)."""
+    """Mark what was assigned in advance and has now appeared: guests get it at the end of the scan (CFG-3)."""
     mdevs = module.newest_first()
     if added == EMPTY_MATRIX or not mdevs:
         return
@@ -46,13 +46,13 @@ def _announce(module: VfioAp, added: Matrix) -> None:
 
 
 def _drivable(module: VfioAp, adapter: int, domains: Mask) -> bool:
-    """False if TAPQ on one of the new domains shows an old type or nothing; no domain, no test."""
+    """False if TAPQ on one of the new domains shows an old type or nothing; without new domains nothing is tested."""
     ports = (module.bus.port(Apqn(adapter, domain)) for domain in domains)
     return all(port.tapq()[1].hardware_type >= OLDEST_TYPE for port in ports)
 
 
 def settled(module: VfioAp) -> None:
-    """At the end of the scan: what was pending becomes part of the guests (CFG-4)."""
+    """Give the guests what was pending, at the end of the scan (CFG-4)."""
     with module.guests_lock:
         for mdev in module.newest_first():
             if mdev.pending == EMPTY_MATRIX:

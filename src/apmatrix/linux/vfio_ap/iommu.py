@@ -42,7 +42,7 @@ class IommuGroups:
         self._next = 0
 
     def add(self, name: str, path: str) -> int:
-        """Make a group for the device ``name`` at ``path``; the group's number."""
+        """Create a group for the device ``name`` at ``path``; returns its number."""
         if self._free:
             number = min(self._free)
             self._free.remove(number)

@@ -1,4 +1,4 @@
-"""How mdevs come and go (host.md 3.2)."""
+"""Creation and removal of mdevs (host.md 3.2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UUID_LENGTH = 36
 
 
 class Lifecycle:
-    """Creates and removes mdevs. ``mdevs`` holds all that exist, oldest first, also those being removed."""
+    """Creates and removes mdevs. ``mdevs`` holds all that exist, oldest first, including those being removed."""
 
     def __init__(self, module: VfioAp) -> None:
         self._module = module
@@ -38,7 +38,7 @@ class Lifecycle:
 
     @property
     def available(self) -> int:
-        """How many more mdevs there may be."""
+        """How many more mdevs can be created."""
         return MOST_MDEVS - len(self.mdevs)
 
     def find(self, uuid: str) -> MatrixMdev:
@@ -51,7 +51,7 @@ class Lifecycle:
     # creation
 
     def create(self, raw: bytes) -> MatrixMdev:
-        """A write to ``create`` (MTX-11)."""
+        """Create the mdev whose UUID was written to ``create`` (MTX-11)."""
         uuid = raw[:UUID_LENGTH].decode("latin-1")
         if len(raw) not in (UUID_LENGTH, UUID_LENGTH + 1) or not _UUID.fullmatch(uuid):
             raise BadValue(
@@ -59,9 +59,9 @@ class Lifecycle:
             )
         name = uuid.lower()
         if name in self.mdevs:
-            raise Exists(f"mdev {name} exists already", holder=name, remedy="choose another UUID")
+            raise Exists(f"mdev {name} already exists", holder=name, remedy="choose another UUID")
         if not self.available:
-            raise Failed(f"there are {MOST_MDEVS} mdevs already", number=errno.EUSERS)
+            raise Failed(f"there are already {MOST_MDEVS} mdevs", number=errno.EUSERS)
         return self._create(name)
 
     def _create(self, name: str) -> MatrixMdev:
@@ -78,7 +78,7 @@ class Lifecycle:
     # removal
 
     def remove_by_write(self, mdev: MatrixMdev, value: Written) -> None:
-        """A write to ``remove``: 0 does nothing, any other number removes (MTX-12)."""
+        """Handle a write to ``remove``: 0 does nothing, any other number removes the mdev (MTX-12)."""
         try:
             wanted = strict_number(value.text)
         except Refused as refused:
@@ -89,14 +89,14 @@ class Lifecycle:
     def remove(self, mdev: MatrixMdev, task: Task | None = None) -> None:
         """Remove an mdev; while a guest has it, ask for it and wait."""
         if mdev.removing:
-            raise Failed(f"mdev {mdev.name} is being removed already", number=errno.EAGAIN)
+            raise Failed(f"mdev {mdev.name} is already being removed", number=errno.EAGAIN)
         self._module.policy.check_remove(mdev)
         self._hide(mdev)
         self._await_release(mdev, task or Task())
         self._destroy(mdev)
 
     def _hide(self, mdev: MatrixMdev) -> None:
-        """The attributes go first: nobody can reach the mdev any more."""
+        """Remove the attributes first: the mdev can no longer be reached."""
         module = self._module
         gone = [name for name in mdev.names() if name != "iommu_group"]
         mdev.removing = True
@@ -108,7 +108,7 @@ class Lifecycle:
             module.host.sysfs.changed(ChangeKind.REMOVED, f"{module.mdev_bus.path}/devices", mdev.name)
 
     def _await_release(self, mdev: MatrixMdev, task: Task) -> None:
-        """Call for the device at once and every ten seconds; a signal only changes what is logged (VFIO-20)."""
+        """Request the device now and every ten seconds; a signal only changes what is logged (VFIO-20)."""
         kernel = self._host.kernel
         count = 0
         interruptible = True
@@ -124,7 +124,7 @@ class Lifecycle:
                 )
 
     def _request(self, mdev: MatrixMdev, count: int) -> None:
-        """Take the guest's masks away and ask the VMM to close the device."""
+        """Clear the guest's masks and ask the VMM to close the device."""
         module = self._module
         with module.guests_lock, module.mdevs_lock:
             if mdev.vm is not None:
@@ -141,7 +141,7 @@ class Lifecycle:
                 )
 
     def let_go(self, mdev: MatrixMdev) -> None:
-        """Wait until no guest has it, then reset its queues and clear the assignment (MTX-13)."""
+        """Wait until no guest has the mdev, then reset its queues and clear the assignment (MTX-13)."""
         module = self._module
         self._module.policy.check_remove(mdev)
         self._await_release(mdev, Task())
@@ -154,7 +154,7 @@ class Lifecycle:
             mdev.guest = mdev.pending = EMPTY_MATRIX
 
     def _destroy(self, mdev: MatrixMdev) -> None:
-        """The driver lets go, then the device goes."""
+        """Unbind the mdev, then remove the device."""
         module = self._module
         module.mdev_bus.release(mdev)
         with module.mdevs_lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
+from apmatrix.arch.events import MdevChanged
 from apmatrix.linux.core import AttributeGroup, Device, Link, Written
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class MatrixMdev(Device):
         return () if self.removing else super().groups()
 
     def names(self) -> Iterator[str]:
-        """Attributes and links."""
+        """The names of the attributes and links."""
         yield from ("iommu_group",) if self.removing else (*super().names(), "iommu_group", "mdev_type")
 
     def lookup(self, name: str) -> Node | None:
@@ -90,6 +91,12 @@ class MatrixMdev(Device):
             return Link(self.module.mdev_type.path)
         return super().lookup(name)
 
+    def assign(self, matrix: Matrix) -> None:
+        """Note what is assigned from now on; the observers of the machine are told."""
+        self.matrix = matrix
+        host = self.module.host
+        host.machine.announce(MdevChanged(host.level.path, self.name, matrix.apm, matrix.aqm, matrix.adm))
+
     def linked(self, matrix: Matrix) -> list[VfioQueue]:
         """The linked queues in ``matrix``, in the order of their APQNs."""
         if len(matrix) < len(self.queues):
@@ -97,5 +104,5 @@ class MatrixMdev(Device):
         return sorted((queue for apqn, queue in self.queues.items() if apqn in matrix), key=lambda queue: queue.apqn)
 
     def log_prefix(self) -> str:
-        """How kernel messages about this mdev begin."""
+        """The prefix of kernel messages about this mdev."""
         return f"vfio_ap_mdev {self.name}: "

@@ -1,4 +1,4 @@
-"""vfio_ap: the module, its devices and what belongs to all mdevs together (host.md 3.1, 3.3, 3.10, 3.11)."""
+"""vfio_ap: the module, its devices and what all mdevs share (host.md 3.1, 3.3, 3.10, 3.11)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class MdevDriver(Driver[Any]):
         self._lifecycle = lifecycle
 
     def remove(self, device: MatrixMdev) -> None:
-        """An mdev that is unbound gives up what it was assigned, as one that is removed."""
+        """Clear the assignment of an mdev that is unbound, as of one that is removed."""
         self._lifecycle.let_go(device)
 
 
@@ -130,15 +130,15 @@ class VfioAp:
     # claims
 
     def newest_first(self) -> list[MatrixMdev]:
-        """The mdevs in the order in which the driver looks at them."""
+        """The mdevs in the order in which the driver goes through them."""
         return list(reversed(self.lifecycle.mdevs.values()))
 
     def conflicts(self, mdev: MatrixMdev, new: Matrix) -> list[Conflict[MatrixMdev]]:
-        """What ``new`` would share with other mdevs, the newest of them first (MTX-21b)."""
+        """What ``new`` would share with other mdevs, the newest mdev first (MTX-21b)."""
         return sorted(self.claims.conflicts(new, mdev), key=lambda conflict: -conflict.holder.sequence)
 
     def check_not_in_use(self, wanted: Matrix) -> None:
-        """Raise InUse if an mdev has an APQN of ``wanted``, whatever the masks and guests are (BUS-34, BUS-35)."""
+        """Raise InUse if an mdev has an APQN of ``wanted``, regardless of masks and guests (BUS-34, BUS-35)."""
         with self.guests_lock, self.mdevs_lock:
             conflicts = sorted(self.claims.conflicts(wanted), key=lambda conflict: -conflict.holder.sequence)
             if not conflicts:
@@ -163,7 +163,7 @@ class VfioAp:
             if apqn in self.queues:
                 self.link(mdev, self.queues[apqn])
         self.claims.set(mdev, new)
-        mdev.matrix = new
+        mdev.assign(new)
 
     def link(self, mdev: MatrixMdev, queue: VfioQueue) -> None:
         """Connect a bound queue with the mdev that its APQN is assigned to."""
@@ -187,7 +187,7 @@ class VfioAp:
 
     @property
     def host_matrix(self) -> Matrix:
-        """What the host has to give."""
+        """What the host can give to guests."""
         return self.policy.host_matrix(self)
 
     def obstacles(self, matrix: Matrix) -> dict[int, Obstacle]:
@@ -206,7 +206,7 @@ class VfioAp:
         return changed
 
     def refilter(self, mdev: MatrixMdev) -> None:
-        """Filter, tell the guest if something changed, and reset what it lost (MTX-20)."""
+        """Filter, update the guest if something changed, and reset what it lost (MTX-20)."""
         changed, lost = self.filter(mdev)
         if changed:
             self.update_guest(mdev)
@@ -225,7 +225,7 @@ class VfioAp:
         reset_queues(self.host, self.policy, mdev.linked(Matrix(adapters, mdev.guest.aqm)))
 
     def reset(self, queues: Iterable[VfioQueue]) -> bool:
-        """Reset queues; False if one of them did not end well."""
+        """Reset queues; False if one of them could not be reset."""
         return reset_queues(self.host, self.policy, queues)
 
     def status_of(self, apqn: Apqn) -> str:

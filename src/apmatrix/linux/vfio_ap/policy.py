@@ -1,4 +1,4 @@
-"""Where a better system may decide otherwise than Linux in vfio_ap."""
+"""The decisions in vfio_ap where a better system may differ from Linux."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class VfioPolicy:
-    """What vfio_ap asks; the answers here are Linux's own: the checks pass, the quirks stay."""
+    """What vfio_ap asks a policy; the answers here are Linux's own: the checks pass, the quirks stay."""
 
     explains: ClassVar[bool] = False
-    """Attributes beside the kernel's own show what is otherwise hidden."""
+    """Whether attributes beside the kernel's own show what is otherwise hidden."""
 
     longest_matrix: ClassVar[int | None] = 4095
     """Most bytes that reading a matrix gives (MTX-41); None: all."""
@@ -33,42 +33,42 @@ class VfioPolicy:
     # assignments
 
     def check_assignment(self, mdev: MatrixMdev, new: Matrix) -> None:
-        """Before a valid new matrix is given to an mdev."""
+        """Called before a valid new matrix is given to an mdev."""
 
     def check_ap_config_text(self, text: str) -> None:
-        """Before an ap_config write is parsed."""
+        """Called before an ap_config write is parsed."""
 
     def reported(self, conflicts: list[Conflict[MatrixMdev]]) -> list[Conflict[MatrixMdev]]:
         """Which conflicts with other mdevs go to the kernel log: those with the first mdev (BUS-35)."""
         return conflicts[:1]
 
     def host_queues_refused(self, mdev: MatrixMdev, apqns: Sequence[Apqn]) -> None:
-        """After an assignment was refused because the APQNs are the host's."""
+        """Called after an assignment was refused because the APQNs are the host's."""
 
     def replace_matrix(self, mdev: MatrixMdev, new: Matrix) -> bool:
-        """Put a valid ap_config into force, if the policy has a way of its own; Linux goes in steps (MTX-48)."""
+        """Apply a valid ap_config, if the policy has a way of its own; Linux applies it in steps (MTX-48)."""
         del mdev, new
         return False
 
     def unassigned(self, mdev: MatrixMdev) -> None:
-        """After an adapter or usage domain was unassigned; what can be used again does not return (MTX-31)."""
+        """Called after an adapter or usage domain was unassigned; what becomes usable does not return (MTX-31)."""
 
     def control_domains_assigned(self, mdev: MatrixMdev, domains: Mask) -> None:
-        """After control domains were assigned."""
+        """Called after control domains were assigned."""
 
     def filtered(self, mdev: MatrixMdev, obstacles: dict[int, Obstacle]) -> None:
-        """After a filter left adapters out, each with the first obstacle."""
+        """Called after a filter left adapters out, each with the first obstacle."""
 
     # guests
 
     def check_open(self, mdev: MatrixMdev, limits: Matrix) -> None:
-        """Before a VM whose control block has room for ``limits`` gets an mdev."""
+        """Called before a VM whose control block has room for ``limits`` gets an mdev."""
 
     def closed(self, mdev: MatrixMdev) -> None:
-        """After a VM gave an mdev back; the event fds stay (VFIO-4)."""
+        """Called after a VM gave an mdev back; the event fds stay (VFIO-4)."""
 
     def check_remove(self, mdev: MatrixMdev) -> None:
-        """Before an mdev is removed."""
+        """Called before an mdev is removed."""
 
     def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
         """The queue that a guest's AQIC is for: a linked one, whether the guest has it or not (KVM-33)."""
@@ -77,9 +77,9 @@ class VfioPolicy:
     # resets
 
     def gives_up(self, waiting: Sequence[VfioQueue], waited: float) -> bool:
-        """Whether to wait no longer, after so many seconds, for queues in reset; Linux waits for ever (MTX-70)."""
+        """Whether to stop waiting for queues in reset after ``waited`` seconds; Linux waits forever (MTX-70)."""
         del waiting, waited
         return False
 
     def reset_ended(self, queue: VfioQueue) -> None:
-        """After a queue was reset for a guest, well or not."""
+        """Called after a queue was reset for a guest, successfully or not."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
 
 INTERVAL = 0.02
-"""Seconds between two looks at a queue in reset."""
+"""Seconds between two polls of a queue in reset."""
 
 _AT_ONCE = (ResponseCode.NOT_AVAILABLE, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED)
 _AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY, ResponseCode.STATE_CHANGE_IN_PROGRESS)
@@ -22,9 +22,9 @@ _GONE_WRONG = (ResponseCode.SECRET_NOT_UNIQUE, ResponseCode.ASSOCIATION_FAILED)
 
 
 def reset_queues(host: Host, policy: VfioPolicy, queues: Iterable[VfioQueue]) -> bool:
-    """Zeroize queues and wait until all are done; False if a ZAPQ ended otherwise than well (MTX-71).
+    """Zeroize queues and wait until all are done; False if a ZAPQ failed (MTX-71).
 
-    The caller's mutexes stay locked meanwhile, so a queue that is stuck stops all of vfio_ap.
+    The caller's mutexes stay locked meanwhile, so a stuck queue blocks all of vfio_ap.
     """
     group = tuple(queues)
     waiting = [queue for queue in group if _begin(host, queue)]
@@ -41,7 +41,7 @@ def reset_queues(host: Host, policy: VfioPolicy, queues: Iterable[VfioQueue]) ->
 
 
 def _begin(host: Host, queue: VfioQueue) -> bool:
-    """ZAPQ once; True if the queue has to be waited for."""
+    """Issue ZAPQ once; True if the queue has to be waited for."""
     code = queue.port.zapq().response_code
     queue.reset_code = code
     if code == ResponseCode.NORMAL or code in _AGAIN:
@@ -54,7 +54,7 @@ def _begin(host: Host, queue: VfioQueue) -> bool:
 
 
 def _finished(host: Host, queue: VfioQueue, waited: float) -> bool:
-    """One look at a queue that has been in reset for ``waited`` seconds."""
+    """Poll a queue that has been in reset for ``waited`` seconds; True if its reset is over."""
     if queue.reset_code in _AGAIN:
         return not _begin(host, queue)
     status, _ = queue.port.tapq()

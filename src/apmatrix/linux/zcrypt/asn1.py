@@ -1,6 +1,6 @@
 """The beginning of an EP11 payload, as Linux 7.2 reads it (hardware.md 3.10).
 
-A sequence of octet strings: the function, the domain, then what the function wants. Lengths are short or take
+A sequence of octet strings: the function, the domain, then the function's arguments. Lengths are short or take
 1, 2 or 4 bytes, numbers take 1, 2 or 4.
 """
 

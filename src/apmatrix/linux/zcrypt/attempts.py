@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES: Final = 10
-"""How often a request that a card could not do is sent before it ends with EIO."""
+"""How often a request that cards fail to answer is sent before it ends with EIO."""
 
 SMALLEST_COPROCESSOR_MODULUS: Final = 16
 LARGEST_MODULUS: Final = 512
@@ -46,7 +46,7 @@ class Attempt(ABC, Generic[T]):
     """An attempt to have a request answered: what can take it, what it costs there, and how often it failed.
 
     ``permissions`` are those of the node that it came through, ``task`` is the program that waits for the answer.
-    ``tries`` counts the failed ones; at ``limit`` it is given up. ``last`` is the queue of the last failure: the next
+    ``tries`` counts the failures; at ``limit`` the attempt ends. ``last`` is the queue of the last failure: the next
     try prefers others.
     """
 
@@ -62,11 +62,11 @@ class Attempt(ABC, Generic[T]):
         self._factor = factor
 
     def admit(self) -> None:
-        """Refuse what the node does not allow; asked before each try."""
+        """Refuse what the node does not allow; called before each try."""
 
     @abstractmethod
     def takes_card(self, card: ApCard) -> bool:
-        """True for a card that can do the request."""
+        """True for a card that can process the request."""
 
     def takes_queue(self, queue: ApQueue) -> bool:  # noqa: ARG002 - the base takes any
         """True for a queue that the request may go to."""
@@ -81,13 +81,13 @@ class Attempt(ABC, Generic[T]):
         """Send the request through a queue and wait for the answer. Raises ReplyError."""
 
     def failed_at(self, queue: ApQueue) -> None:
-        """Remember a queue that could not do the request."""
+        """Remember a queue that failed to answer the request."""
         # The kernel remembers the queue by a number and takes 0, queue 00.0000, for none.
         self.last = None if queue.apqn == (0, 0) else queue
 
 
 class RsaAttempt(Attempt[bytes]):
-    """Raw RSA; the operands are fetched, with ``load``, only when a queue has been chosen."""
+    """Raw RSA; the operands are fetched, with ``load``, only once a queue has been chosen."""
 
     def __init__(
         self,

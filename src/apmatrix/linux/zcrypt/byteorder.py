@@ -1,6 +1,6 @@
 """The byte order of the structures that a program passes to the kernel.
 
-Structures are declared once, as layouts. A big-endian program, one of s390x, has them in storage as they are
+Structures are declared once, as layouts. A big-endian program, such as one for s390x, has them in storage as they are
 declared. In a little-endian one everything counts from the other end: numbers have their low byte first, and
 compilers fill bit-fields from the low bit on; so bit n of the declaration is bit n from the right of the structure
 read as one little-endian number.

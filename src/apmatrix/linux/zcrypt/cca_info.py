@@ -30,7 +30,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class RegisterPlace:
-    """Where a master key register stands in the answers: rule element, data offset, length of the pattern."""
+    """Where a master key register is in the answers: rule element, data offset, length of the pattern."""
 
     name: str
     element: int
@@ -38,7 +38,7 @@ class RegisterPlace:
     length: int
 
     def line(self, facts: Facts) -> str:
-        """``AES CUR: valid 0x0102030405060708``."""
+        """The register's line of ``mkvps``, such as ``AES CUR: valid 0x0102030405060708``."""
         state_code = facts.rules[self.element][:1]
         is_new = self.name.endswith("NEW")
         state = (_NEW_STATES if is_new else _OTHER_STATES).get(state_code)
@@ -66,7 +66,7 @@ _MINIMUM: Final = {b"STATICSA": (10, 204), b"STATICSB": (13, 240)}
 
 
 def facility_query(zcrypt: Zcrypt, keyword: bytes, card: int, domain: int) -> Facts | None:
-    """Ask with FQ; None if no card answers as it should."""
+    """Query a card with FQ; None if none answers as it should."""
     parameters = b"FQ\x00\x0a" + keyword + b"\x10\x02" + bytes(4096) + b"\x00\x02"
     control = cca_control(parameters, domain, reply_room=_ROOM)
     try:
@@ -90,7 +90,7 @@ def _facts(parameters: bytes, least_rules: int, least_data: int) -> Facts | None
 
 
 def serial_number(zcrypt: Zcrypt, card: ApCard) -> str:
-    """The card's serial number, empty if it does not tell."""
+    """The card's serial number, empty if the card does not report it."""
     first = facility_query(zcrypt, b"STATICSA", card.number, ANY)
     facility_query(zcrypt, b"STATICSB", card.number, ANY)
     return first.rules[0].rstrip(b"\0 ").decode("latin-1") if first else ""

@@ -21,7 +21,7 @@ OLDEST_GENERATION_TYPE = 6  # CEX4 is hardware type 10
 
 
 def _zcrypt(device: ApCard | ApQueue) -> Zcrypt:
-    """What asks the device's card: its driver knows, and these attributes come and go with the driver."""
+    """The zcrypt that queries the device's card: its driver's, as these attributes come and go with the driver."""
     driver = device.driver
     assert isinstance(driver, Cex4Driver)
     return driver.zcrypt
@@ -39,7 +39,7 @@ CARD_DRIVER: AttributeGroup[ApCard] = AttributeGroup()
 
 @CARD_DRIVER.show("type")
 def card_type(card: ApCard) -> str:
-    """``CEX8C`` and the like."""
+    """The card's type, such as ``CEX8C``."""
     return f"CEX{card.hardware_type - OLDEST_GENERATION_TYPE}{card.mode.value if card.mode else ''}\n"
 
 
@@ -92,7 +92,7 @@ def _is_coprocessor(device: ApCard | ApQueue) -> bool:
 
 @CARD_DRIVER.show("serialnr", when=_is_coprocessor)
 def serial_number(card: ApCard) -> str:
-    """The card's serial number, by asking it; empty if it does not answer."""
+    """The card's serial number, queried from the card; empty if it does not answer."""
     if _is_cca(card):
         return f"{cca_info.serial_number(_zcrypt(card), card)}\n"
     info = ep11_info.card_info(_zcrypt(card), card)
@@ -131,7 +131,7 @@ def queue_online(queue: ApQueue) -> str:
 
 @QUEUE_DRIVER.store("online")
 def store_queue_online(queue: ApQueue, value: Written) -> None:
-    """Let programs use the queue, or not: 0 or 1; 1 only if the card and the queue can be used (DEV-12)."""
+    """Set the queue online (1) or offline (0); online only if the card and the queue can be used (DEV-12)."""
     wanted = _switch(value)
     card = queue.card
     if wanted and (not queue.config or queue.chkstop or not card.config or card.chkstop):
@@ -149,7 +149,7 @@ def queue_load(queue: ApQueue) -> str:
 
 @QUEUE_DRIVER.show("mkvps", when=_is_coprocessor)
 def master_key_patterns(queue: ApQueue) -> str:
-    """The verification patterns of the domain's master keys, by asking the card."""
+    """The verification patterns of the domain's master keys, queried from the card."""
     if _is_cca(queue):
         return cca_info.master_key_patterns(_zcrypt(queue), queue)
     return ep11_info.wrapping_key_patterns(ep11_info.domain_info(_zcrypt(queue), queue))
@@ -163,7 +163,7 @@ def queue_operation_modes(queue: ApQueue) -> str:
 
 
 class Cex4Driver(ApBusDriver):
-    """Base of both drivers; ``zcrypt`` asks the cards for what their attributes show."""
+    """Base of both drivers; ``zcrypt`` queries the cards for what their attributes show."""
 
     __slots__ = ("zcrypt",)
 
@@ -189,7 +189,7 @@ class Cex4CardDriver(Cex4Driver):
         return isinstance(device, ApCard)
 
     def probe(self, device: ApCard) -> None:
-        """A card without a mode has no use."""
+        """Set the card online; NoDevice if it has no mode."""
         _check_mode(device)
         device.online = True
 
@@ -209,7 +209,7 @@ class Cex4QueueDriver(Cex4Driver):
         return isinstance(device, ApQueue)
 
     def probe(self, device: ApQueue) -> None:
-        """New queues are online, and are reset."""
+        """Set the queue online and reset it; NoDevice if its card has no mode."""
         _check_mode(device)
         device.online = True
         device.start()

@@ -28,7 +28,7 @@ ANY: Final = 0xFFFF
 
 ANY_CARD: Final = 0xFFFF_FFFF
 ERROR_STATUS: Final = 0x0008_044D
-"""What ``status`` tells when the card refused the message itself."""
+"""The ``status`` of a message that the card itself refused."""
 
 _SPECIAL: Final = (b"US", b"AU")
 _LARGEST_ROOM: Final = 0xFFFF_FFFF
@@ -44,7 +44,7 @@ class StatusError(ReplyError):
 
 @dataclass(frozen=True)
 class CcaRequest:
-    """A CPRBX with its parameters, and data. ``card`` or ANY_CARD; rooms are those of the caller's buffers."""
+    """A CPRBX with its parameters, and data. ``card`` may be ANY_CARD; rooms are sizes of the caller's buffers."""
 
     control: bytes = field(repr=False)
     data: bytes = field(default=b"", repr=False)
@@ -54,24 +54,24 @@ class CcaRequest:
     agent: bytes = CCA_AGENT
 
     def check(self, longest: int) -> None:
-        """BadValue for lengths that cannot be; ``longest`` is the size of Linux' message buffers."""
+        """BadValue for impossible lengths; ``longest`` is the size of Linux's message buffers."""
         self.check_lengths(len(self.control), len(self.data), self.control_room, self.data_room, longest)
         self.check_verb()
 
     def check_verb(self) -> None:
         """BadValue if the control block ends before its verb."""
         if self.cprbx.length + len(self.verb) > len(self.control) + padding(len(self.control)):
-            raise BadValue(f"the CPRB has no verb where it says: behind {self.cprbx.length} bytes")
+            raise BadValue(f"the CPRB has no verb where it says: after {self.cprbx.length} bytes")
 
     @staticmethod
     def check_lengths(control: int, data: int, control_room: int, data_room: int, longest: int) -> None:
-        """The checks that need nothing but the lengths."""
+        """Make the checks that need only the lengths."""
         if control < Cprbx.SIZE or control_room < Cprbx.SIZE:
             raise BadValue(f"a CPRB needs {Cprbx.SIZE} bytes, and as much room for its reply")
         if RequestHeader.SIZE + control + padding(control) + data > longest:
             raise BadValue(f"a request of {control + data} bytes is longer than any card takes")
         if control_room + padding(control_room) + data_room > _LARGEST_ROOM:
-            raise BadValue("the room for the reply is larger than can be")
+            raise BadValue("the room for the reply is larger than possible")
 
     @cached_property
     def cprbx(self) -> Cprbx:
@@ -90,7 +90,7 @@ class CcaRequest:
 
     @cached_property
     def verb(self) -> bytes:
-        """What the card shall do, such as ``b"FQ"``."""
+        """What the card is to do, such as ``b"FQ"``."""
         start = self.cprbx.length
         return self.control[start : start + 2].ljust(2, b"\0")
 
@@ -101,7 +101,7 @@ class CcaRequest:
 
     @property
     def size(self) -> int:
-        """Bytes of the message."""
+        """The length of the message in bytes."""
         return RequestHeader.SIZE + len(self.control) + padding(len(self.control)) + len(self.data)
 
     def message(self, domain: int, longest: int) -> bytes:
@@ -142,12 +142,12 @@ class CcaReply:
 
 
 def no_room(needed: int) -> Failed:
-    """A reply does not fit the caller's buffer."""
+    """The error for a reply that does not fit the caller's buffers."""
     return Failed(f"the reply of {needed} bytes does not fit the caller's buffers", number=errno.EMSGSIZE)
 
 
 def cca_reply(reply: Reply) -> CcaReply:
-    """Take a type 86 reply apart. Raises ReplyError, StatusError if the caller shall see a status."""
+    """Parse a type 86 reply. Raises ReplyError; StatusError if the caller is to see a status."""
     message = reply.taken(CPRBX_VERSION, length_of_blocks)
     if message[1] in (MessageType.ERROR, MessageType.ERROR_88):
         raise StatusError(error_of(message), ERROR_STATUS)
@@ -162,14 +162,14 @@ def cca_reply(reply: Reply) -> CcaReply:
 
 @dataclass(frozen=True)
 class Ep11Request:
-    """An EP11 CPRB with its payload. ``targets`` are (card, domain), ANY for either; none at all: any queue."""
+    """An EP11 CPRB with its payload. ``targets`` are (card, domain), ANY for either; without targets, any queue."""
 
     cprb: bytes = field(repr=False)
     targets: tuple[tuple[int, int], ...] = ()
     room: int = 8192
 
     def check(self, longest: int) -> None:
-        """BadValue for lengths that cannot be, or a payload that Linux does not understand."""
+        """BadValue for impossible lengths, or a payload that Linux does not understand."""
         self.check_lengths(len(self.cprb), self.room, longest)
         if self.header.payload_length != len(self.cprb) - Ep11Cprb.SIZE:
             raise BadValue("the payload length of the EP11 CPRB is wrong")
@@ -177,7 +177,7 @@ class Ep11Request:
 
     @staticmethod
     def check_lengths(request: int, room: int, longest: int) -> None:
-        """The checks that need nothing but the lengths."""
+        """Make the checks that need only the lengths."""
         if request < Ep11Cprb.SIZE + asn1.SHORTEST or room < Ep11Cprb.SIZE:
             raise BadValue(f"an EP11 CPRB needs {Ep11Cprb.SIZE} bytes and a payload, and room for its reply")
         if RequestHeader.SIZE + request + padding(request) > longest or room + padding(room) > _LARGEST_ROOM:
@@ -195,7 +195,7 @@ class Ep11Request:
 
     @property
     def size(self) -> int:
-        """Bytes of the message."""
+        """The length of the message in bytes."""
         return RequestHeader.SIZE + len(self.cprb) + padding(len(self.cprb))
 
     @cached_property

@@ -21,7 +21,7 @@ AGAIN_QUEUE_PENALTY: Final = 10000
 
 @dataclass(slots=True)
 class _Choice:
-    """The best queue so far, and what it costs; ``load`` is what the request will count for while it is under way."""
+    """The best queue so far, and what it costs; ``load`` is what the request will count for while it is in flight."""
 
     queue: ApQueue | None = None
     weight: int = 0
@@ -35,13 +35,13 @@ class _Choice:
         return (weight + card.load, card.total) < (self.weight + best.load, best.total)
 
     def prefers_queue(self, queue: ApQueue, weight: int) -> bool:
-        """The same for queues."""
+        """True if ``queue`` is cheaper than the chosen one; of equal ones, if it had fewer requests."""
         best = self.queue
         return best is None or (weight + queue.load, queue.total) < (self.weight + best.load, best.total)
 
 
 class Dispatcher:
-    """Picks the cheapest card, then its cheapest queue, and keeps account of the load."""
+    """Picks the cheapest card, then its cheapest queue, and keeps track of the load."""
 
     def __init__(self, bus: ApBus) -> None:
         self._bus = bus

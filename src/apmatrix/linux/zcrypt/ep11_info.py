@@ -45,19 +45,19 @@ def _data(payload: bytes) -> bytes | None:
 
 
 def card_info(zcrypt: Zcrypt, card: ApCard) -> Ep11CardInfo | None:
-    """What the card tells about itself."""
+    """What the card reports about itself."""
     data = _query(zcrypt, _CARD_INFO, card.number, ANY)
     return Ep11CardInfo.parse(data) if data and len(data) >= Ep11CardInfo.SIZE else None
 
 
 def domain_info(zcrypt: Zcrypt, queue: ApQueue) -> Ep11DomainInfo | None:
-    """What the card tells about a domain."""
+    """What the card reports about a domain."""
     data = _query(zcrypt, _DOMAIN_INFO, queue.card.number, queue.apqn.domain)
     return Ep11DomainInfo.parse(data) if data and len(data) >= Ep11DomainInfo.SIZE else None
 
 
 def mode_names(modes: OperationModes) -> str:
-    """``FIPS2011 BSI2009`` and the like."""
+    """The names of the modes, such as ``FIPS2011 BSI2009``."""
     return " ".join(name.upper().replace("_", "-") for name in OperationModes.FIELDS if getattr(modes, name))
 
 

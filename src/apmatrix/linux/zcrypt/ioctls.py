@@ -1,6 +1,6 @@
 """The ioctls of ``/dev/z90crypt`` and of extra nodes (hardware.md 5.2), as Linux 7.2 has them.
 
-Errors are Refused with the errno that the program gets. Whatever a face needs to serve a node is
+Errors are Refused with the errno that the program gets. A face serves a node through
 :class:`~apmatrix.linux.zcrypt.nodes.ZcryptFile`.
 """
 
@@ -43,7 +43,7 @@ _WORD: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class IoctlCall:
-    """An ioctl: what the node allows, the storage of the program that calls, and the address that is its argument."""
+    """An ioctl: what the node allows, the calling program's storage, and the address that is its argument."""
 
     zcrypt: Zcrypt
     permissions: Permissions
@@ -90,7 +90,7 @@ def rsa_crt(call: IoctlCall) -> None:
 def _rsa(
     call: IoctlCall, block: RsaModExpo | RsaModExpoCrt, load: Callable[[], ModExpo | ModExpoCrt], *, crt: bool
 ) -> None:
-    """The operands are looked at only when a queue has been chosen."""
+    """Do an RSA ioctl; the operands are fetched only once a queue has been chosen."""
     length = block.input_length
     if block.output_length < length:
         raise BadValue(f"there is no room for a result of {length} bytes")
@@ -100,14 +100,14 @@ def _rsa(
 
 
 class _CprbCall:
-    """ZSECSENDCPRB: whatever happens, the program gets its structure back as it is then."""
+    """ZSECSENDCPRB: whatever happens, the structure is written back to the program as it is at the end."""
 
     def __init__(self, call: IoctlCall) -> None:
         self.call = call
         self.block = call.user.fetch(Xcrb, call.argument).replace(status=0)
 
     def run(self) -> None:
-        """Send, and hand the structure back."""
+        """Send the CPRB, and write the structure back."""
         try:
             self._deliver(self._request())
         except StatusError as error:
@@ -131,7 +131,7 @@ class _CprbCall:
         return replace(request, data=fetch(block.request_data, block.request_data_length))
 
     def _deliver(self, request: CcaRequest) -> None:
-        """The control block comes first; its part of the structure is right even if the data do not fit."""
+        """Store the control block first: its part of the structure is right even if the data do not fit."""
         call = self.call
         reply = call.zcrypt.send_cprb(request, call.permissions, task=call.task)
         if len(reply.control) > request.control_room:
@@ -150,7 +150,7 @@ def send_cprb(call: IoctlCall) -> None:
 
 
 def send_ep11_cprb(call: IoctlCall) -> None:
-    """ZSENDEP11CPRB: here too the structure goes back in any case."""
+    """Do ZSENDEP11CPRB: send a CPRB to an EP11 coprocessor; here too the structure is always written back."""
     block = call.user.fetch(Ep11Urb, call.argument)
     try:
         targets = _targets(call, block)
@@ -173,7 +173,7 @@ def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
 
 
 def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:
-    """An ioctl that stores what ``make`` makes of the bus."""
+    """A handler that stores the bytes that ``make`` returns for the bus."""
 
     def answer(call: IoctlCall) -> None:
         bus = call.zcrypt.bus

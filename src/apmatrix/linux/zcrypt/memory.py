@@ -37,7 +37,7 @@ class UserSpace:
     order: ByteOrder
 
     def bytes_at(self, address: int, length: int) -> bytes:
-        """Fetch bytes; none need no storage."""
+        """Fetch bytes; a length of 0 needs no storage."""
         if not length:
             return b""
         try:
@@ -49,7 +49,7 @@ class UserSpace:
         return data
 
     def store(self, address: int, data: bytes) -> None:
-        """Store bytes; none need no storage."""
+        """Store bytes; empty data needs no storage."""
         if not data:
             return
         try:

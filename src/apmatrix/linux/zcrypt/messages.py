@@ -19,7 +19,7 @@ _EP11_REQUEST: Final = 1
 
 
 def padding(length: int) -> int:
-    """Bytes that are missing to a multiple of four."""
+    """The number of bytes that pad ``length`` to a multiple of four."""
     return -length % 4
 
 

@@ -1,6 +1,6 @@
-"""zcrypt device nodes: ``/dev/z90crypt``, and more of them with masks of their own (hardware.md 5.2).
+"""zcrypt device nodes: ``/dev/z90crypt``, and extra nodes with masks of their own (hardware.md 5.2).
 
-A face serves them to programs: it opens a node, and passes on what programs do with the :class:`ZcryptFile`.
+A face serves them to programs: it opens a node, and passes the programs' calls on to the :class:`ZcryptFile`.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def show_device_number(node: DeviceNode) -> str:
 
 @DEVICE_NODE.show("uevent")
 def show_uevent(node: DeviceNode) -> str:
-    """What udev gets to know."""
+    """The variables that udev reads."""
     return "".join(f"{key}={value}\n" for key, value in node.env())
 
 
 @DEVICE_NODE.store("uevent")
 def synthesize_uevent(node: DeviceNode, value: Written) -> None:
-    """Send an event on request, as ``udevadm trigger`` does."""
+    """Send a synthetic uevent, as ``udevadm trigger`` requests it."""
     node.request_uevent(value.raw)
 
 
@@ -93,7 +93,7 @@ class DeviceNode(KObject):
         self._uevents = host.uevents
 
     def names(self) -> Iterator[str]:
-        """Attributes and the class."""
+        """The names of the attributes and of the class's link."""
         yield from super().names()
         yield "subsystem"
 
@@ -123,7 +123,7 @@ class MiscNode(DeviceNode):
         self.device_name = device_name or name
 
     def register(self) -> None:
-        """Show the device in the tree, and tell user space."""
+        """Add the device to the tree and send a uevent."""
         self.sysfs.place("devices/virtual/misc", self.name, self)
         self.sysfs.place("class/misc", self.name, Link(self.path))
         self.uevent("add")
@@ -165,13 +165,13 @@ def _name(value: Written) -> str:
 
 @CLASS.store("create", mode=0o600)
 def create(nodes: ZcryptNodes, value: Written) -> None:
-    """Make a node; without a name the kernel finds one."""
+    """Create a node; without a name the kernel chooses one."""
     nodes.create(_name(value))
 
 
 @CLASS.store("destroy", mode=0o600)
 def destroy(nodes: ZcryptNodes, value: Written) -> None:
-    """Take a node away."""
+    """Remove the node of that name."""
     nodes.destroy(_name(value))
 
 
@@ -200,14 +200,14 @@ class ZcryptNodes(KObject):
             return ZcryptFile(self._zcrypt, node, order)
 
     def create(self, name: str) -> ZcryptNode:
-        """A new node, with a name of its own if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
+        """Create a node, with a chosen name if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
         name = name.replace("/", "!")
         if name in self.nodes:
-            raise Exists(f"there is a node {name} already", holder=name, remedy="choose another name")
+            raise Exists(f"node {name} already exists", holder=name, remedy="choose another name")
         taken = {node.minor for node in self._extra()}
         minor = next((number for number in range(MOST_NODES) if number not in taken), None)
         if minor is None:
-            raise Failed(f"there are {MOST_NODES} zcrypt nodes already", number=errno.ENOSPC)
+            raise Failed(f"there are already {MOST_NODES} zcrypt nodes", number=errno.ENOSPC)
         name = name or f"zcrypt_{minor}"
         node = ZcryptNode(self._host, name, minor)
         self.nodes[name] = node
@@ -217,7 +217,7 @@ class ZcryptNodes(KObject):
         return node
 
     def destroy(self, name: str) -> None:
-        """Remove a node; files of it that are open go on working. Refused ENOENT."""
+        """Remove a node; its open files keep working. Refused ENOENT."""
         node = self.nodes.get(name)
         if not isinstance(node, ZcryptNode):
             raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
@@ -231,8 +231,8 @@ class ZcryptNodes(KObject):
 class ZcryptFile:
     """An open node, for a program whose structures are in ``order``.
 
-    All errors are Refused with the errno that the program gets. A node that is destroyed goes on working for programs
-    that have it open, with its masks, as in the kernel. Calls from several threads are fine.
+    All errors are Refused with the errno that the program gets. A node that is destroyed keeps working for programs
+    that have it open, with its masks, as in the kernel. Several threads may call at the same time.
     """
 
     def __init__(self, zcrypt: Zcrypt, node: AnyNode, order: ByteOrder) -> None:
@@ -243,7 +243,7 @@ class ZcryptFile:
         zcrypt.opens += 1
 
     def ioctl(self, number: int, argument: int, memory: UserMemory, task: Task | None = None) -> int:
-        """Do an ioctl and wait for its end; 0. ``argument`` is an address in ``memory``.
+        """Do an ioctl and wait for its end; returns 0. ``argument`` is an address in ``memory``.
 
         A signal for ``task`` ends the wait with EINTR.
         """
@@ -252,15 +252,15 @@ class ZcryptFile:
         return 0
 
     def read(self, _length: int) -> bytes:
-        """Nothing can be read."""
+        """Refuse to read: EPERM."""
         raise Failed("zcrypt nodes cannot be read", number=errno.EPERM)
 
     def write(self, _data: bytes) -> int:
-        """Nothing can be written."""
+        """Refuse to write: EPERM."""
         raise Failed("zcrypt nodes cannot be written", number=errno.EPERM)
 
     def close(self) -> None:
-        """Give the node back; once."""
+        """Close the file; to be called once."""
         with self._zcrypt.bus.kernel:
             self._node.opens -= 1
             self._zcrypt.opens -= 1

@@ -22,5 +22,5 @@ class Permissions:
 
     @classmethod
     def of_the_bus(cls, adapters: Mask, domains: Mask) -> Permissions:
-        """Those of the kernel itself and of ``/dev/z90crypt``; the masks are the bus's."""
+        """The permissions of the kernel itself and of ``/dev/z90crypt``; the masks are the bus's."""
         return cls(ALL_BITS, adapters, domains, ALL_BITS, default=True)

@@ -25,7 +25,7 @@ _ERRORS: Final = (MessageType.ERROR, MessageType.ERROR_88)
 
 
 class ReplyError(Failed):
-    """A reply that is no answer. ``offline`` is what the kernel log says if it takes the queue out of service."""
+    """A reply without an answer. ``offline`` is what the kernel log says if Linux takes the queue offline for it."""
 
     def __init__(self, number: int, message: str, offline: str | None = None) -> None:
         super().__init__(message, number=number)
@@ -33,7 +33,7 @@ class ReplyError(Failed):
 
 
 class Reply(NamedTuple):
-    """A reply, and what the receive buffer holds behind it, which Linux also looks at (hardware.md 3.5)."""
+    """A reply, and what the receive buffer holds after it, which Linux also looks at (hardware.md 3.5)."""
 
     data: bytes
     behind: bytes = b""
@@ -60,13 +60,13 @@ class Reply(NamedTuple):
         return view[:told]
 
     def check_length(self, told: int) -> None:
-        """ReplyError (EMSGSIZE) if the reply's length is not the one that it tells."""
+        """ReplyError (EMSGSIZE) if the reply's length is not ``told``, the one that it states."""
         if told != len(self.data):
-            raise ReplyError(errno.EMSGSIZE, f"a reply of {len(self.data)} bytes tells a length of {told}")
+            raise ReplyError(errno.EMSGSIZE, f"a reply of {len(self.data)} bytes states a length of {told}")
 
 
 def length_of_blocks(view: bytes) -> int:
-    """The length that a reply with control block and data tells."""
+    """The length that a reply with control block and data states."""
     header = ReplyHeader.overlay(view)
     return header.offset2 + header.count2 if header.count2 else header.offset1 + header.count1
 
@@ -79,7 +79,7 @@ def error_of(message: bytes) -> ReplyError:
 
 
 def broken(message: bytes) -> ReplyError:
-    """A reply that Linux cannot take for one of this card's."""
+    """The error for a reply that Linux cannot take for one of this card's."""
     why = f"unknown response type 0x{message[1]:02x}"
     return ReplyError(errno.EAGAIN, f"the card's reply has an {why}", f"{why} => online=0")
 
@@ -123,7 +123,7 @@ def cca_result(reply: Reply, length: int) -> bytes:
 
 
 def _check_codes(control: Cprbx) -> None:
-    """Return and reason code of an RSA request."""
+    """ReplyError if the return and reason code of an RSA request say that it failed."""
     codes = (control.return_code, control.reason_code)
     if codes in _USER_RETURN_CODES:
         raise ReplyError(errno.EINVAL, "the card answered {}/{}".format(*codes))

@@ -1,6 +1,6 @@
-"""The random number generator that the CCA coprocessors are for Linux (hardware.md 3.8, 4.3).
+"""The random number generator that the CCA coprocessors provide to Linux (hardware.md 3.8, 4.3).
 
-``/dev/hwrng`` and its attributes below ``/sys/class/misc/hw_random``. Nothing is asked for in advance: the emulated
+``/dev/hwrng`` and its attributes below ``/sys/class/misc/hw_random``. Nothing is requested in advance: the emulated
 kernel has no entropy thread.
 """
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 MINOR: Final = 183
 NAME: Final = "zcrypt"
-"""What the generator is called."""
+"""The generator's name."""
 
 BYTES_A_REQUEST: Final = 4096
 BEST_QUALITY: Final = 1024
-_QUALITY: Final = 990  # per mille, as the driver tells
+_QUALITY: Final = 990  # per mille, as the driver states
 _WORD: Final = 4
 _PARAMETERS: Final = b"RL\x00\x0aRANDOM  \x00\x02\x00\x02"
 
@@ -43,7 +43,7 @@ def random_request(domain: int) -> bytes:
 
 @HWRNG.show()
 def rng_available(hwrng: Hwrng) -> str:
-    """The generators there are."""
+    """The available generators."""
     return f"{NAME} \n" if hwrng.present else "\n"
 
 
@@ -61,13 +61,13 @@ def set_rng_current(hwrng: Hwrng, value: Written) -> None:
 
 @HWRNG.show()
 def rng_selected(hwrng: Hwrng) -> str:
-    """1 if somebody chose the generator."""
+    """1 if the generator was chosen by a write."""
     return f"{hwrng.present and hwrng.chosen:d}\n"
 
 
 @HWRNG.show()
 def rng_quality(hwrng: Hwrng) -> str:
-    """How many of 1024 bits are said to be entropy."""
+    """How many of 1024 bits are taken to be entropy."""
     if not hwrng.present:
         raise NoDevice("there is no random number generator")
     return f"{hwrng.quality}\n"
@@ -75,13 +75,13 @@ def rng_quality(hwrng: Hwrng) -> str:
 
 @HWRNG.store("rng_quality")
 def set_rng_quality(hwrng: Hwrng, value: Written) -> None:
-    """Say how good the generator is."""
+    """Set how many of 1024 bits are taken to be entropy."""
     try:
         quality = int(value.line, 0)
     except ValueError:
         quality = -1
     if not 0 <= quality <= BEST_QUALITY:
-        raise BadValue(f"{value.line!r} is no number from 0 to {BEST_QUALITY}")
+        raise BadValue(f"{value.line!r} is not a number from 0 to {BEST_QUALITY}")
     if not hwrng.present:
         raise NoDevice("there is no random number generator")
     hwrng.quality = quality

@@ -36,7 +36,7 @@ class ModExpo:
 
     @property
     def length(self) -> int:
-        """Bytes of the modulus and of the result."""
+        """The length of the modulus and of the result in bytes."""
         return len(self.data)
 
     def check(self) -> None:
@@ -52,7 +52,7 @@ class ModExpo:
         )
 
     def cca_message(self, domain: int) -> bytes:
-        """Type 06 with "PK"."""
+        """The type 06 message for a CCA coprocessor, with the verb "PK"."""
         length = self.length
         section = RsaPublicSection(
             length=RsaPublicSection.SIZE + 2 * length,
@@ -83,12 +83,12 @@ class ModExpoCrt:
 
     @property
     def length(self) -> int:
-        """Bytes of the modulus and of the result."""
+        """The length of the modulus and of the result in bytes."""
         return len(self.data)
 
     @property
     def short(self) -> int:
-        """Bytes of ``q`` and ``dq``."""
+        """The length of ``q`` and ``dq`` in bytes."""
         return (self.length + 1) // 2
 
     def check(self) -> None:
@@ -99,14 +99,14 @@ class ModExpoCrt:
             raise Failed("the parts of an RSA key in CRT form have wrong lengths", number=errno.EINVAL)
 
     def accelerator_message(self) -> bytes:
-        """Type 50; the padding of p, dp and u is left out."""
+        """The type 50 message for an accelerator; the padding of p, dp and u is left out."""
         size = _size(self.length)
         parts = (self.p[8:], self.q, self.dp[8:], self.dq, self.u[8:])
         operands = b"".join(part.rjust(size // 2, b"\0") for part in parts) + self.data.rjust(size, b"\0")
         return _type50(_CRT_FORMAT, size, operands)
 
     def cca_message(self, domain: int) -> bytes:
-        """Type 06 with "PD". The card computes the modulus from p and q: its field is filled with FF."""
+        """The type 06 message with the verb "PD". The card computes the modulus from p and q: its field is FF."""
         length, short = self.length, self.short
         long = short + 8
         numbers = self.p + self.q + self.dp + self.dq + self.u

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CARDS: Final = 256
 OLD_CARDS: Final = 64
-"""Adapters that the older forms know."""
+"""The number of adapters that the older forms know."""
 
 DOMAINS: Final = 256
 _WORD: Final = 4
@@ -40,7 +40,7 @@ def _all_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:
 
 
 def _default_queues(bus: ApBus, cards: int) -> Iterator[ApQueue]:
-    """The masks and counts are about the default domain only."""
+    """The queues of the default domain, the only ones that the masks and counts are about."""
     return (queue for queue in _all_queues(bus, cards) if queue.apqn.domain == bus.default_domain)
 
 
@@ -87,12 +87,12 @@ def request_counts(bus: ApBus, order: ByteOrder, *, cards: int = CARDS) -> bytes
 
 
 def waiting_count(bus: ApBus, order: ByteOrder) -> bytes:
-    """Requests of the default domain that wait for a card."""
+    """The number of requests of the default domain that wait for a card."""
     return order.number(sum(len(queue.requests) for queue in _default_queues(bus, CARDS)), _WORD)
 
 
 def pending_count(bus: ApBus, order: ByteOrder) -> bytes:
-    """Requests of the default domain that cards have."""
+    """The number of requests of the default domain that cards have."""
     return order.number(sum(len(queue.pending) for queue in _default_queues(bus, CARDS)), _WORD)
 
 

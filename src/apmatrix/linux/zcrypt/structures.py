@@ -1,6 +1,6 @@
 """What programs pass to the ioctls of zcrypt, as 64-bit programs lay it out.
 
-Addresses are the program's own. Gaps are declared too, so that nothing of the program's gets lost when the kernel
+Addresses are the program's own. Gaps are declared too, so that none of the program's bytes is lost when the kernel
 writes a structure back.
 """
 
@@ -10,7 +10,7 @@ from apmatrix.arch import Layout, bits, flag, octets
 
 
 class IoctlNumber(Layout, width=32):
-    """How ioctl numbers are made, the same on s390x and x86-64."""
+    """How ioctl numbers are encoded, the same on s390x and x86-64."""
 
     direction = bits(0, 1)
     size = bits(2, 15)
@@ -48,7 +48,7 @@ class RsaModExpoCrt(Layout, size=72):
 
 
 OUTPUT_LENGTH_OFFSET = 24
-"""Where both RSA structures have the length of the result."""
+"""The offset of the result's length in both RSA structures."""
 
 
 class Xcrb(Layout, size=94):

@@ -1,11 +1,11 @@
-"""What a secure-key request weighs by its verb or function when Linux chooses a queue (hardware.md 5.2, 9.1)."""
+"""The weight of a secure-key request, by its verb or function, when Linux chooses a queue (hardware.md 5.2, 9.1)."""
 
 from __future__ import annotations
 
 from typing import Final
 
 LIGHT, MEDIUM, HEAVY = 10, 100, 500
-"""How much a secure-key request weighs, times the card's rating."""
+"""The weights of secure-key requests, to be multiplied by the card's rating."""
 
 _LIGHT_VERBS: Final = frozenset(b"AB AI AM CA CD CT CX DK EX FC FQ LG LK LQ OH PO PS PX SC SD SE SP".split())
 _HEAVY_VERBS: Final = frozenset(

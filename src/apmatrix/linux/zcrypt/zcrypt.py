@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SMALLEST_BUFFER: Final = 12288
-"""Bytes of Linux' message buffers, if no card takes longer messages."""
+"""Bytes of Linux's message buffers, if no card takes longer messages."""
 
 
 class Zcrypt:
@@ -61,13 +61,13 @@ class Zcrypt:
         queue: str | None = None,
         task: Task | None = None,
     ) -> bytes:
-        """The same for operands that are fetched, with ``load``, only when a queue has been chosen."""
+        """Like :meth:`rsa`, for operands that are fetched, with ``load``, only once a queue has been chosen."""
         if length < 1:
             raise Failed("an RSA request needs a modulus", number=errno.EINVAL)
         return self._run(RsaAttempt(permissions or self.permissions, task, length, load, crt=crt, queue=queue))
 
     def cprb(self, request: CcaRequest, permissions: Permissions | None = None) -> CcaReply:
-        """Send a CPRB to a CCA coprocessor. Refused as the ioctl; a StatusError brings the caller's status."""
+        """Send a CPRB to a CCA coprocessor. Refused as the ioctl is; a StatusError carries the caller's status."""
         reply = self.send_cprb(request, permissions)
         reply.check_room(request)
         return reply
@@ -75,14 +75,14 @@ class Zcrypt:
     def send_cprb(
         self, request: CcaRequest, permissions: Permissions | None = None, *, task: Task | None = None
     ) -> CcaReply:
-        """The same without a look at the caller's rooms."""
+        """Like :meth:`cprb`, but without checking the caller's rooms."""
         request.check(self.buffer_size)
         return self._run(CcaAttempt(permissions or self.permissions, task, request, self.bus))
 
     def ep11(
         self, request: Ep11Request, permissions: Permissions | None = None, *, task: Task | None = None
     ) -> bytes:
-        """Send an EP11 CPRB; the reply's CPRB. Refused as the ioctl."""
+        """Send an EP11 CPRB; returns the reply's CPRB. Refused as the ioctl is."""
         request.check(self.buffer_size)
         cprb = self._run(Ep11Attempt(permissions or self.permissions, task, request))
         if len(cprb) > request.room:
@@ -94,12 +94,12 @@ class Zcrypt:
         return self._run(RandomAttempt(task, request))
 
     def send(self, queue: ApQueue, message: bytes, *, special: bool = False) -> bytes:
-        """Send one message through one queue and wait; the reply. Refused with the errno of the queue."""
+        """Send one message through one queue, wait, and return the reply. Refused with the errno of the queue."""
         return exchange(queue, message, special=special).data
 
     @property
     def permissions(self) -> Permissions:
-        """Those of the kernel itself."""
+        """The permissions of the kernel itself."""
         return Permissions.of_the_bus(self.bus.apmask, self.bus.aqmask)
 
     @property
@@ -121,7 +121,7 @@ class Zcrypt:
         return self._repeat(attempt)
 
     def _repeat(self, attempt: Attempt[T]) -> T:
-        """Send again what ends with EAGAIN, as often as the request may be sent."""
+        """Retry on EAGAIN, as often as the request may be sent."""
         while True:
             try:
                 return self._send(attempt)
@@ -148,5 +148,5 @@ class Zcrypt:
 
 def _given_up(error: ReplyError) -> ReplyError:
     """EIO after the last failed try; the caller sees the status of that try."""
-    given_up = ReplyError(errno.EIO, f"the request failed again and again: {error}")
+    given_up = ReplyError(errno.EIO, f"the request kept failing: {error}")
     return StatusError(given_up, error.status) if isinstance(error, StatusError) else given_up

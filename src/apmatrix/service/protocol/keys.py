@@ -69,6 +69,9 @@ class LoadKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
     parts: tuple[bytes, ...] | None
     step: StepName | None = None
 
+    def __repr__(self) -> str:
+        return f"LoadKey({self.key_set}, {self.domains!r})"  # without the parts
+
 
 class SetKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
     """Make the new key of a set the current one."""

@@ -1,7 +1,7 @@
 """The form of all messages: one JSON object in a line.
 
 A request names its operation in ``op``, an answer says in ``answer`` whether it is the ``result`` or the ``problem``
-that there was, an event says in ``event`` what happened. What a machine is sent is checked against the types: what
+that there was. What a machine is sent is checked against the types: what
 does not fit is answered with one sentence.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from apmatrix.arch import Mask
+from apmatrix.arch.words import dashed
 from apmatrix.service.errors import ControlError, ExitCode
 
 T = TypeVar("T")
@@ -25,13 +26,8 @@ LONGEST_REQUEST: Final = 1 << 20
 _PLACE: Final = re.compile(r" - at `\$\.?(.*)`$")
 
 
-def words(name: str) -> str:
-    """``start-guest`` for StartGuest."""
-    return re.sub(r"\B(?=[A-Z])", "-", name).lower()
-
-
 class MachineRequest(
-    msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=words
+    msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=dashed
 ):
     """A request whose answer is of type ``T_co``; ``op`` is the name of its class, as ``start-guest``."""
 
@@ -47,12 +43,6 @@ class Problem(msgspec.Struct, frozen=True, tag_field="answer", tag="problem"):
 
     sentence: str
     code: ExitCode
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=words):
-    """Something that happened. The machine numbers its events from 1 on in ``sequence``."""
-
-    sequence: int = 0
 
 
 class _Envelope(msgspec.Struct):
@@ -84,10 +74,10 @@ def decode_answer(line: bytes, request: type[MachineRequest[T]]) -> T:
     return result
 
 
-def decode_event(line: bytes, known: tuple[type[Event], ...]) -> Event:
-    """One of the events in ``known``; ControlError for anything else."""
-    event: Event = _decode(line, known)
-    return event
+def decode_plain(line: bytes, kind: type[T]) -> T:
+    """A message of another kind than an answer; ControlError if it makes no sense."""
+    message: T = _decode(line, (kind,))
+    return message
 
 
 def answer_type(request: type[MachineRequest[T]]) -> Any:
@@ -131,7 +121,7 @@ def _plain(problem: str) -> str:
     """msgspec's words in our order: the place first."""
     place = _PLACE.search(problem)
     text = _PLACE.sub("", problem).replace("`", "")
-    text = text[:1].lower() + text[1:]
+    text = text if text[1:2].isupper() else text[:1].lower() + text[1:]
     return f"{place[1]}: {text}" if place and place[1] else text
 
 

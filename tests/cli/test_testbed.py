@@ -75,8 +75,8 @@ def test_a_card_fails_on_demand(machine):
         (("record", "start", "new", "--adapter", ""), 2, "Invalid value for '--adapter': it names no number"),
         (("replay", "stop"), 1, "nothing is being replayed: apmatrix replay start FILE"),
         (("replay", "start", "none"), 1, "none: the record cannot be read: No such file or directory"),
-        (("replay", "start", "here"), 1, "here, line 1: this is no recorded exchange"),
-        (("replay", "check", "here"), 1, "here, line 1: this is no recorded exchange"),
+        (("replay", "start", "here"), 1, "here, line 1: this is not a recorded exchange"),
+        (("replay", "check", "here"), 1, "here, line 1: this is not a recorded exchange"),
         (("replay", "check", "here", "--from", "nobody"), 2, "no Linux system nobody is running"),
     ],
 )

@@ -100,7 +100,7 @@ def test_MTX31_a_filter_that_has_not_looked_again(machine):
     has, subject, text = answer(machine, "guest1", "05.0004")
     assert (has, subject) == (False, "filter")
     assert text == (
-        "adapter 5 with domain 4 is not handed on: nothing is in its way now, but Linux looks again only when "
+        "adapter 5 with domain 4 is not handed on: nothing blocks it now, but Linux checks again only when "
         "something is assigned or bound"
     )
 

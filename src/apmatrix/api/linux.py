@@ -146,8 +146,9 @@ class Linux:
         """Run a program that sees this system as its own /sys and /dev; returns what it printed and its exit code.
 
         Works as ``apmatrix run`` does, with the keyword arguments of :func:`subprocess.run`. ``udev`` starts a
-        private udevd first, ``keep`` are directories in /usr or /var that stay the computer's. CannotRun says what the
-        computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check`` CalledProcessError.
+        private udevd first, ``keep`` are directories in /usr or /var that stay the computer's. CannotRun says what
+        the computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check``
+        CalledProcessError.
         """
         self._system()
         arguments, kept = (tuple(os.fspath(each) for each in words) for words in (command, keep))

@@ -28,7 +28,7 @@ class PkaTokenHeader(Layout, size=8):
 
 
 class SectionHeader(Layout, size=4):
-    """What every section begins with; ``length`` counts the whole section."""
+    """The start of every section; ``length`` counts the whole section."""
 
     section = octets(0, 1)
     length = octets(2, 2)

@@ -259,7 +259,7 @@ def test_a_key_that_can_neither_be_loaded_nor_cleared(machine, tmp_path):
     (tmp_path / "part").write_bytes(SECRET)
     command("fault", "add", "verb=MK", "reply=0x8a", "skip=1")
     refused = command("key", "load", "aes", "part", "part", "--domain", 4, code=1)
-    assert "a part of the key is loaded already: apmatrix key clear aes empties the register" in refused.stderr
+    assert "a part of the key is already loaded: apmatrix key clear aes empties the register" in refused.stderr
 
 
 def test_what_can_be_seen_is_shown_if_a_card_refuses(machine):

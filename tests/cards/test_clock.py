@@ -63,9 +63,9 @@ def test_manual_wait_ends_by_predicate_or_by_manual_time_only():
         assert clock.wait_for(condition, lambda: True, 0)
 
 
-def test_real_clock_runs_actions_on_one_thread_in_order():
+def test_real_clock_runs_actions_on_one_thread_in_order(monkeypatch):
     clock = RealClock()
-    done = threading.Event()
+    registered, done = threading.Event(), threading.Event()
     seen = []
 
     def note(name):
@@ -73,9 +73,18 @@ def test_real_clock_runs_actions_on_one_thread_in_order():
         if name == "late":
             done.set()
 
+    def hold():
+        registered.wait()
+
+    # Until all are there, time stands still and the thread is busy.
+    start = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: start)
+    clock.call_later(0.0, hold)
     clock.call_later(0.02, partial(note, "late"))
     clock.call_later(0.0, partial(note, "early"))
     clock.call_later(0.01, partial(note, "never")).cancel()
+    monkeypatch.undo()
+    registered.set()
     assert done.wait(30)
     assert [name for name, _ in seen] == ["early", "late"]
     assert len({thread for _, thread in seen} | {threading.get_ident()}) == 2

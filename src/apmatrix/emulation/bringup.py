@@ -59,7 +59,7 @@ class System:
 
     @property
     def name(self) -> str:
-        """``kvm1/guest1``."""
+        """The names as one: ``kvm1/guest1``."""
         return "/".join(self.names)
 
 
@@ -80,7 +80,7 @@ class Guest:
 
     @property
     def name(self) -> str:
-        """``kvm1/guest1``."""
+        """The names as one: ``kvm1/guest1``."""
         return "/".join(self.names)
 
     @property

@@ -59,7 +59,7 @@ class Question:
 
     @property
     def form(self) -> str:
-        """``ME`` or ``CRT``."""
+        """The form of the request: ``ME`` or ``CRT``."""
         return "CRT" if self.crt else "ME"
 
     def request(self) -> ModExpo | ModExpoCrt:

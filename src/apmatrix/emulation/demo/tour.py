@@ -1,4 +1,4 @@
-"""The whole demonstration."""
+"""The whole demonstration, part by part."""
 
 from __future__ import annotations
 

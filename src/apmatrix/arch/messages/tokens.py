@@ -14,7 +14,7 @@ INTERNAL: Final = 0x1F
 
 RSA_PUBLIC: Final = 0x04
 RSA_PRIVATE_CRT: Final = 0x08
-"""Ids of sections."""
+"""Ids of the sections of RSA keys."""
 
 CLEAR_KEY: Final = 0x40
 """Key format of a private key in the clear."""

@@ -38,4 +38,4 @@ Handler: TypeAlias = Callable[[FunctionCall], bytes]
 """A function: the reply's data; Ep11Error if it refuses."""
 
 Handlers: TypeAlias = Mapping[int, Handler]
-"""Functions by number."""
+"""The functions of the card, by number."""

@@ -67,7 +67,7 @@ def test_where_the_results_go(machine, tmp_path):
         "one.new",
         "two.new",
     ]
-    assert "one.new is there already: move it away" in command("key", "reencipher", "one", *HERE, code=1).stderr
+    assert "one.new already exists: move it away" in command("key", "reencipher", "one", *HERE, code=1).stderr
     command("key", "reencipher", "one", *HERE, "--output", "other")
     assert len((tmp_path / "other").read_bytes()) == 256
     assert (

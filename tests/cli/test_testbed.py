@@ -99,14 +99,14 @@ def test_a_record_is_replayed_and_checked(machine, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert rsa(machine) == "ok"
     assert len(path.read_text().splitlines()) == 3
-    assert command("replay", "check", "traffic").stdout == "3 requests sent, 0 answered otherwise\n"
+    assert command("replay", "check", "traffic").stdout == "3 requests sent, 0 answered differently\n"
 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[1]["reply"] = lines[0]["reply"]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
     checked = command("replay", "check", "traffic", code=1).stdout
     assert checked.splitlines()[0].endswith(": another reply")
-    assert checked.endswith("3 requests sent, 1 answered otherwise\n")
+    assert checked.endswith("3 requests sent, 1 answered differently\n")
     command("replay", "start", "traffic")
     assert "is already being replayed" in command("replay", "start", "traffic", code=1).stderr
     assert [rsa(machine, question=question) for question in questions] == ["ok", "wrong", "ok"]

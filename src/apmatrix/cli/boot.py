@@ -36,7 +36,7 @@ POWER_OFF_TIMEOUT = 30.0
 @click.option("--kernel", metavar="DEB|FILE|SUITE", help="A Debian package, a kernel, or a suite such as trixie.")
 @click.option("--initrd", type=click.Path(path_type=Path), help="An initramfs of your own.")
 @click.option("--exec", "command", metavar="COMMAND", help="Run COMMAND in the guest; its exit code is ours.")
-@click.option("--interactive", is_flag=True, help="A shell on the guest's console (default without --exec).")
+@click.option("--interactive", is_flag=True, help="Open a shell on the guest's console (default without --exec).")
 @click.option(
     "--processors", type=click.IntRange(1, 32), default=1, show_default=True, help="Processors of the guest."
 )
@@ -107,7 +107,7 @@ def boot(
 def _level(
     stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None
 ) -> GuestLevel:
-    """Take the level, of a new machine or of one that runs; it is given back when the stack unwinds."""
+    """Take the level, of a new or a running machine; it is given back when the stack unwinds."""
     if file is None:
         return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest))
     emulation = stack.enter_context(brought_up(read_file(file)))
@@ -115,7 +115,7 @@ def _level(
 
 
 def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
-    """Wait for the guest and do with it what was asked for; the exit code."""
+    """Wait for the guest and do with it what was asked for; returns the exit code."""
     if software.initrd is None:
         release = guest.wait_until_ready()
         progress.step(f"Linux {release} is up, {guest.service.executed} AP instructions so far")
@@ -129,7 +129,7 @@ def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
 
 
 class _Progress:
-    """What happens while one waits, on stderr: in place on a terminal, line by line elsewhere."""
+    """Shows progress on stderr: in place on a terminal, line by line elsewhere."""
 
     def __init__(self, stack: ExitStack, *, verbose: bool) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -144,7 +144,7 @@ class _Progress:
             self._console.print(f"apmatrix: {what}", markup=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """The terminal is the guest's from now on."""
+        """Leave the terminal to the guest from now on."""
         if self._status is not None:
             self._status.stop()
 

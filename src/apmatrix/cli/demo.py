@@ -16,25 +16,25 @@ from apmatrix.service.errors import ExitCode
 
 
 class Printed(Report):
-    """Prints as it goes."""
+    """Prints each line as the tour goes on."""
 
     def __init__(self) -> None:
         super().__init__()
         self._out = console()
 
     def section(self, title: str) -> None:
-        """A heading."""
+        """Print a heading."""
         super().section(title)
         self._out.print(Text(f"\n{title}\n", "bold"))
 
     def check(self, text: str, *, passed: bool) -> None:
-        """The verdict first."""
+        """Print the verdict, then what was checked."""
         super().check(text, passed=passed)
         verdict = Text("ok      ", "green") if passed else Text("FAILED  ", "red")
         self._out.print(verdict + Text(text), soft_wrap=True)
 
     def line(self, text: str) -> None:
-        """As it is."""
+        """Print a line as it is."""
         self._out.print(Text(text), soft_wrap=True)
 
 
@@ -43,7 +43,7 @@ class Printed(Report):
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, file: str, as_json: bool) -> None:
-    """Bring up the machine of FILE in this process and show what it does; check everything that is shown.
+    """Bring up the machine of FILE in this process and show what it does; check everything that it shows.
 
     No root, no kernel module and no card is needed. You see the matrix, each guest's view, RSA requests through every
     queue with their results checked, an intruder's attempts, hot unplug and hot plug under load, and what is refused

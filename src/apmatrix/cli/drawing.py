@@ -78,7 +78,7 @@ class _Drawing:
         self._short = self._width() * len(lpar.profile.aqm) + _FIRST_COLUMN > out.width
 
     def draw(self) -> None:
-        """As many columns at a time as there is room for; then what the cells mean."""
+        """Draw as many columns at a time as there is room for; then what the cells mean."""
         domains = tuple(self._lpar.profile.aqm)
         room = max(1, (self._out.width - _FIRST_COLUMN) // self._width())
         for start in range(0, len(domains), room):
@@ -93,11 +93,11 @@ class _Drawing:
             self._out.print(legend)
 
     def _width(self) -> int:
-        """Of a column."""
+        """The width of a column."""
         return max([self._digits(), *(len(self._cell(queue)) for queue in self._lpar.queues)]) + _GAP
 
     def _digits(self) -> int:
-        """Of a domain number in a title."""
+        """The digits of a domain number in a title."""
         return 2 if self._short else 4
 
     def _table(self, domains: Sequence[int]) -> Table:
@@ -117,7 +117,7 @@ class _Drawing:
         return Text(look.symbol if self._short else look.word, look.style)
 
     def _legend(self) -> Iterator[tuple[str, str, str]]:
-        """Sign, meaning, and how many queues."""
+        """Each sign, its meaning, and how many queues it is for."""
         if self._short:
             counts = self._lpar.count()
             for label, number in self._numbers.items():

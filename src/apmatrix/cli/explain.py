@@ -1,4 +1,4 @@
-"""``apmatrix explain``: why a guest has a queue, or does not have it."""
+"""``apmatrix explain``: why a guest has, or does not have, a queue."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None, as_json: bool) -> None:
-    """Explain why GUEST has or does not have the queue APQN, or each of the queues that it is given.
+    """Explain why GUEST has, or does not have, queue APQN, or each of the queues that it is given.
 
-    The machine is that of FILE, brought up in this process, or a running one as it is now: that of --machine, or of
-    this shell. Every level is looked at in order: adapter and profile, then at each host the queue device, its owner,
-    its binding, the assignment, the filter, the control block; at last what the guest can really use. GUEST is a
-    name, names from the LPAR down where one is not enough (kvm1/guest1/guest2), or the UUID of an mdev. The exit code
-    is 1 if a queue is missing.
+    The machine is that of FILE, brought up in this process, or a running one as it is now: the one that --machine
+    names, or this shell's. Every level is checked in order: adapter and profile, then at each host the queue device,
+    its owner, its binding, the assignment, the filter, the control block; finally what the guest can really use.
+    GUEST is a name, names from the LPAR down where one is not enough (kvm1/guest1/guest2), or the UUID of an mdev.
+    The exit code is 1 if a queue is missing.
 
-    Each step cites the rule that decides it; `apmatrix rule BUS-20` prints the text of one.
+    Each step cites the rule that decides it; `apmatrix rule BUS-20` prints its text.
 
     \b
       apmatrix explain examples/three-guests.toml guest2
@@ -82,7 +82,7 @@ def _running(arguments: tuple[str, ...]) -> bool:
 
 
 def _apqn(value: str) -> Apqn:
-    """An APQN on the command line; a usage error if it is none."""
+    """An APQN on the command line; a usage error if it is not one."""
     try:
         return Apqn.parse(value)
     except ValueError as error:

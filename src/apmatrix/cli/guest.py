@@ -14,8 +14,8 @@ from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
 def guest() -> None:
     """Start and stop guests of a running machine.
 
-    A guest is known by its name in the file, or by the UUID of any mdev. Inside apmatrix run and shell those of
-    that system are meant, outside those of the first LPAR unless an option says otherwise.
+    A guest is known by its name in the file, or by the UUID of any mdev. Inside apmatrix run and
+    shell, commands mean the guests of that system by default; outside, those of the first LPAR.
     """
 
 

@@ -30,7 +30,7 @@ def lpar() -> None:
 def set_lpar(
     name: str, machine: str | None, adapters: Mask | None, usage_domains: Mask | None, control_domains: Mask | None
 ) -> None:
-    """Edit the running activation profile of LPAR NAME; what no option names stays.
+    """Edit the running activation profile of LPAR NAME; what no option names stays the same.
 
     Queues that leave it are zeroized. Its Linux notices at its next scan: echo 1 > /sys/bus/ap/scans
     """
@@ -57,6 +57,6 @@ def set_adapter(number: str, state: AdapterStateName, machine: str | None) -> No
     try:
         found = int(number, 0)
     except ValueError:
-        raise click.BadParameter(f"{number!r} is no adapter number, such as 5 or 0x0a") from None
+        raise click.BadParameter(f"{number!r} is not an adapter number such as 5 or 0x0a") from None
     now = ask(machine, SetAdapterState(found, state))
     click.echo(f"adapter {now.adapter}: {now.state}")

@@ -47,7 +47,7 @@ _LOOKS_LIKE_A_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{32,}")
 
 
 def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """One number; a usage error if it is none, or more than one."""
+    """One number; a usage error if it is not a number, or more than one."""
     found = some_numbers(ctx, param, value)
     if found is not None and len(found) != 1:
         raise click.BadParameter("one domain only", ctx, param)
@@ -55,7 +55,7 @@ def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """The same as a number."""
+    """One number, as an int."""
     found = _one_number(ctx, param, value)
     return None if found is None else next(iter(found))
 
@@ -76,13 +76,13 @@ class _KeyPlace(NamedTuple):
 
     @property
     def required_domains(self) -> Mask:
-        """The domains, which click made sure of."""
+        """The domains; click makes sure that there are some."""
         assert self.domains is not None
         return self.domains
 
 
 def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
-    """The options that become a ``place``; with ``one_domain`` that is only one."""
+    """Add the options that become a ``place``; with ``one_domain`` it has exactly one domain."""
     domain = click.option(
         "--domain", "domains", callback=_one_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
     )
@@ -137,7 +137,7 @@ def key() -> None:
 @key.command()
 @_set_argument
 @click.argument("parts", nargs=-1, metavar="[PART]...")
-@click.option("--random", is_flag=True, help="Make the key; nobody ever sees it.")
+@click.option("--random", is_flag=True, help="Generate the key, and never show it.")
 @click.option(
     "--step", type=click.Choice(get_args(StepName)), help="Take this step only, with one part (none for commit)."
 )
@@ -145,9 +145,9 @@ def key() -> None:
 def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: _KeyPlace) -> None:
     """Load a key into the new register of SET: aes, apka, asym (CCA), wk (EP11).
 
-    PART is a file with a key part, as bytes or as hexadecimal digits; "-" stands for a line of standard input, or
-    for a question without an echo on a terminal. A key of CCA has two parts or more, which are combined by XOR; the
-    one of EP11 is a single piece. To let several people load a part each, name the step.
+    PART is a file with a key part, as bytes or as hexadecimal digits; "-" is a line of standard input, or a
+    prompt without echo on a terminal. A CCA key has two parts or more, which are combined by XOR; an EP11 key is a
+    single piece. To let several people load a part each, name the step.
 
     \b
       apmatrix key load aes part1 part2 --adapter 5,6 --domain 4
@@ -157,7 +157,7 @@ def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName 
     if random and parts:
         raise click.UsageError("give PART or --random, not both")
     if not random and not parts and step != "commit":
-        raise click.UsageError("give the files with the key parts, or --random for a key that nobody knows")
+        raise click.UsageError("give the files with the key parts, or --random for a key that no one knows")
     contents = None if random else tuple(_read_part(name) for name in parts)
     request = LoadKey(key_set=key_set, parts=contents, step=step, domains=place.required_domains)
     _change(place, request)
@@ -197,14 +197,14 @@ def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place:
 
 @key.command()
 @click.argument("blobs", nargs=-1, required=True, metavar="BLOB...")
-@click.option("--output", metavar="FILE", help="Where the result goes; by default to BLOB.new.")
+@click.option("--output", metavar="FILE", help="Where the result goes, by default to BLOB.new.")
 @_place_options(one_domain=True)
 def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> None:
     """Re-encipher EP11 key blobs before the wrapping key is changed.
 
     BLOB is a file with a key as Linux and zkey keep it. The result is under the new wrapping key, which must be
-    loaded and committed, and is good as soon as that one is set; until then the old blob is. All blobs are
-    re-enciphered, or none. CCA needs no such step: its old register still opens what it has wrapped.
+    loaded and committed. It is usable once that key is set; until then the old blob is. All blobs are re-enciphered,
+    or none. CCA needs no such step: its old register still opens what it has wrapped.
 
     \b
       apmatrix key load wk part --domain 4
@@ -216,7 +216,7 @@ def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> 
     outputs = [Path(output or f"{name}.new") for name in blobs]
     for path in outputs:
         if path.exists():
-            raise ControlError(f"{path} is there already: move it away, or give another --output")
+            raise ControlError(f"{path} already exists: move it away, or give another --output")
     files = tuple(KeyFile(name, _read(name, "key blob")) for name in blobs)
     (domain,) = place.required_domains
     answer = ask(place.machine, _from(place, ReencipherFiles(domain=domain, files=files)))
@@ -251,7 +251,7 @@ def _keep(found: ReencipheredFile, path: Path) -> _Kept:
 @click.option("--ask-passphrase", "ask_old", is_flag=True, help="Ask for the passphrase that opens them now.")
 @click.option("--new-key-file", type=path_type, metavar="FILE", help="Encrypt them with this file.")
 @click.option("--ask-new-passphrase", "ask_new", is_flag=True, help="Encrypt them with a passphrase.")
-@click.option("--default-key", is_flag=True, help="Encrypt them with a file that is made beside them.")
+@click.option("--default-key", is_flag=True, help="Encrypt them with a key file that is made beside them.")
 @json_option
 def protect(
     machine: str | None,
@@ -262,11 +262,11 @@ def protect(
     default_key: bool,
     as_json: bool,
 ) -> None:
-    """Change what encrypts the master keys of a machine that does not run.
+    """Change what encrypts the master keys of a machine that is not running.
 
-    What encrypts them now is given as to apmatrix up; with one of the other options, what shall do so from now on.
-    Without a terminal, passphrases are lines of standard input, the present one first. A kill at any moment leaves
-    the keys under one of both. Copies of the old files are still opened by the old one.
+    Give what encrypts them now as for apmatrix up, and what is to encrypt them from now on with one of the other
+    options. Without a terminal, passphrases are lines of standard input, the present one first. A kill at any moment
+    leaves the keys under one of the two. The old one still opens copies of the old files.
 
     \b
       apmatrix key protect --machine cpc1 --ask-new-passphrase
@@ -292,7 +292,7 @@ def protect(
 def show(place: _KeyPlace) -> None:
     """Show states and verification patterns of all domains that the system controls or uses.
 
-    What it controls is asked from the cards; of other domains it reads the patterns in sysfs.
+    It asks the cards about the domains that it controls; of others it reads the patterns in sysfs.
     """
     answer = ask(place.machine, _from(place, ShowKeys(domains=place.domains)))
     if place.as_json:
@@ -303,12 +303,12 @@ def show(place: _KeyPlace) -> None:
 
 
 def _read_part(name: str) -> bytes:
-    """A key part out of a file, or typed."""
+    """A key part from a file, or typed."""
     return _typed_part() if name == "-" else _read(name, "key part")
 
 
 def _read(name: str, what: str) -> bytes:
-    """The content of a file; no message ever has any of it."""
+    """The content of a file, which no message ever quotes."""
     try:
         with Path(name).open("rb") as file:
             return file.read(_LONGEST_FILE)
@@ -327,7 +327,7 @@ def _typed_part() -> bytes:
 
 
 def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
-    """Have something done to each domain, and say what has become of it."""
+    """Have each domain changed, and print the result."""
     answer = ask(place.machine, _from(place, request))
     if place.as_json:
         print_json(answer.done)
@@ -343,7 +343,7 @@ def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
 
 
 def _from(place: _KeyPlace, request: R) -> R:
-    """The request about the adapters, and from the system and through the queue, that the options name."""
+    """The request, for the adapters, from the system and through the queue that the options name."""
     return msgspec.structs.replace(request, adapters=place.adapters, system=place.system, through=place.through)
 
 
@@ -353,13 +353,13 @@ def _end(refused: str | None) -> None:
 
 
 def _register(register: RegisterFacts, digits: int | None = None) -> str:
-    """State and pattern, of which ``digits`` are enough to tell keys apart."""
+    """State and pattern, of which ``digits`` are enough to distinguish keys."""
     state, pattern = register.state, register.pattern or ""
     return f"{state} {pattern[:digits]}{'…' if pattern[:digits] != pattern else ''}" if pattern else state
 
 
 def _draw(found: tuple[KeyFacts, ...]) -> None:
-    """A row for each set that has a key; the domains without one together."""
+    """Draw a row for each set that has a key; the domains without one are listed together."""
     from rich import box  # noqa: PLC0415 - slow
     from rich.table import Table  # noqa: PLC0415 - slow
 

@@ -40,7 +40,7 @@ class Commands(SentenceGroup):
     """The commands of :data:`COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> Iterable[str]:  # type: ignore[override]
-        """Their names."""
+        """The names of all commands."""
         del ctx
         return sorted(COMMANDS)
 
@@ -66,6 +66,6 @@ def main() -> None:
       apmatrix show examples/three-guests.toml
       apmatrix explain examples/three-guests.toml guest2 05.0004
 
-    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 a machine is not running,
-    or something else holds what is wanted.
+    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 the machine is not
+    running, or what is needed is in use.
     """

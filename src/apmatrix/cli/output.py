@@ -1,6 +1,6 @@
 """What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes.
 
-Commands that only talk to a running machine are called in loops: what they do not need is imported where it is used.
+Scripts call the commands that talk to a running machine in loops: slow imports are made where they are needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the fa
 
 
 def console() -> Console:
-    """Where people read: colours only on a terminal, whose width counts; elsewhere there is more room."""
+    """The console for tables and text: colours only on a terminal, whose width it has; elsewhere it is wider."""
     from rich.console import Console  # noqa: PLC0415 - slow
 
     out = Console(highlight=False)

@@ -20,7 +20,7 @@ machine_or_file_option = click.option(
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """Adapter or domain numbers; a usage error if they are none."""
+    """Adapter or domain numbers; a usage error if they are not numbers."""
     try:
         found = None if value is None else Mask.parse_ids(value)
     except ValueError as error:
@@ -29,7 +29,7 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Ma
 
 
 def some_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """Adapter or domain numbers; a usage error if they are none, or if there are none."""
+    """Adapter or domain numbers; a usage error if they are not numbers, or if there are none."""
     found = numbers(ctx, param, value)
     if found is not None and not found:
         raise click.BadParameter("it names no number", ctx, param)
@@ -37,7 +37,7 @@ def some_numbers(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 def system_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Which Linux system is meant."""
+    """Add the options that say which Linux system is meant."""
     for option in (
         click.option("--guest", metavar="NAME", help="This guest's Linux."),
         click.option("--lpar", metavar="NAME", help="This LPAR's Linux."),
@@ -47,5 +47,5 @@ def system_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def system_name(lpar: str | None, guest: str | None) -> str | None:
-    """The name that the options give a system; None where they say nothing."""
+    """The name that the options give a system; None without them."""
     return f"{lpar}/{guest}" if lpar and guest else lpar or guest

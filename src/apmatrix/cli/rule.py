@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
 def rule(names: tuple[str, ...], as_json: bool) -> None:
-    """Print the rules, test vectors or sections of the reference called NAME; without NAME, list what there is.
+    """Print the rules, test vectors or sections of the reference called NAME; without NAME, list its chapters.
 
     A rule has an ID such as MTX-21; explain, docstrings and tests cite it. Vectors are V46, I59, K7 or MV-5. A
     section is a document and a number; without the document, the number is looked up in both. Case does not matter.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def sandbox_options(function: Function) -> Function:
-    """Where the command runs: options that run and shell share."""
+    """Add the options of run and shell that say where the command runs."""
     for option in (
         click.option("--udev", is_flag=True, help="Start a udevd of its own first, as at boot."),
         machine_or_file_option,
@@ -39,10 +39,10 @@ def sandbox_options(function: Function) -> Function:
 @sandbox_options
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="FILE -- COMMAND...")
 def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
-    """Run COMMAND on the machine that FILE describes; its exit code is this command's.
+    """Run COMMAND on the machine that FILE describes, and exit with its exit code.
 
     COMMAND sees the emulated Linux system as its own /sys and /dev. It has namespaces of its own: its changes to
-    /etc, /usr, /var, /run and /dev end with it, and so does the machine. Your own files are where they always are.
+    /etc, /usr, /var, /run and /dev end with it, and so does the machine. Your own files are the real ones.
 
     \b
       apmatrix run examples/three-guests.toml -- lszcrypt -V
@@ -64,7 +64,7 @@ def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: st
 def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
     """Open a shell on the machine that FILE describes.
 
-    As apmatrix run with your shell as the command.
+    The same as apmatrix run with your shell as the command.
 
     \b
       apmatrix shell examples/three-guests.toml
@@ -78,7 +78,7 @@ def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | 
 def _run(
     file: str | None, machine: str | None, arguments: tuple[str, ...], system: str | None, *, udev: bool
 ) -> None:
-    # Machines in the background are reached from in there too.
+    # Machines in the background can be reached from inside, too.
     keep = (str(state_directory().absolute()),) if os.geteuid() == 0 else ()
     if file is None:
         path = find_machine(machine)

@@ -1,6 +1,6 @@
-"""What encrypts a machine's keys at rest, as commands are given it: a key file, or a passphrase.
+"""What encrypts a machine's keys at rest, as the user gives it: a key file, or a passphrase.
 
-Nothing of it is ever an argument, and it does not stay in the environment of a process that lives on.
+The secret is never an argument, and does not stay in the environment of a process that lives on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ key_file_option: Final = click.option(
 
 
 def given_secret(key_file: Path | None, *, ask: bool, confirm: bool = False) -> Secret:
-    """What the options and the environment say. ``confirm`` asks twice, for a passphrase that is a new one."""
+    """What the options and the environment say. ``confirm`` asks twice, for a new passphrase."""
     from apmatrix.service.keystore import Secret  # noqa: PLC0415 - slow to import
 
     passphrase = _take_from_environment()
@@ -40,14 +40,14 @@ def given_secret(key_file: Path | None, *, ask: bool, confirm: bool = False) -> 
 
 
 def ask_passphrase(prompt: str, *, confirm: bool) -> str:
-    """A passphrase from the terminal, without an echo, or else the next line of standard input."""
+    """A passphrase from the terminal, without echo, or else the next line of standard input."""
     if sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, confirmation_prompt=confirm))
     return next_line().decode("utf-8", "surrogateescape")
 
 
 def next_line() -> bytes:
-    """The next line of standard input, without its end; what is secret need not be text."""
+    """The next line of standard input, without its end; a secret need not be text."""
     return sys.stdin.buffer.readline().rstrip(b"\n")
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool) -> None:
     """Start the machine that FILE describes in the background.
 
-    Its name is the file's. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in the state
-    directory and restored by the next up: $APMATRIX_STATE, /var/lib/apmatrix for root, else
+    The file names it. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in its state
+    directory and restored by the next up. State directories are in $APMATRIX_STATE, /var/lib/apmatrix for root, else
     ~/.local/state/apmatrix. The master keys of its cards are kept there too, encrypted with a key file, or with a
     passphrase (also from $APMATRIX_PASSPHRASE).
     """
@@ -51,7 +51,7 @@ def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool)
 
 
 def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int | None) -> None:
-    """Be the machine; tell ``ready``, a pipe, when it is up."""
+    """Be the machine; write to ``ready``, a pipe, when it is up."""
     import logging  # noqa: PLC0415 - slow to import
 
     from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
@@ -76,7 +76,7 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     if os.fork() == 0:
         os.close(reading)
         os.setsid()
-        # A second fork: nobody has to wait for the machine.
+        # A second fork: no process has to wait for the machine.
         if os.fork():
             os._exit(0)
         _become_service(file, state, secret, writing)
@@ -125,7 +125,7 @@ def down(name: str | None, machine: str | None) -> None:
 
 
 class StoppedMachine(msgspec.Struct, frozen=True):
-    """A machine that is not running, of which there is a state directory."""
+    """A machine that is not running, but has a state directory."""
 
     machine: str
     running: bool = False
@@ -136,7 +136,7 @@ class StoppedMachine(msgspec.Struct, frozen=True):
 @machine_option
 @json_option
 def status(name: str | None, machine: str | None, as_json: bool) -> None:
-    """Show the machines, or what runs on one. Exit code 3 if the one that is named is not running."""
+    """Show the machines, or what is running on one. The exit code is 3 if the named one is not running."""
     facts: list[MachineStatus | StoppedMachine]
     chosen = name or machine
     if chosen or "APMATRIX_MACHINE" in os.environ:

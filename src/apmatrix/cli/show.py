@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, file: str | None, machine: str | None, as_json: bool) -> None:
-    """Draw the matrix of each LPAR in FILE, or of a machine that runs: who holds which queue.
+    """Draw the matrix of each LPAR in FILE, or of a running machine: who holds which queue.
 
-    The machine of FILE is brought up in this process; nothing of the computer is changed. What it or a kernel refuses
+    The machine of FILE is brought up in this process; nothing on the computer changes. What it or a kernel refuses
     is listed, and the exit code is 1.
 
     \b

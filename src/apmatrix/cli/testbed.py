@@ -38,7 +38,7 @@ _adapter_option = click.option(
 
 @click.group()
 def fault() -> None:
-    """Let queues and cards of a running machine fail, as docs/faults.md describes.
+    """Make queues and cards of a running machine fail, as docs/faults.md describes.
 
     \b
       apmatrix fault add adapter=5 verb=PK reply=0x90 times=1
@@ -52,7 +52,7 @@ def fault() -> None:
 @machine_option
 @click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE...")
 def add_fault(words: tuple[str, ...], machine: str | None) -> None:
-    """Let a fault happen from now on."""
+    """Make queues or cards fail from now on."""
     added = ask(machine, AddFault(" ".join(words)))
     click.echo(f"fault {added.number}: {added.fault}")
 
@@ -61,7 +61,7 @@ def add_fault(words: tuple[str, ...], machine: str | None) -> None:
 @machine_option
 @json_option
 def list_faults(machine: str | None, as_json: bool) -> None:
-    """List the faults that are on, and how often each has happened."""
+    """List the active faults, and how often each has happened."""
     _list(ask(machine, ListFaults()), as_json=as_json)
 
 
@@ -90,8 +90,8 @@ def remove_fault(number: int | None, everything: bool, machine: str | None) -> N
 def record() -> None:
     """Record the traffic between the queues and the cards of a running machine.
 
-    A record has whatever the requests have, clear keys and parts of master keys included; its file is readable by its
-    owner only.
+    A record contains all that the requests contain, clear keys and parts of master keys included; only its owner can
+    read the file.
     """
 
 
@@ -129,7 +129,7 @@ def replay() -> None:
 @_adapter_option
 @_file_argument
 def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None:
-    """Answer requests that are in the record FILE as it says; others go to the cards."""
+    """Answer requests from the record FILE if they are in it; others go to the cards."""
     started = ask(machine, StartReplay(str(file.absolute()), adapters))
     click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
@@ -139,7 +139,7 @@ def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None
 def stop_replay(machine: str | None) -> None:
     """Let the cards answer again."""
     ended = ask(machine, StopReplay())
-    click.echo(f"{ended.file} is not replayed any more")
+    click.echo(f"{ended.file} is no longer replayed")
 
 
 @replay.command("check")
@@ -160,5 +160,5 @@ def check_replay(ctx: click.Context, file: Path, system: str | None, machine: st
         for difference in found.differing:
             problem = difference.problem or "another reply"
             click.echo(f"{difference.apqn}, recorded at {difference.time:.6f}: {problem}")
-        click.echo(f"{found.exchanges} requests sent, {len(found.differing)} answered otherwise")
+        click.echo(f"{found.exchanges} requests sent, {len(found.differing)} answered differently")
     ctx.exit(ExitCode.REFUSED if found.differing else ExitCode.FINE)

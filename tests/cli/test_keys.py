@@ -177,7 +177,7 @@ def test_the_table(machine):
     [
         (["load", "des", "x"], 2, "'des' is not one of"),
         (["load", "aes", "--domain", "4"], 2, "give the files with the key parts, or --random"),
-        (["load", "aes", "short", "short", "--domain", "4"], 2, "part 1 is no part of the AES master key"),
+        (["load", "aes", "short", "short", "--domain", "4"], 2, "part 1 is not a part of the AES master key"),
         (["load", "aes", "part", "--domain", "4"], 1, "a master key of CCA has two parts or more, not 1"),
         (["load", "wk", "part", "part", "--domain", "4"], 1, "is loaded in one piece, not in 2"),
         (["load", "wk", "part", "--step", "commit", "--domain", "4"], 2, "the step commit takes no key part, not 1"),
@@ -200,12 +200,12 @@ def test_the_table(machine):
         (
             ["load", "aes", "--step", "commit", "--domain", "4"],
             2,
-            "loading AES has the steps first, middle, last, and",
+            "loading AES has the steps first, middle, last, not",
         ),
         (
             ["load", "wk", "part", "--step", "first", "--domain", "4"],
             2,
-            "loading WK has the steps import, commit, and",
+            "loading WK has the steps import, commit, not",
         ),
         (["set", "aes", "--domain", "4"], 1, "05.0004: SET of the AES master key"),
         (["clear", "--domain", "4"], 2, "give one of SET, --all-registers, --whole-card"),
@@ -224,7 +224,7 @@ def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):
 
 def test_what_is_typed_may_be_no_text(machine):
     result = command("key", "load", "aes", "-", "-", "--domain", 4, code=2, stdin=b"\xff\n\xfe\n")
-    assert "part 1 is no part of the AES master key" in result.stderr
+    assert "part 1 is not a part of the AES master key" in result.stderr
 
 
 def test_a_refusal_ends_it_and_names_the_state_of_the_register(machine):

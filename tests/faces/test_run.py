@@ -84,7 +84,7 @@ def test_a_command_that_cannot_be_run(command, code):
         (
             ["--guest", "nobody", "--", "true"],
             2,
-            "no Linux system nobody is running in this machine; there is kvm1, kvm1/guest1",
+            "no Linux system nobody is running in this machine (running: kvm1, kvm1/guest1",
         ),
         (["--"], 2, "no COMMAND given"),
     ],

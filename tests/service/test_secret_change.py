@@ -161,7 +161,7 @@ def test_what_is_refused_changes_nothing(state, tmp_path):
         found = {path: path.read_bytes() for path in state.path.rglob("*") if path.is_file()}
         assert {path: found[path] for path in found if path.name != "lock"} == contents
     change_secret(state, HORSE, DEFAULT)
-    with pytest.raises(ControlError, match="are encrypted with the key file beside them already"):
+    with pytest.raises(ControlError, match="are already encrypted with the key file beside them"):
         change_secret(state, DEFAULT, Secret(key_file=state.path / "key"))
     assert opened(state, DEFAULT) == b"content"
 
@@ -221,9 +221,9 @@ def test_the_secret_is_changed_by_a_command(site):
     [
         ((), 2, "give one of --new-key-file, --ask-new-passphrase, --default-key"),
         (("--default-key", "--ask-new-passphrase"), 2, "give one of --new-key-file"),
-        (("--default-key",), 2, "which machine? --machine NAME, of those that keep keys: none"),
+        (("--default-key",), 2, "choose a machine with --machine (those with keys: none)"),
         (("--default-key", "--machine", "keys"), 2, "there is no machine keys: apmatrix status lists them"),
-        (("--default-key", "--machine", "a/b"), 2, "'a/b' is no name for a machine"),
+        (("--default-key", "--machine", "a/b"), 2, "'a/b' cannot name a machine"),
         (("--default-key", "--machine", "empty"), 1, "machine empty keeps no keys yet"),
     ],
 )

@@ -92,7 +92,7 @@ def test_who_does_not_run_cannot_be_stopped(name, said):
 ROUNDS = 40
 REFUSALS = re.compile(
     "guest kvm1/(guest1|other) (is already running|is not running)"
-    "|no Linux system kvm1/(guest1|other) is running in this machine; there is .*"
+    "|no Linux system kvm1/(guest1|other) is running in this machine \\(running: .*"
 )
 
 

@@ -1,1 +1,1 @@
-"""A machine that runs for others: its control socket, its sessions, its state. Stands on emulation, faces."""
+"""A machine that other programs use: its control socket, its sessions, its state. Uses emulation and faces."""

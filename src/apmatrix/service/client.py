@@ -34,7 +34,7 @@ class Client:
         self.close()
 
     def ask(self, request: MachineRequest[T], descriptors: Sequence[int] = ()) -> T:
-        """Send a request, with file descriptors, and wait for what it brings.
+        """Send a request, with file descriptors, and wait for its result.
 
         ControlError if the machine refuses it, with UNREADABLE if it cannot be sent, with UNREACHABLE if the machine
         is gone.
@@ -54,7 +54,7 @@ class Client:
         return decode_answer(line, type(request))
 
     def take_descriptors(self, count: int) -> list[int]:
-        """The file descriptors that came with the last answer; ValueError if they are not ``count``."""
+        """The file descriptors that came with the last answer; ValueError unless there are ``count`` of them."""
         return self._lines.take_descriptors(count)
 
     def subscribe(self) -> Iterator[Happened]:
@@ -94,7 +94,7 @@ def connect(path: Path) -> Client:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # A socket's address is short, a path may be long.
+        # A socket's address has few bytes, a path may have many.
         connection.connect(f"/proc/self/fd/{directory}/{path.name}")
     except OSError as error:
         connection.close()
@@ -112,7 +112,7 @@ def ask(machine: str | None, request: MachineRequest[T]) -> T:
 
 
 def find_machine(name: str | None) -> Path:
-    """The control socket of the machine: of that name, else of this shell's, else of the only one that is running.
+    """The control socket of a machine: the named one, else this shell's, else the only one that is running.
 
     ControlError says what is missing.
     """
@@ -139,13 +139,13 @@ def find_machine(name: str | None) -> Path:
 
 
 def stopped_machine(name: str | None) -> StateDirectory:
-    """The state of a machine: by its name, else of this shell's, else of the only one that keeps keys."""
+    """The state of a machine: the named one, else this shell's, else the only one that keeps keys."""
     name = name or os.environ.get(MACHINE_VARIABLE)
     if name is None:
         keeping = [state for state in machines() if state.keeps_keys()]
         if len(keeping) != 1:
             names = ", ".join(state.path.name for state in keeping)
-            sentence = f"which machine? --machine NAME, of {names or 'those that keep keys: none'}"
+            sentence = f"choose a machine with --machine (those with keys: {names or 'none'})"
             raise ControlError(sentence, ExitCode.UNREADABLE)
         return keeping[0]
     state = StateDirectory.of(name)

@@ -3,7 +3,7 @@
 Two small processes are between the machine and the command. The *supervisor* makes the namespaces and waits. Its only
 child, the *init* process of a PID namespace, starts the command, takes over orphans, and ends when the command ends;
 the kernel then kills whatever else is still running in there. If the machine dies, the supervisor gets SIGKILL; if
-that dies, init does: nothing can outlive the machine.
+the supervisor dies, so does init: nothing can outlive the machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _UDEV_START: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` wants a private udevd.
+    """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` asks for a private udevd.
 
     ``keep`` are directories in /usr or /var that stay the computer's.
     """
@@ -64,13 +64,13 @@ class _ByMachine:
         self._client = client
 
     def take(self) -> tuple[int | None, str]:
-        """From the command before."""
+        """Take it from the command before."""
         mount = self._client.ask(TakeEtc())
         descriptors = self._client.take_descriptors(int(mount.comes))
         return descriptors[0] if descriptors else None, mount.work
 
     def give(self, descriptor: int | None) -> None:
-        """To the next one."""
+        """Give it to the next one."""
         descriptors = [] if descriptor is None else [descriptor]
         self._client.ask(GiveEtc(comes=bool(descriptors)), descriptors)
         for each in descriptors:
@@ -78,14 +78,14 @@ class _ByMachine:
 
 
 def print_problem(sentence: str) -> None:
-    """Tell people why the command cannot be run."""
+    """Print why the command cannot be run."""
     print(f"apmatrix: {sentence}", file=sys.stderr)
 
 
 def supervise(
     command: Command, client: Client, parent: int, report: Callable[[str], None] = print_problem
 ) -> NoReturn:
-    """Be the supervisor, in a process with one thread; ends it with the command's exit code.
+    """Be the supervisor, in a process with one thread, and end it with the command's exit code.
 
     ``report`` is called with the reason if the command cannot be run.
     """
@@ -111,7 +111,7 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     _follow(parent)
     attached = client.ask(Attach(system=command.system), sandbox.for_machine)
     sandbox.leave_to_machine()
-    # A directory below /var that somebody works in is that user's, not the system's.
+    # A directory below /var that the command is started in belongs to its user, not to the system.
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
     complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
@@ -135,7 +135,7 @@ def _here() -> Path:
 
 
 def _go(directory: Path) -> None:
-    """Enter a directory again, by its name: what was mounted over it counts. The root if there is none now."""
+    """Enter a directory again, by its name, to see what was mounted over it. The root if it is gone."""
     try:
         os.chdir(directory)
     except OSError:
@@ -152,7 +152,7 @@ def _outlived(init: int, client: Client) -> bool:
 
 
 def _follow(parent: int) -> None:
-    """Die with the parent, also if it is dead already."""
+    """Die with the parent, even if it is dead already."""
     die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(KILLED + signal.SIGKILL)
@@ -163,7 +163,7 @@ def _be_init(command: Command, client: Client, report: Callable[[str], None]) ->
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
-        # Where /proc is masked, as in containers, the outer one stays, which works too.
+        # Where /proc is masked, as in containers, the outer one stays, which works, too.
         with contextlib.suppress(OSError):
             mount("proc", "/proc", "proc", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC)
         environment = _environment(command)
@@ -174,7 +174,7 @@ def _be_init(command: Command, client: Client, report: Callable[[str], None]) ->
                 start = client.ask(ReplayUevents(start))
                 _udevadm(udevadm, environment, "settle", "--timeout=30")
         status = _run(command.arguments, environment)
-        # Processes that wait in a blocked write cannot die: the machine must let them go first.
+        # Processes in a blocked write cannot die: the machine must unblock them first.
         client.ask(Detach())
     except ApmatrixError as error:
         report(str(error))
@@ -183,7 +183,7 @@ def _be_init(command: Command, client: Client, report: Callable[[str], None]) ->
 
 
 def _environment(command: Command) -> dict[str, str]:
-    """What the command gets: this program in its path, and the machine's name for it."""
+    """The command's environment: with this program in its path, and the machine's name."""
     path = os.environ.get("PATH", os.defpath)
     if shutil.which("apmatrix", path=path) is None:
         path = f"{path}:{Path(sys.argv[0]).resolve().parent}"
@@ -222,7 +222,7 @@ def _start_udevd(environment: Mapping[str, str]) -> str:
     subprocess.Popen([program], env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True)
     udevadm = shutil.which("udevadm", path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")
     end = time.monotonic() + _UDEV_START
-    # Its socket is there before it listens to the kernel: only an answer says that it does.
+    # Its socket exists before it listens to the kernel: only an answer proves that it does.
     while not (udevadm and _UDEV_CONTROL.exists() and _udevadm(udevadm, environment, "control", "--ping")):
         if not udevadm or time.monotonic() > end:
             raise SandboxError(f"{program} does not start: run it with --debug in apmatrix shell to see why")

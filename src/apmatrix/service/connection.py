@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Handlers: TypeAlias = "dict[type[MachineRequest[Any]], Callable[[Any], Any]]"
-"""What answers the requests that belong to a connection."""
+"""The functions that answer the requests that belong to a connection."""
 
 
 class Connection:
-    """A connection that may serve a sandbox, or a real operating system, as long as it lasts.
+    """A connection that may serve a sandbox, or a real operating system, while it lasts.
 
-    ``system`` is the Linux that the client's command runs in, if it does in one.
+    ``system`` is the Linux that the client's command runs in, if any.
     """
 
     def __init__(self, server: MachineServer, connection: socket.socket, system: System | None) -> None:
@@ -60,7 +60,7 @@ class Connection:
         self._guest = RemoteGuest(server.emulation, self._lines)
         self._listener: socket.socket | None = None
         self._subscription: Subscription | None = None
-        self._enclosed: list[int] = []  # descriptors that go along with the answer
+        self._enclosed: list[int] = []  # descriptors that are sent with the answer
         self._handlers: Handlers = {
             GetStatus: self._status,
             StopMachine: lambda _request: None,
@@ -75,7 +75,7 @@ class Connection:
         self._known = (*self._handlers, *OPERATIONS)
 
     def run(self) -> None:
-        """Answer requests until the other end goes, or sends a line without an end."""
+        """Answer requests until the other end is gone, or sends a line that is too long."""
         try:
             while (line := self._lines.receive()) is not None:
                 self._serve(line)
@@ -103,7 +103,7 @@ class Connection:
         try:
             self._send(self._answer(request))
         finally:
-            # Only now: a client that asks for the end is answered before the process goes.
+            # Only now: a client that asks for the end is answered before the process ends.
             if isinstance(request, StopMachine):
                 self._server.stopped.set()
 
@@ -123,7 +123,7 @@ class Connection:
             return Problem(str(error), error.code)
         except ApmatrixError as error:
             return Problem(str(error), ExitCode.REFUSED)
-        except OSError as error:  # what it looked at has just gone, say
+        except OSError as error:  # such as a file that has just gone
             return Problem(f"{name}: {error}", ExitCode.REFUSED)
         except ValueError as error:
             return Problem(f"{name}: {error}", ExitCode.UNREADABLE)
@@ -164,11 +164,11 @@ class Connection:
     # a command in a sandbox
 
     def _attach(self, request: Attach) -> Attached:
-        """Serve a new sandbox; its descriptors come along (``Sandbox.for_machine``)."""
+        """Serve a new sandbox, whose descriptors come with the request (``Sandbox.for_machine``)."""
         descriptors = fuse, uevents, control, devices, dev = self._lines.take_descriptors(5)
         try:
             if self._session is not None:
-                raise ControlError("this connection has a sandbox already", ExitCode.UNREADABLE)
+                raise ControlError("this connection already has a sandbox", ExitCode.UNREADABLE)
             system = find_system(self._server.emulation, request.system)
         except ApmatrixError:
             for descriptor in descriptors:
@@ -207,7 +207,7 @@ class Connection:
             self._server.discard(self._session)
             self._session = None
         if self._listener:
-            # The accepting thread wakes up from it, closing alone would leave it there.
+            # This wakes the accepting thread; closing alone would leave it waiting.
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()

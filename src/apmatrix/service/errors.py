@@ -3,7 +3,7 @@
 ApmatrixError
 └── ControlError    a machine refused a request, or could not be asked: a sentence, and the exit code that fits
 
-Errors of the rooms below come through a machine as ControlErrors too.
+Errors of the rooms below arrive from a machine as ControlErrors, too.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class ExitCode(IntEnum):
     """Wrong usage, or input that cannot be read."""
 
     UNREACHABLE = 3
-    """A machine is not running or has ended, or something else holds what is wanted."""
+    """The machine is not running or has ended, or what is needed is in use."""
 
     INCOMPLETE = 4
-    """What was begun is not finished."""
+    """A change was left incomplete."""
 
     INTERRUPTED = 130
     """The command was interrupted, as by Ctrl-C."""
 
     BROKEN_PIPE = 141
-    """The program that was to read the output has ended."""
+    """The program that reads the output has ended."""
 
 
 class ControlError(ApmatrixError):

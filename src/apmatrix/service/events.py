@@ -1,4 +1,4 @@
-"""The events of a machine on their way to those who subscribed, none of whom the machine ever waits for."""
+"""The events of a machine and their subscribers, for none of which the machine ever waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apmatrix.arch.events import AnyEvent
 
 _LENGTH: Final = 1024
-"""How many events wait for a subscriber; of more, the oldest are dropped."""
+"""The most events that wait for a subscriber; if there are more, the oldest are dropped."""
 
 
 class Events:
@@ -28,10 +28,10 @@ class Events:
         self._length = length
         self._sequence = 0
         self._subscriptions: set[Subscription] = set()
-        self._lock = threading.Lock()  # guards all of these; the innermost one: nothing else is called with it
+        self._lock = threading.Lock()  # guards all of these; the innermost one: no other lock is taken under it
 
     def publish(self, event: AnyEvent) -> None:
-        """Number an event and let the subscribers have it; never waits for any of them."""
+        """Number an event and queue it for the subscribers; never waits for any of them."""
         time = self._now()
         with self._lock:
             self._sequence += 1
@@ -40,7 +40,7 @@ class Events:
                 subscription.put(happened)
 
     def subscribe(self) -> Subscription:
-        """A subscription to what happens from now on, to be closed by the caller."""
+        """A subscription to the events from now on, to be closed by the caller."""
         with self._lock:
             subscription = Subscription(self, self._sequence, self._length)
             self._subscriptions.add(subscription)
@@ -85,7 +85,7 @@ class Subscription:
         os.eventfd_write(self._wake, 1)
 
     def take(self) -> list[Happened]:
-        """What has come since the last time: first, if events were dropped, how many."""
+        """The events since the last call: first, if any were dropped, a Lost with their number."""
         with self._lock:
             found, lost = list(self._queue), self._lost
             if lost is not None:

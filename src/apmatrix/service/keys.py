@@ -1,4 +1,4 @@
-"""What a running machine does about master keys when asked: commands from one of its systems, through its queues.
+"""The requests about master keys: a machine sends commands from one of its systems, through its queues.
 
 Key parts come in requests and leave no trace: not in an answer, an error or a log.
 """
@@ -56,7 +56,7 @@ def show_keys(asked: Asked, request: ShowKeys) -> KeysDone:
 
 @answers(LoadKey)
 def load_key(asked: Asked, request: LoadKey) -> KeysDone:
-    """Load the same parts into every domain; ControlError for a part that is not one, and then nothing was sent."""
+    """Load the same parts into every domain; ControlError, with nothing sent, for what is not a key part."""
     manager, key_set = _manager(asked, request), _SETS[request.key_set]
     load = _load(manager, key_set, request)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (load(apqn),)))
@@ -71,14 +71,14 @@ def set_key(asked: Asked, request: SetKey) -> KeysDone:
 
 @answers(ClearKey)
 def clear_key(asked: Asked, request: ClearKey) -> KeysDone:
-    """Empty the new register."""
+    """Empty the new register of a set."""
     manager, key_set = _manager(asked, request), _SETS[request.key_set]
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.clear(key_set, apqn),)))
 
 
 @answers(ZeroizeKeys)
 def zeroize_keys(asked: Asked, request: ZeroizeKeys) -> KeysDone:
-    """Empty all registers."""
+    """Empty all registers of the domains, or of the whole card."""
     manager = _manager(asked, request)
 
     def zeroize(apqn: Apqn) -> DomainKeys:
@@ -172,7 +172,7 @@ def _load(manager: KeyManager, key_set: KeySet, request: LoadKey) -> Load:
         return lambda apqn: manager.load(key_set, apqn, parts)
     steps = _EP11_STEPS if key_set is KeySet.WK else _CCA_STEPS
     if step not in steps:
-        sentence = f"loading {key_set.label} has the steps {', '.join(steps)}, and none {step}"
+        sentence = f"loading {key_set.label} has the steps {', '.join(steps)}, not {step}"
         raise ControlError(sentence, ExitCode.UNREADABLE)
     if len(parts) != (step != "commit"):
         wanted = "takes no key part" if step == "commit" else "takes one key part"
@@ -181,7 +181,7 @@ def _load(manager: KeyManager, key_set: KeySet, request: LoadKey) -> Load:
 
 
 def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
-    """A key part as a file has it: the bytes themselves, or their hexadecimal digits."""
+    """The key part in a file: the bytes themselves, or their hexadecimal digits."""
     size = key_set.key_size
     if len(content) == size:
         return content
@@ -191,15 +191,15 @@ def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
         part = b""
     if len(part) != size:
         raise ControlError(
-            f"part {number} is no part of the {key_set.label} master key: it must have {size} bytes, or {2 * size} "
-            "hexadecimal digits; nothing has been loaded",
+            f"part {number} is not a part of the {key_set.label} master key: it must have {size} bytes, or "
+            f"{2 * size} hexadecimal digits; nothing has been loaded",
             ExitCode.UNREADABLE,
         )
     return part
 
 
 def _only(fitting: Mask) -> Mask:
-    """The adapter need not be named if there is one only."""
+    """The only adapter, if none was named; ControlError if there are several, or none."""
     if len(fitting) != 1:
         sentence = f"choose an adapter with --adapter (available: {fitting.ranges() or 'none'})"
         raise ControlError(sentence, ExitCode.UNREADABLE)

@@ -1,11 +1,10 @@
 """Where a machine in the background keeps its cards' master keys, and with which secret (docs/keys.md).
 
-``NAME/keys`` in the state directory has an encrypted file for each card, and one that tells whether a secret is the
+``NAME/keys`` in the state directory has an encrypted file for each card, and one that shows whether a secret is the
 right one. The secret is a passphrase, or a key file: by default ``NAME/key``, made when it is first needed.
 
-To change the secret, all files are written anew into ``NAME/keys.part``. That it is renamed to ``NAME/keys.next`` is
-the moment of the change; what is left to do then, to put it in the place of ``NAME/keys``, is done by whoever comes
-next if a kill prevents it.
+To change the secret, all files are written anew into ``NAME/keys.part``. The change takes effect when that is renamed
+to ``NAME/keys.next``. Then it replaces ``NAME/keys``; if a kill prevents this, the next machine or change does it.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ _OF_YOUR_OWN: Final = "kept under a passphrase or a key file of your own: give i
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What the user gave to open the keys: one of both, or nothing for the key file in the state directory."""
+    """What the user gave to open the keys: one of the two, or neither for the key file in the state directory."""
 
     passphrase: str | None = field(default=None, repr=False)
     key_file: Path | None = None
 
     @property
     def given(self) -> bool:
-        """True if there is something of the user's own."""
+        """True if the user gave a passphrase or a key file."""
         return self.passphrase is not None or self.key_file is not None
 
     @property
     def name(self) -> str:
-        """What it is, for people."""
+        """What it is, for messages."""
         if self.passphrase is not None:
             return "a passphrase"
         return f"the key file {self.key_file}" if self.key_file else "the key file beside them"
@@ -59,8 +58,8 @@ class Secret:
 def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> Vault | None:
     """The store of the machine's keys; None for a machine without coprocessors, which needs none.
 
-    To be called by whoever holds the state directory. Everything that is there is opened once, so that a wrong secret
-    is noticed before a card starts empty. ControlError with exit code 2 then, and nothing has changed.
+    The caller must hold the state directory. Every file is opened once, so that a wrong secret is noticed before a
+    card starts empty: that is a ControlError with exit code 2, and nothing has changed.
     """
     if not any(adapter.type.mode in _COPROCESSORS for adapter in file.adapters):
         return None
@@ -70,10 +69,10 @@ def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> Vaul
 
 
 def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
-    """Let ``new`` open the keys from now on, and ``old`` no more; a kill at any moment leaves one of both.
+    """Let ``new`` open the keys from now on, and ``old`` no longer; a kill at any moment leaves one of the two.
 
-    ControlError if the machine runs or keeps no keys, and with exit code 2 if a secret is unfit. Nothing has changed
-    then.
+    ControlError, with nothing changed, if the machine is running or keeps no keys, and with exit code 2 if a secret
+    cannot be used.
     """
     if not state.keeps_keys():
         raise ControlError(
@@ -82,7 +81,7 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
     with state.locked(), _sentences(state.keys):
         _recover(state)
         if _is_default(state, old) and _is_default(state, new):
-            raise ControlError(f"the keys of machine {state.path.name} are encrypted with {Secret().name} already")
+            raise ControlError(f"the keys of machine {state.path.name} are already encrypted with {Secret().name}")
         if new.key_file is not None and new.key_file.resolve().is_relative_to(state.keys.resolve()):
             raise ControlError(
                 f"{new.key_file}: a key file cannot be among the keys that it encrypts", ExitCode.UNREADABLE
@@ -93,7 +92,7 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
         _write_anew(state, vault, new)
         _finish_change(state)
         if not _is_default(state, new):
-            _key_file(state).unlink(missing_ok=True)  # opens nothing any more
+            _key_file(state).unlink(missing_ok=True)  # no longer opens anything
 
 
 def _key_file(state: StateDirectory) -> Path:
@@ -101,7 +100,7 @@ def _key_file(state: StateDirectory) -> Path:
 
 
 def _is_default(state: StateDirectory, secret: Secret) -> bool:
-    """True for the key file in the state directory, also if the user names it."""
+    """True for the key file in the state directory, even if the user names it."""
     own = _key_file(state)
     named = secret.key_file is not None and secret.key_file.resolve() == own.resolve()
     return named or not secret.given
@@ -117,7 +116,7 @@ def _make_key_file(state: StateDirectory) -> None:
 
 
 def _open(state: StateDirectory, secret: Secret) -> Vault:
-    """The vault, all of whose files ``secret`` opens; VaultError or ControlError if it does not."""
+    """The vault, once ``secret`` has opened all its files; VaultError or ControlError if it does not."""
     known = (state.keys / KEYS_CHECK).exists()
     if not secret.given and not _key_file(state).exists():
         if known:
@@ -136,7 +135,7 @@ def _open(state: StateDirectory, secret: Secret) -> Vault:
 
 
 def _write_anew(state: StateDirectory, vault: Vault, secret: Secret) -> None:
-    """Have all files under another secret, beside those that there are."""
+    """Encrypt all files with another secret, beside the present ones."""
     unfinished = state.path / _UNFINISHED
     copy = _vault(state, unfinished, secret)
     for name in vault.names():
@@ -146,7 +145,7 @@ def _write_anew(state: StateDirectory, vault: Vault, secret: Secret) -> None:
 
 
 def _recover(state: StateDirectory) -> None:
-    """Clear away what a kill left unfinished, and finish a change of the secret that was made."""
+    """Remove what a kill left unfinished, and finish a change of the secret that has taken effect."""
     if (unfinished := state.path / _UNFINISHED).exists():
         shutil.rmtree(unfinished)
     _finish_change(state)
@@ -166,7 +165,7 @@ def _finish_change(state: StateDirectory) -> None:
 
 @contextmanager
 def _sentences(directory: Path) -> Iterator[None]:
-    """What goes wrong with secrets and files as ControlError."""
+    """Turn errors of secrets and files into ControlErrors."""
     try:
         yield
     except VaultError as error:
@@ -178,7 +177,7 @@ def _sentences(directory: Path) -> Iterator[None]:
 
 
 def keep_blob(path: Path, blob: bytes) -> None:
-    """Make a new file with a key blob, whole or not at all; ControlError if it cannot be, or is there already."""
+    """Make a new file with a key blob, whole or not at all; ControlError if it already exists or cannot be made."""
     try:
         create_file(path, blob)
     except OSError as error:
@@ -188,6 +187,6 @@ def keep_blob(path: Path, blob: bytes) -> None:
 def forbid_core_dumps() -> None:
     """Let no crash write the memory of this process to a disk.
 
-    The limit is one byte: Linux takes 0 for no limit where a program receives the dump, and 1 for no dump at all.
+    The limit is one byte: where a program receives the dump, Linux takes 0 as no limit, and 1 as no dump at all.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

@@ -1,4 +1,4 @@
-"""Taking a level of a machine for a real operating system: the level's emulated Linux is shut down for it."""
+"""Takes a level of a machine for a real operating system: the level's emulated Linux is shut down for it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class BootedLevel(LevelProcessor):
-    """The level of an LPAR or of a VM while a real operating system runs at it; a context manager that gives it back.
+    """The level of an LPAR or a VM that runs a real operating system; a context manager that gives it back.
 
-    ``give_back`` brings back what was there before.
+    ``give_back`` restores what was there before.
     """
 
     def __init__(self, emulation: Emulation, holder: LinuxSystem | Vm, give_back: Callable[[], object]) -> None:
         if holder.level in emulation.taken:
-            raise ControlError(f"another operating system has {holder.name}: end that first")
+            raise ControlError(f"another operating system has {holder.name}: end it first")
         super().__init__(emulation.machine, holder.level)
         emulation.taken.add(holder.level)
         self._emulation = emulation
@@ -34,14 +34,14 @@ class BootedLevel(LevelProcessor):
         system = next((each for each in emulation.lpars if name in (each.name, None)), None)
         if system is None:
             active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
-            raise ControlError(f"no LPAR {name or ''} is active: active are {active}", ExitCode.UNREADABLE)
+            raise ControlError(f"no LPAR {name or ''} is active (active: {active})", ExitCode.UNREADABLE)
         return cls._in_place_of(emulation, system)
 
     @classmethod
     def of_guest(cls, emulation: Emulation, name: str) -> Self:
-        """Take a guest, by its name or its mdev's UUID; it is started if it does not run.
+        """Take a guest, by its name or its mdev's UUID; it is started if it is not running.
 
-        ControlError lists what there is, or says why it cannot be started.
+        ControlError lists the guests, or says why it cannot be started.
         """
         guest = next((each for each in emulation.guests() if name.lower() in _names(each)), None)
         if guest is not None and guest.refusal is not None:
@@ -58,7 +58,7 @@ class BootedLevel(LevelProcessor):
 
     @classmethod
     def _in_place_of(cls, emulation: Emulation, system: System) -> Self:
-        """Take the level of a Linux; that boots again afterwards, unless somebody has ended it meanwhile."""
+        """Take the level of a Linux, which boots again afterwards, unless it has been ended meanwhile."""
 
         def boot_again() -> None:
             if any(system is known for known in emulation.known_systems()):
@@ -108,7 +108,7 @@ def _host_of(emulation: Emulation, uuid: str) -> LinuxSystem:
         if _has_mdev(system, uuid.lower()):
             return system.linux
     known = ", ".join(each.name for each in emulation.guests()) or "none"
-    raise ControlError(f"there is no guest and no mdev {uuid}: guests are {known}", ExitCode.UNREADABLE)
+    raise ControlError(f"there is no guest or mdev {uuid} (guests: {known})", ExitCode.UNREADABLE)
 
 
 def _has_mdev(system: System, uuid: str) -> bool:

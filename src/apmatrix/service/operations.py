@@ -32,13 +32,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Of what a request is asked: a machine, and the system that the client's command runs in, if it does in one."""
+    """The machine that is asked, and the system that the client's command runs in, if any."""
 
     emulation: Emulation
     system: System | None = None
 
     def choose(self, name: str | None) -> System:
-        """The system that a request names, else the client's own, else the first LPAR's; ControlError if none is."""
+        """The system that a request names, else the client's own, else the first LPAR's; ControlError without one."""
         return self.system if self.system and not name else find_system(self.emulation, name)
 
 
@@ -47,7 +47,7 @@ OPERATIONS: Final[dict[type[MachineRequest[Any]], Callable[[Asked, Any], Any]]] 
 
 
 def answers(request: type[MachineRequest[T]]) -> Callable[[Callable[[Asked, Any], T]], Callable[[Asked, Any], T]]:
-    """Let a function answer requests of a type. It raises ApmatrixError where the machine refuses."""
+    """Make a function answer requests of a type. It raises ApmatrixError if the machine refuses."""
 
     def register(function: Callable[[Asked, Any], T]) -> Callable[[Asked, Any], T]:
         OPERATIONS[request] = function
@@ -59,7 +59,7 @@ def answers(request: type[MachineRequest[T]]) -> Callable[[Callable[[Asked, Any]
 def find_system(emulation: Emulation, name: str | None) -> System:
     """The Linux system of that name: an LPAR's, a running guest's (``guest1``, ``kvm1/guest1``), the first LPAR's.
 
-    A VM that was started by UUID goes by that. ControlError lists what there is.
+    A VM that was started by UUID has that as its name. ControlError lists the systems.
     """
     systems = {system.names: system for system in emulation.known_systems()}
     vms = {(*system.names, vm.name): vm for system, vm in _vms(emulation)}
@@ -74,7 +74,7 @@ def find_system(emulation: Emulation, name: str | None) -> System:
     if found:
         raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", ExitCode.UNREADABLE)
     there = ", ".join(map("/".join, known)) or "none"
-    sentence = f"no Linux system {name or ''} is running in this machine; there is {there}"
+    sentence = f"no Linux system {name or ''} is running in this machine (running: {there})"
     raise ControlError(sentence, ExitCode.UNREADABLE)
 
 
@@ -136,7 +136,7 @@ def stop_guest(asked: Asked, request: StopGuest) -> GuestFacts:
 
 
 def _find_guest(emulation: Emulation, here: System, name: str) -> Guest | None:
-    """A guest of the file: those of the system that is asked come first."""
+    """A guest of the file: the guests of the system that is asked come first."""
     everywhere = sorted(emulation.guests(), key=lambda guest: guest.host is not here)
     return next((guest for guest in everywhere if name.lower() in (guest.uuid, guest.name, guest.names[-1])), None)
 
@@ -156,7 +156,7 @@ def _vms(emulation: Emulation) -> Iterator[tuple[System, Vm]]:
 
 @answers(SetProfile)
 def set_profile(asked: Asked, request: SetProfile) -> ProfileFacts:
-    """Edit the running activation profile; what is not given stays."""
+    """Edit the running activation profile; what is not given stays the same."""
     machine, name = asked.emulation.machine, request.lpar
     if name not in machine.lpars:
         sentence = f"there is no LPAR {name} in {machine.name}: {', '.join(machine.lpars)}"

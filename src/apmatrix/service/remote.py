@@ -1,7 +1,7 @@
 """A level for a real operating system in another process, at both ends of the connection.
 
-That process shares the guest's storage with the machine, which then executes the AP instructions that it is told of;
-when the connection ends, however it ends, the level's queues are reset.
+That process shares the guest's storage with the machine, which then executes its AP instructions;
+however the connection ends, the level's queues are reset.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RemoteGuest:
         }
 
     def close(self) -> None:
-        """The connection has ended: give the level back."""
+        """Give the level back when the connection has ended."""
         if self._level is not None:
             self._level.close()
         if self._storage is not None:
@@ -61,7 +61,7 @@ class RemoteGuest:
 
     def _take(self, request: TakeLevel) -> TakenLevel:
         if self._level is not None:
-            raise ControlError("this connection has a level already", ExitCode.UNREADABLE)
+            raise ControlError("this connection already has a level", ExitCode.UNREADABLE)
         if request.guest is None and any(system.linux.vmm.vms for system in self._emulation.lpars):
             raise ControlError("this LPAR's Linux runs guests that would end with it: stop them, or take a guest")
         self._level = take_level(self._emulation, request.lpar, request.guest)
@@ -71,7 +71,7 @@ class RemoteGuest:
         (descriptor,) = self._lines.take_descriptors(1)
         try:
             if self._level is None or self._storage is not None:
-                raise ControlError("storage comes once, after a level", ExitCode.UNREADABLE)
+                raise ControlError("storage is shared once, after a level is taken", ExitCode.UNREADABLE)
             self._storage = Storage(descriptor, request.size)
         finally:
             os.close(descriptor)
@@ -90,7 +90,7 @@ class RemoteGuest:
 
 
 class RemoteLevel:
-    """A level of a machine in another process: a GuestLevel. ControlError where that process refuses or is gone."""
+    """A level of a machine in another process: a GuestLevel. ControlError if that process refuses or is gone."""
 
     def __init__(self, client: Client, lpar: str | None, guest: str | None) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""Run a command on a machine: one of its own, or one in the background; and the background machine itself."""
+"""Runs a command on a machine, its own or one in the background, and the background machine itself."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation], None]) -> int:
-    """Bring up a machine that lives as long as the command; the command's exit code.
+    """Bring up a machine that ends with the command; returns the command's exit code.
 
-    ``report`` hears what was refused when it was brought up. ApmatrixError if the system cannot be had.
+    ``report`` is called with the machine once it is up. ApmatrixError if it cannot be brought up.
     """
     ours, theirs = socket.socketpair()
     # The supervisor makes a user namespace, which needs a process with one thread: fork before there are more.
@@ -47,7 +47,7 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
 
 
 def run_on_running(client: Client, command: Command) -> NoReturn:
-    """Run a command on a machine in the background, in place of this process."""
+    """Run a command on a machine in the background; this process becomes its supervisor."""
     supervise(command, client, os.getppid())
 
 
@@ -76,7 +76,7 @@ def _wait(process: int) -> int:
 def serve_in_background(
     file: MachineFile, state: StateDirectory, secret: Secret, ready: Callable[[Emulation], None]
 ) -> None:
-    """Be the machine until somebody stops it with a request or SIGTERM.
+    """Be the machine until a request or SIGTERM stops it.
 
     ControlError if it is already running, or if ``secret`` does not open its keys.
     """

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 class MachineServer:
     """Serves an emulation to commands. ``state`` is where it keeps things, for a machine in the background.
 
-    ``stopped`` is set when a client asked the machine to stop. ``events`` has what happens, for those who
-    subscribe.
+    ``stopped`` is set when a client asks the machine to stop. ``events`` passes on what happens to subscribers.
     """
 
     def __init__(self, emulation: Emulation, state: StateDirectory | None = None) -> None:
@@ -44,7 +43,7 @@ class MachineServer:
         return self.emulation.machine.name
 
     def listen(self, listener: socket.socket, system: System | None = None) -> None:
-        """Accept connections in the background; those that name no system mean ``system``."""
+        """Accept connections in the background; requests that name no system mean ``system``."""
         threading.Thread(target=self._accept, args=(listener, system), name="control", daemon=True).start()
 
     def listen_at(self, path: Path) -> None:
@@ -70,12 +69,12 @@ class MachineServer:
             session.flush()
 
     def add(self, session: Session) -> None:
-        """Count a command in, and show it what happens."""
+        """Register a command's session, so that it sees what happens."""
         with self._lock:
             self._sessions.add(session)
 
     def discard(self, session: Session) -> None:
-        """Forget a command that ended."""
+        """Close the session of a command that ended."""
         with self._lock:
             self._sessions.discard(session)
         session.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Session:
     """Serves one mounted /sys of ``system``, and its uevents. Owns the descriptors that it is given.
 
-    ``settle`` waits until all sessions know what happened: a write is answered when everybody can see what it did.
+    ``settle`` waits until all sessions know what happened: a write is answered once every program can see its effect.
     """
 
     def __init__(self, system: System, fuse: int, uevents: int, settle: Callable[[], None]) -> None:
@@ -34,7 +34,7 @@ class Session:
 
     @property
     def bindings(self) -> list[str]:
-        """What of the real /sys is to be bound."""
+        """The parts of the real /sys that are to be bound."""
         return self.face.merged.bindings() if self.face.merged else []
 
     def flush(self) -> None:
@@ -43,7 +43,7 @@ class Session:
         self.relay.flush()
 
     def close(self) -> None:
-        """End with the command: nothing may wait any longer."""
+        """End with the command: no request may wait any longer."""
         for channel in self.channels:
             channel.abort()
         self.relay.close()

@@ -13,13 +13,13 @@ _PATIENCE: Final = 20.0
 """Seconds that a command waits for another one that has the mount, and may have been stopped."""
 
 _DIRECTORIES: Final = 64
-"""How many names there are for directories that mounts work in, before the first is used again."""
+"""How many names of work directories there are before the first is used again."""
 
 
 class SharedMount:
     """A mount that is handed from command to command, until the last one has ended.
 
-    Descriptors that it is given are its own. ``ended`` is called whenever there is no command any more, and before
+    It owns the descriptors that it is given. ``ended`` is called whenever the last command has ended, and before
     there is another one.
     """
 
@@ -32,10 +32,10 @@ class SharedMount:
         self._taken = 0
 
     def take(self, user: object) -> tuple[int | None, str]:
-        """The mount for ``user``, who owns the descriptor from now on, and a name for a directory of its own.
+        """The mount for ``user``, which owns the descriptor from now on, and a name for a work directory of its own.
 
-        No descriptor if ``user`` has to make the mount: others have to wait for that, too. The name is for who has to
-        make one, or cannot use this; mounts that others still use work in other directories.
+        No descriptor if ``user`` has to make the mount: others have to wait for that, too. The name is for a user
+        that has to make one, or cannot use this one; mounts that are still in use have other work directories.
         """
         with self._free:
             self._free.wait_for(lambda: self._borrower is None, _PATIENCE)
@@ -46,7 +46,7 @@ class SharedMount:
             return descriptor, f"work{self._taken}"
 
     def give(self, user: object, descriptor: int | None) -> None:
-        """The mount is here again."""
+        """Take the mount back from ``user``."""
         with self._free:
             if self._borrower is user:
                 self._keep(descriptor)
@@ -55,7 +55,7 @@ class SharedMount:
             self._release(user)
 
     def leave(self, user: object) -> None:
-        """``user`` has ended. The mount goes with the last one: who comes next shall see the computer's /etc."""
+        """End ``user``. The mount ends with the last one, so that the next one sees the computer's /etc."""
         with self._free:
             if user not in self._users:
                 return

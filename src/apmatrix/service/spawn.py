@@ -1,7 +1,7 @@
-"""A command for callers that have threads: its supervisor is a new interpreter, and what it prints is collected.
+"""Runs a command for callers that have threads: its supervisor is a new interpreter, and its output is collected.
 
-The caller and the interpreter talk over a socket: one line of JSON says what is to be run, and what comes back, if
-anything, is the reason why it cannot be run.
+The caller and the interpreter talk over a socket: one line of JSON says what is to be run; the answer, if any, is the
+reason why it cannot be run.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run_collected(
                 output, errors = process.communicate(text, timeout)
             except BaseException as error:
                 process.kill()
-                process.communicate()  # until nobody has the pipes any more
+                process.communicate()  # until no process has the pipes open
                 if isinstance(error, subprocess.TimeoutExpired):
                     error.cmd = command.arguments
                 raise
@@ -80,7 +80,7 @@ def _tell(job: socket.socket, command: Command, environment: Mapping[str, str]) 
 
 
 def _said(job: socket.socket) -> str:
-    """All that the other end has sent; it is gone by now."""
+    """All that the other end, which is gone by now, has sent."""
     return b"".join(iter(lambda: job.recv(4096), b"")).decode()
 
 

@@ -1,8 +1,8 @@
-"""Where a machine that runs in the background keeps what must outlast it.
+"""Where a machine in the background keeps what must outlast it.
 
-``NAME/control`` is its socket, ``NAME/lock`` is locked as long as it runs, ``NAME/log`` is what it says,
+``NAME/control`` is its socket, ``NAME/lock`` is locked while it is running, ``NAME/log`` is its log,
 ``NAME/systems/SYSTEM/etc`` holds the changes that were made to /etc in its systems, ``NAME/systems/SYSTEM/lock`` is
-their /run/lock as long as the machine runs, ``NAME/keys`` has its cards' keys.
+their /run/lock while the machine is running, ``NAME/keys`` has its cards' keys.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 STATE_VARIABLE: Final = "APMATRIX_STATE"
 MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
 KEYS_CHECK: Final = "vault"
-"""The file beside the keys that tells whether a secret is the right one."""
+"""The file beside the keys that shows whether a secret is the right one."""
 
 NEXT_KEYS: Final = "keys.next"
-"""The keys under another secret, complete: what a kill left of a change that only has to be finished."""
+"""The keys under another secret, complete: a change that a kill interrupted and that only has to be finished."""
 _REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
@@ -52,7 +52,7 @@ def state_directory() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """One machine's."""
+    """The state directory of one machine."""
 
     path: Path
 
@@ -60,7 +60,9 @@ class StateDirectory:
     def of(cls, machine: str) -> StateDirectory:
         """The directory for a machine of that name; it need not exist."""
         if "/" in machine or machine in ("", ".", ".."):
-            raise ControlError(f"{machine!r} is no name for a machine: it names a directory too", ExitCode.UNREADABLE)
+            raise ControlError(
+                f"{machine!r} cannot name a machine: it must be a valid directory name", ExitCode.UNREADABLE
+            )
         return cls(state_directory() / machine)
 
     @property
@@ -78,7 +80,7 @@ class StateDirectory:
         return self.path / "systems" / system.replace("/", ".")
 
     def forget_locks(self, system: str | None = None) -> None:
-        """Empty the /run/lock of a system, or of all: nobody has a lock any more."""
+        """Empty the /run/lock of a system, or of all: no process has a lock any more."""
         import shutil  # noqa: PLC0415 - slow to import, and no command needs it
 
         systems = [self.of_system(system)] if system else (self.path / "systems").glob("*")
@@ -86,7 +88,7 @@ class StateDirectory:
             shutil.rmtree(directory / "lock", ignore_errors=True)
 
     def make(self) -> None:
-        """Make the directory if it is not there; ControlError if this user cannot, or cannot use it."""
+        """Make the directory unless it exists; ControlError if this user cannot make or use it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -100,7 +102,7 @@ class StateDirectory:
         return self.path / "keys"
 
     def keeps_keys(self) -> bool:
-        """True if there are some, or could be: the secret that opens them has been chosen."""
+        """True if it has keys, or may have: the secret that opens them has been chosen."""
         return any((self.path / name / KEYS_CHECK).exists() for name in (self.keys.name, NEXT_KEYS))
 
     def running(self) -> bool:
@@ -119,7 +121,7 @@ class StateDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for a running machine; ControlError if another one does."""
+        """Hold the directory for a running machine; ControlError if another process holds it."""
         self.make()
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -138,7 +140,7 @@ class StateDirectory:
 
 
 def machines() -> list[StateDirectory]:
-    """Every machine that is running, or was and left its state; ControlError if this user may not know."""
+    """Every machine that is running, or has left its state; ControlError if this user may not see them."""
     base = state_directory()
     try:
         return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
@@ -147,6 +149,6 @@ def machines() -> list[StateDirectory]:
 
 
 def already_running(state: StateDirectory) -> ControlError:
-    """What to say to a command for which the machine must not be running."""
+    """The refusal of a command that needs the machine stopped."""
     name = state.path.name
     return ControlError(f"machine {name} is already running: apmatrix down {name}", ExitCode.UNREACHABLE)

@@ -1,4 +1,4 @@
-"""What a running machine does for testers when asked: faults, records of its traffic, replay."""
+"""The requests of testers to a running machine: faults, records of its traffic, replay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @answers(AddFault)
 def add_fault(asked: Asked, request: AddFault) -> FaultFacts:
-    """Let a fault happen; ControlError for words that make no sense."""
+    """Add a fault; ControlError for words that make no sense."""
     with _unreadable_faults():
         fault = Fault.parse(request.words)
         return FaultFacts(asked.emulation.testbed.add_fault(fault), str(fault), 0)
@@ -40,14 +40,14 @@ def add_fault(asked: Asked, request: AddFault) -> FaultFacts:
 
 @answers(ListFaults)
 def list_faults(asked: Asked, _request: ListFaults) -> tuple[FaultFacts, ...]:
-    """The faults that are on."""
+    """The active faults."""
     found = asked.emulation.testbed.faults().items()
     return tuple(FaultFacts(number, str(fault), hits) for number, (fault, hits) in found)
 
 
 @answers(RemoveFault)
 def remove_fault(asked: Asked, request: RemoveFault) -> tuple[FaultFacts, ...]:
-    """End a fault, or all; ControlError for a number that is not on."""
+    """End a fault, or all; ControlError if the number is not that of an active fault."""
     with _unreadable_faults():
         asked.emulation.testbed.remove_fault(request.number)
     return list_faults(asked, ListFaults())
@@ -63,7 +63,7 @@ def _unreadable_faults() -> Iterator[None]:
 
 @answers(StartRecord)
 def start_record(asked: Asked, request: StartRecord) -> None:
-    """Record the traffic; TestbedError if that cannot be."""
+    """Record the traffic; TestbedError if that is impossible."""
     asked.emulation.testbed.start_record(Path(request.file), request.adapters)
 
 
@@ -76,20 +76,20 @@ def stop_record(asked: Asked, _request: StopRecord) -> RecordFacts:
 
 @answers(StartReplay)
 def start_replay(asked: Asked, request: StartReplay) -> RecordFacts:
-    """Answer as a record says; TestbedError if that cannot be."""
+    """Answer requests from a record; TestbedError if that is impossible."""
     count = asked.emulation.testbed.start_replay(Path(request.file), request.adapters)
     return RecordFacts(request.file, count)
 
 
 @answers(StopReplay)
 def stop_replay(asked: Asked, _request: StopReplay) -> RecordFacts:
-    """Let the cards answer again; TestbedError if they do already."""
+    """Let the cards answer again; TestbedError if they already do."""
     return RecordFacts(str(asked.emulation.testbed.stop_replay()))
 
 
 @answers(CompareRecord)
 def compare_record(asked: Asked, request: CompareRecord) -> ComparisonFacts:
-    """Send a record's requests again; TestbedError if that cannot be."""
+    """Send a record's requests again; TestbedError if that is impossible."""
     count, differing = send_again(asked.choose(request.system), Path(request.file))
     return ComparisonFacts(
         count,

@@ -1,4 +1,4 @@
-"""Events: a subscription, and what comes in the lines after its answer."""
+"""Events: a subscription, and the lines that follow its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Lost(Event, frozen=True):
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """An event, and its number: the machine counts its events from 1 on. Lost has the number of the last lost one.
+    """An event, and its number: the machine numbers its events from 1. Lost has the number of the last lost one.
 
     ``time`` is in seconds since the machine's clock began, as in kernel logs.
     """

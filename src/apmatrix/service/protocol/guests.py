@@ -27,7 +27,7 @@ class StartGuest(MachineRequest[GuestFacts], frozen=True):
 
 
 class StopGuest(MachineRequest[GuestFacts], frozen=True):
-    """Stop the guest of that name, or the VM that has the mdev of that UUID."""
+    """Stop a guest by its name in the file, or the VM that has the mdev of that UUID."""
 
     name: str
     system: str | None = None

@@ -22,7 +22,7 @@ class ProfileFacts(msgspec.Struct, frozen=True):
 
 
 class SetProfile(MachineRequest[ProfileFacts], frozen=True):
-    """Edit the running activation profile of an LPAR; what is None stays."""
+    """Edit the running activation profile of an LPAR; what is None stays the same."""
 
     lpar: str
     adapters: Mask | None = None

@@ -1,4 +1,4 @@
-"""Master keys. Key parts and blobs are in requests and answers as bytes, which JSON has in base 64."""
+"""Master keys. Key parts and blobs are bytes in requests and answers, and base 64 in JSON."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class KeyFacts(msgspec.Struct, frozen=True):
 
 
 class KeysDone(msgspec.Struct, frozen=True):
-    """The keys of the domains that were reached, and the sentence of the first refusal, which ended it."""
+    """The keys of the domains that were reached, and the sentence of the first refusal, which ended the work."""
 
     done: tuple[KeyFacts, ...]
     refused: str | None = None
 
 
 class KeyRequest(MachineRequest[T_co], frozen=True, kw_only=True):
-    """Something about the keys of ``domains`` of ``adapters``.
+    """A request about the keys of ``domains`` of ``adapters``.
 
     ``system`` sends the commands, by default the client's own; ``through`` is the usage domain whose queue carries
     them. The adapter need not be given where only one fits.
@@ -62,7 +62,7 @@ class ShowKeys(KeyRequest[KeysDone], frozen=True, kw_only=True):
 
 
 class LoadKey(KeyRequest[KeysDone], frozen=True, kw_only=True):
-    """Load a key into the new register of a set: all its parts, or one ``step``; without parts they are made."""
+    """Load a key into the new register of a set: all its parts, or one ``step``; without parts they are generated."""
 
     domains: Mask
     key_set: SetName
@@ -102,7 +102,7 @@ class KeyFile(msgspec.Struct, frozen=True):
 
 
 class ReencipheredFile(msgspec.Struct, frozen=True):
-    """A file's content with the blob under the new wrapping key, and the verification pattern of that."""
+    """A file's content with the blob under the new wrapping key, and that key's verification pattern."""
 
     name: str
     apqn: str

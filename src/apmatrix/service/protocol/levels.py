@@ -1,4 +1,4 @@
-"""A level that a real operating system runs at, in the client's process: its AP instructions are the machine's."""
+"""A level of the machine that a real operating system, in the client's process, executes AP instructions at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Unsigned = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class TakenLevel(msgspec.Struct, frozen=True):
-    """``kernel_parameters`` is what makes a kernel believe in the machine's AP facilities."""
+    """``kernel_parameters`` make a kernel assume the machine's AP facilities."""
 
     kernel_parameters: str
 
@@ -25,7 +25,7 @@ class TakeLevel(MachineRequest[TakenLevel], frozen=True):
 
 
 class ShareStorage(MachineRequest[None], frozen=True):
-    """Share the guest's storage of ``size`` bytes, whose descriptor comes along."""
+    """Share the guest's storage of ``size`` bytes, whose descriptor comes with the request."""
 
     size: Unsigned
 
@@ -38,7 +38,7 @@ class Executed(msgspec.Struct, frozen=True):
 
 
 class ExecuteInstruction(MachineRequest[Executed], frozen=True):
-    """Execute the instruction that the program was interrupted at: address of its frame, and both address spaces."""
+    """Execute the instruction that interrupted the program: the address of its frame, and both address spaces."""
 
     frame: Unsigned
     kernel_asce: Unsigned

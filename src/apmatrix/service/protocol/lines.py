@@ -1,4 +1,4 @@
-"""Lines on a Unix socket, with file descriptors that may come along: what carries the messages."""
+"""Lines on a Unix socket, which carry the messages, and file descriptors that come with them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Lines:
         self.connection.sendall(data)
 
     def receive(self) -> bytes | None:
-        """The next line; None at the end of the connection. LongLine, and then the connection is of no more use."""
+        """The next line; None at the end of the connection. After LongLine the connection can no longer be used."""
         searched = 0
         while (end := self._pending.find(b"\n", searched)) < 0:
             searched = len(self._pending)
@@ -50,7 +50,7 @@ class Lines:
         return line
 
     def take_descriptors(self, count: int) -> list[int]:
-        """The descriptors that came; ValueError if they are not ``count``."""
+        """The descriptors that came; ValueError unless there are ``count`` of them."""
         found, self._descriptors = self._descriptors, []
         if len(found) != count:
             _close(found)
@@ -58,12 +58,12 @@ class Lines:
         return found
 
     def close(self) -> None:
-        """End the connection; descriptors that nobody took are closed."""
+        """End the connection; descriptors that were not taken are closed."""
         self._keep([], most=0)
         self.connection.close()
 
     def _keep(self, descriptors: Sequence[int], most: int = _MAX_DESCRIPTORS) -> None:
-        """Note descriptors until they are taken; a client that sends more than any request has loses them all."""
+        """Keep descriptors until they are taken; a client that sends more than any request needs loses them all."""
         self._descriptors += descriptors
         if len(self._descriptors) > most:
             _close(self._descriptors)

@@ -1,4 +1,4 @@
-"""A machine as a whole: what runs on it, its matrix, its logs, its end."""
+"""A machine as a whole: what is running on it, its logs, its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MachineStatus(msgspec.Struct, frozen=True):
 
 
 class GetStatus(MachineRequest[MachineStatus], frozen=True):
-    """What runs on the machine?"""
+    """What is running on the machine?"""
 
 
 class LogFacts(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The matrix of a machine: who holds which queue, and why a guest has one or does not have it."""
+"""The matrix of a machine: who holds which queue, and why a guest has, or does not have, one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class GetMatrix(MachineRequest[MatrixView], frozen=True):
 
 
 class ExplainQueues(MachineRequest[tuple[Explanation, ...]], frozen=True):
-    """Why a guest has or does not have a queue, or each queue that it is given: by its name or its mdev's UUID."""
+    """Why a guest, by its name or its mdev's UUID, has or does not have a queue, or each queue that it is given."""
 
     guest: str
     apqn: Apqn | None = None

@@ -1,8 +1,7 @@
 """The form of all messages: one JSON object in a line.
 
-A request names its operation in ``op``, an answer says in ``answer`` whether it is the ``result`` or the ``problem``
-that there was. What a machine is sent is checked against the types: what
-does not fit is answered with one sentence.
+A request names its operation in ``op``; ``answer`` says whether an answer is the ``result`` or the ``problem``. A
+machine checks requests against the types, and answers what does not fit with one sentence.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _PLACE: Final = re.compile(r" - at `\$\.?(.*)`$")
 class MachineRequest(
     msgspec.Struct, Generic[T_co], frozen=True, forbid_unknown_fields=True, tag_field="op", tag=dashed
 ):
-    """A request whose answer is of type ``T_co``; ``op`` is the name of its class, as ``start-guest``."""
+    """A request whose answer is of type ``T_co``; ``op`` is the name of its class, such as ``start-guest``."""
 
 
 class Success(msgspec.Struct, Generic[T], frozen=True, tag_field="answer", tag="result"):
@@ -46,7 +45,7 @@ class Problem(msgspec.Struct, frozen=True, tag_field="answer", tag="problem"):
 
 
 class _Envelope(msgspec.Struct):
-    """As much of a request as is needed to speak about it."""
+    """As much of a request as an error message needs."""
 
     op: str
 
@@ -66,7 +65,7 @@ def decode_request(line: bytes, known: tuple[type[MachineRequest[Any]], ...]) ->
 
 
 def decode_answer(line: bytes, request: type[MachineRequest[T]]) -> T:
-    """What the answer to a request brings; ControlError if that is a problem, or if the answer makes no sense."""
+    """The result in the answer to a request; ControlError if it is a problem, or if the answer makes no sense."""
     answer = _decode(line, (Success[answer_type(request)], Problem))  # type: ignore[misc]
     if isinstance(answer, Problem):
         raise ControlError(answer.sentence, answer.code)
@@ -75,13 +74,13 @@ def decode_answer(line: bytes, request: type[MachineRequest[T]]) -> T:
 
 
 def decode_plain(line: bytes, kind: type[T]) -> T:
-    """A message of another kind than an answer; ControlError if it makes no sense."""
+    """A message that is not an answer; ControlError if it makes no sense."""
     message: T = _decode(line, (kind,))
     return message
 
 
 def answer_type(request: type[MachineRequest[T]]) -> Any:
-    """What a request is answered with: the parameter that its class gives to MachineRequest, itself or by a base."""
+    """The type of a request's answer: the parameter that its class, or a base, gives to MachineRequest."""
     for kind in request.__mro__:
         for base in kind.__dict__.get("__orig_bases__", ()):
             if get_origin(base) is not Generic and not isinstance(get_args(base)[0], TypeVar):
@@ -90,7 +89,7 @@ def answer_type(request: type[MachineRequest[T]]) -> Any:
 
 
 def operation(request: type[MachineRequest[Any]]) -> str:
-    """What ``op`` is for a request."""
+    """The ``op`` of a request."""
     return str(request.__struct_config__.tag)
 
 
@@ -118,7 +117,7 @@ def _sentence(line: bytes, problem: str) -> str:
 
 
 def _plain(problem: str) -> str:
-    """msgspec's words in our order: the place first."""
+    """msgspec's words, reordered: the place first."""
     place = _PLACE.search(problem)
     text = _PLACE.sub("", problem).replace("`", "")
     text = text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -15,23 +15,23 @@ class Attached(msgspec.Struct, frozen=True):
 
 
 class Attach(MachineRequest[Attached], frozen=True):
-    """Serve a sandbox to a system, by default the first LPAR's; its descriptors come along."""
+    """Serve a sandbox to a system, by default the first LPAR's; its descriptors come with the request."""
 
     system: str | None = None
 
 
 class Detach(MachineRequest[None], frozen=True):
-    """The command has ended: nothing in the sandbox may wait any longer."""
+    """The command has ended: no request from the sandbox may wait any longer."""
 
 
 class ReplayUevents(MachineRequest[int | None], frozen=True):
-    """Send the next uevents of what is there already, from ``start`` on; the next start, None at the end."""
+    """Send the next uevents for existing devices, from ``start`` on; the next start, None at the end."""
 
     start: int
 
 
 class EtcMount(msgspec.Struct, frozen=True):
-    """Whether the descriptor of a mount of /etc comes along, and a name for a directory that no mount works in."""
+    """Whether the descriptor of a mount of /etc comes along, and a name for an unused work directory."""
 
     comes: bool
     work: str
@@ -42,6 +42,6 @@ class TakeEtc(MachineRequest[EtcMount], frozen=True):
 
 
 class GiveEtc(MachineRequest[None], frozen=True):
-    """Give the mount back; whether its descriptor comes along."""
+    """Give the mount back; ``comes`` says whether its descriptor comes with the request."""
 
     comes: bool

@@ -9,7 +9,7 @@ from apmatrix.service.protocol.messages import MachineRequest
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
-    """A fault that is on, in the words of docs/faults.md, and how often it has happened."""
+    """An active fault, in the words of docs/faults.md, and how often it has happened."""
 
     number: int
     fault: str
@@ -17,17 +17,17 @@ class FaultFacts(msgspec.Struct, frozen=True):
 
 
 class AddFault(MachineRequest[FaultFacts], frozen=True):
-    """Let a fault happen from now on."""
+    """Make queues or cards fail from now on."""
 
     words: str
 
 
 class ListFaults(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
-    """The faults that are on."""
+    """The active faults."""
 
 
 class RemoveFault(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
-    """End a fault, or all; the answer has those that are left."""
+    """End a fault, or all; the answer has the remaining ones."""
 
     number: int | None = None
 
@@ -51,7 +51,7 @@ class StopRecord(MachineRequest[RecordFacts], frozen=True):
 
 
 class StartReplay(MachineRequest[RecordFacts], frozen=True):
-    """Answer requests as a record says, in the place of these adapters' cards, by default of all."""
+    """Answer requests from a record, instead of these adapters' cards, by default of all."""
 
     file: str
     adapters: Mask | None = None
@@ -62,7 +62,7 @@ class StopReplay(MachineRequest[RecordFacts], frozen=True):
 
 
 class DifferenceFacts(msgspec.Struct, frozen=True):
-    """A recorded request that is answered otherwise now; ``problem`` says how Linux refused it, if it did."""
+    """A recorded request with another reply now; ``problem`` says how Linux refused it, if it did."""
 
     apqn: str
     time: float

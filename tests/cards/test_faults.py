@@ -167,5 +167,5 @@ def test_one_board_serves_many_adapters():
 
 def test_switching_off_what_is_not_on():
     _, board, numbers = switched("lose=held")
-    with pytest.raises(FaultError, match=f"no fault 99; on are: {numbers[0]}"):
+    with pytest.raises(FaultError, match=f"no fault 99; active faults: {numbers[0]}"):
         board.switch_off(99)

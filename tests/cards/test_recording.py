@@ -46,7 +46,7 @@ def test_file_there_and_back(tmp_path):
     ("content", "message"),
     [
         ("{", "line 1"),
-        ('{"time": 1}', "line 1: this is no recorded exchange"),
+        ('{"time": 1}', "line 1: this is not a recorded exchange"),
         ('{"time":0,"apqn":"5","message_id":1,"special":false,"message":"","reply":""}', "not an APQN"),
         ('{"time":0,"apqn":"05.0006","message_id":1,"special":false,"message":"x","reply":""}', "line 1"),
     ],

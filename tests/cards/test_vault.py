@@ -58,7 +58,7 @@ def test_files_tell_nothing_and_belong_to_their_owner(tmp_path, key_file):
 def test_passphrase(tmp_path):
     Vault(tmp_path, passphrase="correct horse").write("card", b"content")
     assert Vault(tmp_path, passphrase="correct horse").read("card") == b"content"
-    with pytest.raises(VaultError, match=r"card: cannot be opened: the passphrase or key file is another one"):
+    with pytest.raises(VaultError, match=r"card: cannot be opened: the passphrase or key file is wrong"):
         Vault(tmp_path, passphrase="correct house").read("card")
 
 

@@ -102,7 +102,7 @@ def test_one_that_cannot_be_re_enciphered_stops_all(machine, tmp_path):
 @pytest.mark.parametrize(
     ("before", "message"),
     [
-        ((), "its new WK register is empty: load and commit the new wrapping key before"),
+        ((), "its new WK register is empty: load and commit the new wrapping key first"),
         (
             ("load", "wk", "--random", "--step", "import", "--domain", 4),
             "its new WK register is uncommitted: load and",

@@ -190,7 +190,7 @@ def test_the_table(machine):
         (["load", "aes", "--random", "--domain", "4", "--through", "4,5"], 2, "one domain only"),
         (["load", "aes", "--random", "--domain", "4", "--through", "6"], 1, "kvm1 does not use queue 05.0006"),
         (["load", "aes", "--random", "--domain", "4", "--adapter", "6"], 1, "6 is a CEX8P: it has no AES master key"),
-        (["load", "aes", "--random", "--domain", "4", "--adapter", "7"], 1, "no queue of a coprocessor 7 in use"),
+        (["load", "aes", "--random", "--domain", "4", "--adapter", "7"], 1, "no queue of a coprocessor 7"),
         (
             ["load", "aes", "--random", "--domain", "4", "--from", "x"],
             2,
@@ -259,7 +259,7 @@ def test_a_key_that_can_neither_be_loaded_nor_cleared(machine, tmp_path):
     (tmp_path / "part").write_bytes(SECRET)
     command("fault", "add", "verb=MK", "reply=0x8a", "skip=1")
     refused = command("key", "load", "aes", "part", "part", "--domain", 4, code=1)
-    assert "a part of the key is loaded already: apmatrix key clear aes empties the register" in refused.stderr
+    assert "a part of the key is already loaded: apmatrix key clear aes empties the register" in refused.stderr
 
 
 def test_what_can_be_seen_is_shown_if_a_card_refuses(machine):

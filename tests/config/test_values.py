@@ -109,7 +109,7 @@ def test_guests_are_found_by_as_many_names_as_are_needed():
     assert file.find_guest("h")[0] == ("a", "g", "h")
     assert file.find_guest("g/g")[0] == ("a", "g", "g")
     assert file.find_guest("b/g")[1] is file.lpars[1].guests[0]
-    with pytest.raises(NotInFile, match=r"^f.toml: there are several guests g: say which, one of a/g, a/g/g, b/g$"):
+    with pytest.raises(NotInFile, match=r"^f.toml: there are several guests g: choose one of a/g, a/g/g, b/g$"):
         file.find_guest("g")
     with pytest.raises(NotInFile, match=r"^f.toml: there is no guest x: the guests are a/g, a/g/g, a/g/h, b/g$"):
         file.find_guest("x")

@@ -212,7 +212,7 @@ def test_why_a_guest_that_is_not_started_has_nothing(start):
         "kvm1",
         "VM",
         "VFIO-2",
-        "guest1 does not run: the file says start = false",
+        "guest1 is not running: the file says start = false",
     )
 
 

@@ -135,6 +135,6 @@ def test_a_queue_that_fails_under_load_is_noticed(emulation, monkeypatch):
     monkeypatch.setattr(Program, "trouble", trouble)
     report = Report()
     plugging.plug(emulation, KEY, report)
-    assert "05.0004 works on, undisturbed" in [check.text for check in report.failed] or any(
+    assert "05.0004 keeps working, undisturbed" in [check.text for check in report.failed] or any(
         "none was wrong" in check.text for check in report.failed
     )

@@ -67,7 +67,7 @@ def test_a_queue_that_the_running_guest_lost_is_no_yes(machine, change):
         expected = (False, "profile", "the activation profile does not have adapter 5")
     elif change == "stop":
         machine.stop_guest(guest)
-        expected = (False, "VM", "guest1 does not run: it was stopped")
+        expected = (False, "VM", "guest1 is not running: it was stopped")
     else:
         assert kvm1.shell.write(f"{guest.mdev}/unassign_adapter", "5") is None
         assert kvm1.shell.write("bus/ap/apmask", "+5") is None
@@ -100,7 +100,7 @@ def test_MTX31_a_filter_that_has_not_looked_again(machine):
     has, subject, text = answer(machine, "guest1", "05.0004")
     assert (has, subject) == (False, "filter")
     assert text == (
-        "adapter 5 with domain 4 is not handed on: nothing is in its way now, but Linux looks again only when "
+        "adapter 5 with domain 4 is not handed on: nothing blocks it now, but Linux checks again only when "
         "something is assigned or bound"
     )
 

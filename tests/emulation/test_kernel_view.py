@@ -170,7 +170,7 @@ def test_nobody_waits_for_a_system_that_has_ended(emulation):
         with pytest.raises(Refused) as refused:
             guest.linux.zcrypt.rsa(request, queue="05.0007")
         assert refused.value.errno == errno.ENODEV
-    with pytest.raises(KeysRefused, match="kvm1/guest2 has no queue of a coprocessor 5 in use"):
+    with pytest.raises(KeysRefused, match="kvm1/guest2 uses no queue of a coprocessor 5"):
         KeyManager(emulation, guest).query(KeySet.AES, Apqn(5, 7))
     scans = guest.linux.ap.scanner.count
     guest.linux.scan()

@@ -267,7 +267,7 @@ def descendants(marker):
     return found
 
 
-@pytest.mark.parametrize("victim", ["machine", "doorkeeper", "first", "command"])
+@pytest.mark.parametrize("victim", ["machine", "supervisor", "init", "command"])
 def test_nothing_stays_when_one_of_the_processes_is_killed(victim):
     before = snapshot()
     marker = f"APMATRIX_TEST={os.getpid()}-{victim}"
@@ -283,7 +283,7 @@ def test_nothing_stays_when_one_of_the_processes_is_killed(victim):
         chain = [process.pid]
         while len(chain) < 4:
             chain.append(int(Path(f"/proc/{chain[-1]}/task/{chain[-1]}/children").read_text().split()[0]))
-        os.kill(chain[["machine", "doorkeeper", "first", "command"].index(victim)], signal.SIGKILL)
+        os.kill(chain[["machine", "supervisor", "init", "command"].index(victim)], signal.SIGKILL)
         assert process.wait() != 0
     while descendants(marker):
         pass

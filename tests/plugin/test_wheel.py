@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import sys
 import venv
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from support.wheel import build
+
 TEST = '''
 import errno
 from pathlib import Path
@@ -52,8 +51,7 @@ def have(*words):
 
 @pytest.mark.long
 def test_a_project_has_the_plugin_from_the_wheel(tmp_path):
-    have(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path / "wheels", ROOT)
-    (wheel,) = (tmp_path / "wheels").glob("apmatrix-*.whl")
+    wheel = build(tmp_path)
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     have(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, "pytest")

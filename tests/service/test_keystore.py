@@ -83,7 +83,7 @@ def test_the_default_key_file_is_its_owners(site):
 
 WRONG_SECRETS = [
     ((), "", {}, "are kept under a passphrase or a key file of your own"),
-    (("--ask-passphrase",), "correct house\n", {}, "cannot be opened: the passphrase or key file is another one"),
+    (("--ask-passphrase",), "correct house\n", {}, "cannot be opened: the passphrase or key file is wrong"),
     (("--ask-passphrase",), "\n", {}, "the passphrase of the keys is empty"),
     ((), "", {"APMATRIX_PASSPHRASE": "correct house"}, "cannot be opened"),
     (("--key-file", "short"), "", {}, "short: a key file has at least 32 bytes"),

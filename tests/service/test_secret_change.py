@@ -148,7 +148,7 @@ def test_what_is_refused_changes_nothing(state, tmp_path):
     (tmp_path / "short").write_bytes(bytes(31))
     inside = state.keys / "mine"
     for old, new, code, message in (
-        (STAPLE, DEFAULT, 2, "cannot be opened: the passphrase or key file is another one"),
+        (STAPLE, DEFAULT, 2, "cannot be opened: the passphrase or key file is wrong"),
         (DEFAULT, STAPLE, 2, "are kept under a passphrase or a key file of your own"),
         (HORSE, Secret(passphrase=""), 2, "the passphrase of the keys is empty"),
         (HORSE, Secret(key_file=tmp_path / "short"), 2, "short: a key file has at least 32 bytes"),

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def installed(directory: Path) -> Path:
-    """Unpack a freshly built wheel below ``directory``; the folder that programs import it from."""
+def build(directory: Path) -> Path:
+    """Build a wheel in ``directory``; its path."""
     words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir"]
     command = [sys.executable, "-m", *words, str(directory), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, cwd=directory)
     if "BackendUnavailable" in built.stderr:
         pytest.skip("hatchling, which builds the wheel, is not installed")
     assert built.returncode == 0, built.stderr
-    (wheel,) = directory.glob("*.whl")
+    (wheel,) = directory.glob("apmatrix-*.whl")
+    return wheel
+
+
+def installed(directory: Path) -> Path:
+    """Unpack a freshly built wheel below ``directory``; the folder that programs import it from."""
     target = directory / "site"
-    zipfile.ZipFile(wheel).extractall(target)
+    zipfile.ZipFile(build(directory)).extractall(target)
     return target
 
 

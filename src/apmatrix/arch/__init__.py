@@ -1,4 +1,4 @@
-"""Values and encodings of the AP architecture. Knows nobody."""
+"""Values and encodings of the AP architecture. Imports no other room."""
 
 from apmatrix.arch.cardtype import CardType
 from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode, Opcode, ResponseCode

@@ -33,7 +33,7 @@ class CardType:
         """Read ``CEX4A`` … ``CEX8P``; ValueError otherwise."""
         found = re.fullmatch(r"CEX([4-8])([ACP])", text)
         if not found:
-            raise ValueError(f"{text!r} is not a card type: CEX4 to CEX8 with A, C or P behind, such as CEX8C")
+            raise ValueError(f"{text!r} is not a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C")
         return cls(int(found[1]), Mode(found[2]))
 
     @property

@@ -72,7 +72,7 @@ class ResponseCode(ByteCode):
 
     @property
     def described(self) -> str:
-        """The code for people: ``01 (not available)``."""
+        """The code and its name, for messages: ``01 (not available)``."""
         return f"{self:02x} ({self.name.lower().replace('_', ' ')})"
 
 

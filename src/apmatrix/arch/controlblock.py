@@ -61,7 +61,7 @@ class ControlBlock(Layout, size=256):
         )
 
     def matrix(self, form: CrycbFormat) -> Matrix:
-        """The masks that count under ``form``."""
+        """The masks that apply under ``form``."""
         if form is CrycbFormat.FORMAT_2:
             return Matrix(self.apm1, self.aqm1, self.adm1)
         words = (self.apm0, self.aqm0, self.adm0)

@@ -1,4 +1,4 @@
-"""The root of every exception that apmatrix raises on purpose, and what grows from it.
+"""The root of every exception that apmatrix raises on purpose, and the tree below it.
 
     ApmatrixError                   one sentence: what was refused, which APQNs, who holds them, what to do
     ├── ProgramCheck                an AP instruction ended with a program interruption
@@ -6,7 +6,7 @@
     │   ├── BadValue                the text or value makes no sense there
     │   ├── TooLarge                a number of 2^64 or more
     │   ├── NoDevice                there is no such device, or it is not one for this driver
-    │   ├── InUse                   somebody holds it
+    │   ├── InUse                   something else holds it
     │   ├── Exists                  the name is taken
     │   ├── HostQueue               an APQN belongs to the host's own drivers
     │   ├── SharedQueue             an APQN belongs to another mdev
@@ -14,16 +14,16 @@
     │   └── Failed                  anything else; the errno is given
     │       └── ReplyError          a card's reply is not an answer
     │           └── StatusError     the same for a CPRB; has the status that the program gets
-    ├── CardError                   an adapter cannot be made or used as asked
+    ├── CardError                   an adapter cannot be created or used as asked
     │   ├── RefusedMessage          a card refuses a malformed message; has the reply code
     │   ├── CcaError                a verb of CCA refuses its input; has return and reason code
     │   ├── Ep11Error               a function of EP11 refuses its arguments; has the return value
-    │   ├── RequestError            to the sender: a card refused a request, or its reply makes no sense
-    │   ├── AdministrationError     to the sender: a card refused an administrative command
+    │   ├── RequestError            on the sender's side: a card refused a request, or its reply makes no sense
+    │   ├── AdministrationError     on the sender's side: a card refused an administrative command
     │   ├── MasterKeyError          a register is not in the state that a command needs, or a key part is unfit
     │   ├── ProtectedKeyError       a protected key is under another wrapping key
-    │   ├── VaultError              keys cannot be read or kept
-    │   ├── FaultError              a fault is written wrongly, or is not on
+    │   ├── VaultError              keys cannot be read or stored
+    │   ├── FaultError              a fault is written wrongly, or is not active
     │   └── RecordingError          a record of traffic cannot be read
     ├── UnknownFeature              a QCI feature that does not exist
     ├── UnknownAdapter              the machine has no adapter of this number
@@ -44,21 +44,21 @@
     ├── NotRunning                  in Python: the system is not running
     ├── CannotRun                   in Python: no program can be run on the machine here
     ├── NotVirtual                  in Python: the machine's time is real, and cannot be advanced
-    ├── ControlError                a machine refused a request, or cannot be asked; has the exit code
+    ├── ControlError                a machine refused a request, or cannot be reached; has the exit code
     ├── SandboxError                the computer does not allow what a sandbox needs
     │   └── LayerError              a directory cannot be covered by a layer
-    ├── BootError                   what a boot can end with
+    ├── BootError                   a boot failed
     │   ├── PackageError            a Debian package, or the tool that fetches it, is not available
     │   ├── QemuError               QEMU is missing, did not start, or ended
     │   ├── KernelError             the kernel is not one whose AP instructions can be intercepted
     │   └── GuestError              the guest did not do what it was started for
-    └── GdbError                    what a debug connection can end with
+    └── GdbError                    a debug connection failed
         ├── Disconnected            the peer closed the connection or is gone
         ├── NoAnswer                no answer within the time allowed; the peer may be alive
         ├── Garbled                 the peer does not speak the protocol
         ├── StubError               the peer answered with an error number
         ├── Unsupported             the peer does not know the command
-        └── WrongState              a command for a stopped target while it runs, or the reverse
+        └── WrongState              a command for a stopped target while it is running, or the reverse
 
 At a sysfs or ioctl edge they become the errno that the kernel gives, at the command line a sentence.
 """
@@ -69,7 +69,7 @@ from enum import IntEnum
 
 
 class ApmatrixError(Exception):
-    """Root of all intended errors; ``str()`` is a sentence for a person."""
+    """Root of all intended errors; ``str()`` is a sentence for the user."""
 
 
 class Interruption(IntEnum):

@@ -1,4 +1,4 @@
-"""What can happen to a machine, as values: what its observers are told, and subscribers in other processes."""
+"""The events of a machine, as values for its observers, and for subscribers in other processes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from apmatrix.arch.words import dashed
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", tag=dashed):
-    """Something that happened. ``event`` is the name of its class in JSON, as ``guest-started``.
+    """Something that happened. In JSON, ``event`` is the name of its class, such as ``guest-started``.
 
-    Systems and guests have the names of their levels from the LPAR down, as ``kvm1/guest1``.
+    Systems and guests have the names of their levels from the LPAR down, such as ``kvm1/guest1``.
     """
 
 
@@ -75,7 +75,7 @@ class AdapterConfigured(Event, frozen=True):
 
 
 class FaultAdded(Event, frozen=True):
-    """A fault is on, in the words of docs/faults.md."""
+    """A fault was added, in the words of docs/faults.md."""
 
     number: int
     fault: str
@@ -116,4 +116,4 @@ AnyEvent: TypeAlias = (
     | WriteRefused
     | RequestRefused
 )
-"""All of them."""
+"""Every kind of event."""

@@ -10,7 +10,7 @@ from apmatrix.arch.matrix import Matrix
 
 
 class Mode(Enum):
-    """What an adapter's firmware is: the last letter of a card type."""
+    """The kind of firmware on an adapter: the last letter of a card type."""
 
     ACCELERATOR = "A"
     CCA = "C"
@@ -44,7 +44,7 @@ class CardFunctions(Layout, width=32):
 
     @property
     def mode(self) -> Mode | None:
-        """The adapter's mode as Linux sees it: the first of accelerator, CCA, EP11 (DEV-2); None if it is none."""
+        """The adapter's mode as Linux sees it: the first of accelerator, CCA, EP11 (DEV-2); None without one."""
         if self.accelerator:
             return Mode.ACCELERATOR
         if self.coprocessor:

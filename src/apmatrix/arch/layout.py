@@ -128,7 +128,7 @@ def constant(field: Field[T], content: T) -> Field[T]:
 
 
 class Layout:
-    """Base of declared formats; see the module's text.
+    """Base of declared formats; see the module's docstring.
 
     A subclass names its size, ``width`` in bits or ``size`` in bytes, and declares fields. Instances are
     values: hashable, equal when their type and bits are equal.
@@ -179,7 +179,7 @@ class Layout:
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Self:
-        """Read the layout from the start of ``data``; ValueError if that is too short or a constant is another."""
+        """Read the layout from the start of ``data``; ValueError if that is too short or a constant differs."""
         layout = cls.overlay(data)
         if layout.value & cls._CONSTANT_MASK != cls._CONSTANT_BITS:
             raise ValueError(f"{cls.__name__}: {layout._wrong_constants()}")
@@ -194,9 +194,9 @@ class Layout:
 
     @classmethod
     def overlay(cls, data: bytes | bytearray | memoryview) -> Self:
-        """Lay the layout over the start of ``data``, whatever the constants are there, as C code casts a buffer.
+        """Lay the layout over the start of ``data`` without checking the constants, as C code casts a buffer.
 
-        ValueError if ``data`` are too short.
+        ValueError if ``data`` is too short.
         """
         if len(data) < cls.SIZE:
             raise ValueError(f"{cls.__name__} needs {cls.SIZE} bytes, got {len(data)}")

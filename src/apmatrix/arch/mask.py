@@ -21,7 +21,7 @@ class Mask:
     """An immutable set of numbers 0-255, printed the way IBM and Linux print it (MTX-45, host.md section 0).
 
     Set operations take constant time: a mask is one Python int. ``Mask.of(5, 6)`` makes one from numbers,
-    ``Mask.parse_ids("5,6,0x20-0x2f")`` from text as people write it, ``Mask.parse_hex("0x06…")`` from the
+    ``Mask.parse_ids("5,6,0x20-0x2f")`` from text as users write it, ``Mask.parse_hex("0x06…")`` from the
     digits of sysfs.
     """
 
@@ -133,7 +133,7 @@ class Mask:
         return f"Mask.parse_ids({self.ranges()!r})"
 
     def ranges(self) -> str:
-        """The numbers for people: ``4-6,10``; empty for an empty mask."""
+        """The numbers as users write them: ``4-6,10``; empty for an empty mask."""
         parts: list[str] = []
         numbers = list(self)
         start = 0

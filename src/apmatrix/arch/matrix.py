@@ -102,12 +102,12 @@ class Matrix:
         return Matrix(self.apm & other.apm, self.aqm & other.aqm)
 
     def queues_beyond(self, other: Matrix) -> Iterator[Apqn]:
-        """The APQNs that are here and not in ``other``; the cost is their number, not the matrices' size."""
+        """The APQNs that ``other`` does not have; the cost depends on their number, not on the matrices' size."""
         yield from Matrix(self.apm - other.apm, self.aqm).apqns()
         yield from Matrix(self.apm & other.apm, self.aqm - other.aqm).apqns()
 
     def describe(self) -> str:
-        """For people: ``adapters 5-6, usage domains 4,171, control domains none``."""
+        """The matrix as a phrase: ``adapters 5-6, usage domains 4,171, control domains none``."""
         named = (("adapters", self.apm), ("usage domains", self.aqm), ("control domains", self.adm))
         return ", ".join(f"{name} {mask.ranges() or 'none'}" for name, mask in named)
 

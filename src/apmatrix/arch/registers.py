@@ -34,7 +34,7 @@ class Instruction:
 
     @classmethod
     def decode(cls, code: bytes) -> Instruction:
-        """Read the four bytes of an RRE instruction; ValueError if it is no AP instruction."""
+        """Read the four bytes of an RRE instruction; ValueError if it is not an AP instruction."""
         if len(code) != 4:
             raise ValueError("an AP instruction has four bytes")
         return cls(Opcode(int.from_bytes(code[:2], "big")), code[3] >> 4, code[3] & 0xF)
@@ -72,7 +72,7 @@ class NqapControl(_WithApqn):
 
 
 class DqapControl(_WithApqn):
-    """GR0 of DQAP. ``position`` is where the delivery of a truncated reply goes on (hardware.md 1.6)."""
+    """GR0 of DQAP. ``position`` is where the delivery of a truncated reply continues (hardware.md 1.6)."""
 
     position = bits(0, 31)
     any_reply = flag(32)
@@ -80,7 +80,7 @@ class DqapControl(_WithApqn):
 
 
 class StatusRegister(Layout, width=64):
-    """GR1 after an AP instruction. The status word is in the right half, ``unread`` is the other one."""
+    """GR1 after an AP instruction. The status word is in the right half; ``unread`` is the left half."""
 
     unread = bits(0, 31, QueueStatus)
     status = bits(32, 63, QueueStatus)

@@ -38,7 +38,7 @@ RATINGS: Final = {
     (13, Mode.EP11): (0, 0, 0, 0, 0, 0, 0, 8),
     (14, Mode.EP11): (0, 0, 0, 0, 0, 0, 0, 8),
 }
-"""The relative cost of a request by hardware type and mode, lower is faster; 0 for what such a card does not do."""
+"""The relative cost of a request by hardware type and mode, lower is faster; 0 for what such a card cannot do."""
 
 
 def rating(hardware_type: int, mode: Mode, work: Work) -> int:

@@ -11,8 +11,8 @@ from apmatrix.arch.layout import Layout, bits, flag
 class QueueStatus(Layout, width=32):
     """What GR1 bits 32-63 hold after an AP instruction: the queue *after* the operation.
 
-    ``empty`` means neither requests in process nor replies waiting. It is the field that Linux relies on:
-    empty too early and everything is sent again, never empty and Linux keeps polling.
+    ``empty`` means neither requests in process nor replies waiting. Linux relies on it: if it is set too early,
+    Linux sends everything again; if it is never set, Linux keeps polling.
     """
 
     empty = flag(0)

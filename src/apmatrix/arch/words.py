@@ -6,5 +6,5 @@ import re
 
 
 def dashed(name: str) -> str:
-    """``start-guest`` for StartGuest."""
+    """The word for a class name: ``start-guest`` for StartGuest."""
     return re.sub(r"\B(?=[A-Z])", "-", name).lower()

@@ -1,4 +1,4 @@
-"""What is behind a queue: the queue engine, the cards and their firmware. Stands on arch."""
+"""What is behind a queue: the queue engine, the cards and their firmware. Builds on arch."""
 
 from apmatrix.cards.adapter import Adapter, AdapterState
 from apmatrix.cards.administration import Action, KeyCommand

@@ -32,7 +32,7 @@ _MAX_MESSAGE_LIMIT: Final = 15
 
 
 class AdapterState(Enum):
-    """What the machine makes of an adapter; the values are those of the configuration file."""
+    """The state of an adapter in the machine; the values are those of the configuration file."""
 
     ONLINE = "online"
     DECONFIGURED = "deconfigured"
@@ -50,10 +50,10 @@ class Adapter:
     """A Crypto Express card: type, facility bits, state, filters, and up to 256 queues.
 
     ``message_limit`` is in units of 4 KiB (0 means 12 KiB), ``reset_duration`` in seconds of ``clock`` (0: a
-    reset completes at once). ``hardware_type`` is what TAPQ reports, if that shall differ from the card type's;
-    ``compatible_type`` what QACT answers for a type that Linux does not know. ``context`` holds serial number
-    and keys; without one the keys last as long as the adapter. CardError for a depth or
-    limit that the information word has no room for.
+    reset completes at once). ``hardware_type`` is what TAPQ reports, if it is to differ from the card type's;
+    ``compatible_type`` is what QACT answers for a type that Linux does not know. ``context`` holds serial number
+    and keys; without one the keys are lost with the adapter. CardError for a depth or limit that the information
+    word has no room for.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Adapter:
         return longest_message(self.message_limit)
 
     def queue(self, domain: int) -> Queue:
-        """The queue of usage domain ``domain`` (0-255), made when first asked for."""
+        """The queue of usage domain ``domain`` (0-255), created on first access."""
         found = self._queues.get(domain)
         if found is None:
             if not 0 <= domain <= 255:
@@ -136,7 +136,7 @@ class Adapter:
         return found
 
     def used_queues(self) -> tuple[Queue, ...]:
-        """The queues that somebody has asked for: all others are empty."""
+        """The queues that have been accessed: all others are empty."""
         return tuple(self._queues.values())
 
     def info(self, highest_domain: int) -> QueueInfo:
@@ -144,7 +144,7 @@ class Adapter:
         return _info(self.functions, self.hardware_type, highest_domain, self.message_limit, self.depth)
 
     def admit(self, domain: int, request: Request) -> Admission:
-        """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else the firmware's."""
+        """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else as the firmware."""
         if request.special and not self.functions.special_commands:
             return ResponseCode.FACILITY_NOT_INSTALLED
         return self.firmware.admit(domain, request)

@@ -1,7 +1,7 @@
 """The administrative commands for master keys, from the sender's side (docs/administrative-commands.md).
 
-A command is a message like any other: whoever sends it needs a queue of the card and the target among the
-control domains.
+A command is a message like any other: its sender needs a queue of the card, and the target among its control
+domains.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AdministrationError(CardError):
 
 
 class Action(Enum):
-    """What can be done; the values are the keywords of the messages."""
+    """The actions of the commands; the values are the keywords of the messages."""
 
     LOAD_FIRST = "LOAD-FST"
     LOAD_MIDDLE = "LOAD-MID"
@@ -64,7 +64,7 @@ _ZEROIZE: Final = (Action.ZEROIZE_DOMAIN, Action.ZEROIZE_CARD)
 
 @dataclass(frozen=True, slots=True)
 class RegisterView:
-    """What anyone may see of a register set: a state and a pattern each for new, current and old."""
+    """The public part of a register set: a state and a pattern each for new, current and old."""
 
     new: tuple[str, bytes]
     current: tuple[str, bytes]
@@ -86,7 +86,7 @@ class KeyCommand:
         return Mode.EP11 if self.key_set is KeySet.WK else Mode.CCA
 
     def control(self, queue_domain: int) -> bytes:
-        """The control block, as Linux takes it, for the queue of ``queue_domain``."""
+        """The control block, as programs pass it to Linux, for the queue of ``queue_domain``."""
         keyword = self.action.value.encode()
         if self.mode is Mode.EP11:
             strings = (keyword, self.part) if self.part else (keyword,)
@@ -97,7 +97,7 @@ class KeyCommand:
         return cca_control(parameters, queue_domain, function_id=CCA_MASTER_KEYS)
 
     def message(self, queue_domain: int) -> bytes:
-        """The whole message, as NQAP takes it, for the queue of ``queue_domain``."""
+        """The whole message, as programs pass it to NQAP, for the queue of ``queue_domain``."""
         build = ep11_message if self.mode is Mode.EP11 else cca_message
         return build(self.control(queue_domain))
 
@@ -109,7 +109,7 @@ class KeyCommand:
         return self.control_result(reply_parts(message)[0])
 
     def control_result(self, control: bytes) -> RegisterView | None:
-        """The same from the control block alone, which is what Linux gives back."""
+        """The same from the control block alone, which is what Linux returns."""
         if self.mode is Mode.EP11:
             return _ep11_result(control, self)
         found = read_cca_control(control)
@@ -133,7 +133,7 @@ _EP11_REASONS: Final[Mapping[int, str]] = {
     ReturnValue.WRONG_STATE: _WRONG_STATE,
     ReturnValue.INTERNAL_ERROR: "the state directory cannot be written; nothing has changed",
     ReturnValue.WRONG_WRAPPING_KEY: "it is under another wrapping key than the domain's current one",
-    ReturnValue.KEY_HANDLE_INVALID: "it is no key blob, or has been altered",
+    ReturnValue.KEY_HANDLE_INVALID: "it is not a key blob, or has been altered",
     ReturnValue.NO_WRAPPING_KEY: "the domain has no wrapping key that could open it",
 }
 _NEW_STATES: Final = {b"1": "empty", b"2": "partial", b"3": "full"}

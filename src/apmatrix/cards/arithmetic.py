@@ -1,7 +1,7 @@
 """Raw RSA at the speed of a library.
 
-OpenSSL's libcrypto computes, called by ctypes, which releases the interpreter lock; gmpy2 stands in where it
-cannot be loaded. Both are checked against each other and against plain ``pow`` in the tests.
+OpenSSL's libcrypto computes, called through ctypes, which releases the interpreter lock; gmpy2 replaces it where
+it cannot be loaded. The tests check both against each other and against plain ``pow``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import gmpy2  # type: ignore[import-untyped]
 
 
 class Power(NamedTuple):
-    """``base ** exponent % modulus``; the modulus must be odd, no part negative."""
+    """``base ** exponent % modulus``; the modulus must be odd, and no part negative."""
 
     base: int
     exponent: int
@@ -41,7 +41,7 @@ class Engine(ABC):
 
 
 class GmpEngine(Engine):
-    """Computes with GMP, by way of gmpy2."""
+    """Computes with GMP, through gmpy2."""
 
     name = "gmpy2"
 
@@ -72,7 +72,7 @@ class _Scratch:
 
 
 class _ThreadScratch(threading.local):
-    """Makes each thread's scratch at its first use; it goes when the thread ends."""
+    """Makes each thread's scratch at its first use; it is freed when the thread ends."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.own = _Scratch(library)

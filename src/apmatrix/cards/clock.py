@@ -23,10 +23,10 @@ _LINGER = 1.0
 
 
 class Timer(Protocol):
-    """An action that has been put off."""
+    """A postponed action."""
 
     def cancel(self) -> None:
-        """Make sure that the action does not start any more; harmless if it already ran."""
+        """Keep the action from starting; harmless if it has already run."""
 
 
 class Clock(ABC):
@@ -46,16 +46,16 @@ class Clock(ABC):
     ) -> bool:
         """Wait on ``condition``, which the caller holds, until ``predicate`` is true.
 
-        False if ``timeout`` seconds of this clock passed before; without a timeout it waits for ever.
+        False if ``timeout`` seconds of this clock pass first; without a timeout it waits forever.
         """
 
     @abstractmethod
     def spawn(self, action: Callable[[], None]) -> None:
-        """Run ``action`` soon, where it may wait: timers' actions must not, as other timers are behind them."""
+        """Run ``action`` soon, where it may wait; a timer's action must not, as it would hold up the next timers."""
 
 
 class _Alarm:
-    """An entry of the list of timers: sorted by time, then by the order of making."""
+    """An entry of the list of timers: sorted by time, then in order of creation."""
 
     __slots__ = ("action", "due", "order")
 
@@ -115,11 +115,11 @@ class RealClock(Clock):
         while alarm := self._next():
             try:
                 alarm.run()
-            except Exception:  # one faulty action must not stop everybody's time
+            except Exception:  # one faulty action must not stop the other timers
                 report_fault()
 
     def _next(self) -> _Alarm | None:
-        """Wait for the next timer that is due; None when there was nothing to do for a while."""
+        """Wait for the next timer that is due; None if there has been nothing to do for a while."""
         with self._changed:
             while True:
                 if not self._alarms and not self._changed.wait_for(lambda: bool(self._alarms), _LINGER):
@@ -145,7 +145,7 @@ class ManualClock(Clock):
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """The start plus all that was advanced."""
+        """The start plus the sum of all advances."""
         return self._now
 
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CardContext:
-    """Serial number (8 characters), firmware version, keys, and what it shares with its machine.
+    """A card's serial number (8 characters), firmware version and keys, and what it shares with its machine.
 
-    ``domains`` is the number of domains of the machine, ``calendar`` tells the card's date and time.
+    ``domains`` is the number of domains of the machine, ``calendar`` returns the card's date and time.
     """
 
     serial: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 NO_DOMAIN: Final = -1
-"""A target that nobody may use or administer."""
+"""A target that no sender may use or administer."""
 
 
 class Target(NamedTuple):
@@ -46,7 +46,7 @@ class Coprocessor(Firmware):
         """Compare the command's target with the queue and the issuing level's control domains.
 
         Refused with 42, or, for an administrative command where RC8A is offered, accepted and answered with
-        reply code 8A. What cannot be parsed is accepted: its answer says what is wrong with it.
+        reply code 8A. A message that cannot be parsed is accepted: the reply says what is wrong with it.
         """
         try:
             parsed = CoprocessorRequest.parse(request.message)
@@ -60,7 +60,7 @@ class Coprocessor(Firmware):
         return ResponseCode.INVALID_DOMAIN
 
     def process(self, domain: int, request: Request) -> bytes:
-        """The type 86 reply, or type 82 for a message that is none of this card's."""
+        """The type 86 reply, or type 82 for a message that is not for this card."""
         try:
             sender = Sender(domain, request.special, request.control_domains)
             return self.execute(sender, CoprocessorRequest.parse(request.message))

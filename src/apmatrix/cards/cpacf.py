@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from apmatrix.cards.errors import CardError
 
 PATTERN_SIZE: Final = 32
-"""Bytes of the wrapping key's verification pattern behind every protected key."""
+"""Bytes of the wrapping key's verification pattern, which follows every protected key."""
 
 _TWEAK: Final = bytes(16)
 _SHORTEST: Final = 16  # what ciphertext stealing needs
@@ -27,7 +27,7 @@ class ProtectedKeyError(CardError):
 
 
 class WrappingKey:
-    """A machine's wrapping key; a new random one unless ``secret`` is given, as after each initial load."""
+    """A machine's wrapping key: without ``secret`` a new random one, as after each initial load."""
 
     __slots__ = ("_cipher", "pattern")
 
@@ -40,11 +40,11 @@ class WrappingKey:
         return f"<WrappingKey {self.pattern.hex()[:16]}…>"
 
     def wrap(self, key: bytes) -> bytes:
-        """``key`` (16 bytes or more) as a protected key: the same length, and the pattern behind it."""
+        """``key`` (16 bytes or more) as a protected key: the same length, followed by the pattern."""
         return self._cipher.encryptor().update(key) + self.pattern
 
     def unwrap(self, protected: bytes) -> bytes:
-        """The reverse of :meth:`wrap`; ProtectedKeyError if the pattern is another one."""
+        """The reverse of :meth:`wrap`; ProtectedKeyError if the pattern differs."""
         wrapped, pattern = protected[:-PATTERN_SIZE], protected[-PATTERN_SIZE:]
         if len(wrapped) < _SHORTEST or not hmac.compare_digest(pattern, self.pattern):
             raise ProtectedKeyError("the protected key is not under the wrapping key of this machine")

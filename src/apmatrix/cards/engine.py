@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from apmatrix.cards.firmware import Admission, Request
 
 MACHINE_FAILURE = bytes.fromhex("0082000010000000")
-"""The reply to a request that the card could not process because of a fault of its own (hardware.md 3.3)."""
+"""The reply to a request that the card could not process because of its own fault (hardware.md 3.3)."""
 
 
 class Indication(ABC):
-    """Where a queue tells that a reply waits. Two are equal if they designate the same place."""
+    """Where a queue signals that a reply is waiting. Two are equal if they designate the same place."""
 
     __slots__ = ()
 
@@ -40,10 +40,10 @@ class Indication(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What DQAP brings.
+    """The result of DQAP.
 
-    ``status`` is None when only a part was stored: then the reply stays, ``remaining`` bytes follow and
-    ``position`` is where the next DQAP has to go on. Otherwise the status is valid, and with response code
+    ``status`` is None when only a part was stored: then the reply stays, ``remaining`` bytes are left and
+    ``position`` is where the next DQAP has to continue. Otherwise the status is valid, and with response code
     00 ``message_id`` and ``data`` are the reply's.
     """
 
@@ -56,7 +56,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A fault inside a card, for diagnosis: what kind and where, never the data it happened with."""
+    """A fault inside a card, for diagnosis: its kind and place, never the data that caused it."""
 
     apqn: Apqn
     error: str
@@ -79,12 +79,12 @@ class _Reply(NamedTuple):
 
 
 Right = Callable[[], ResponseCode]
-"""A program's right to a queue: NORMAL, or the response code that refuses it. Asked under the queue's lock, so that a
-queue that is taken from its owner and then reset gets nothing more from that owner and gives it nothing."""
+"""A program's right to a queue: NORMAL, or the response code that refuses it. Checked under the queue's lock: once a
+queue is taken from its owner and reset, that owner can neither put anything on it nor get anything from it."""
 
 
 def unrestricted() -> ResponseCode:
-    """The right of a program that nobody can take the queue from."""
+    """The right of a program that the queue cannot be taken from."""
     return ResponseCode.NORMAL
 
 
@@ -111,10 +111,10 @@ class Queue:
         self._in_process = 0
         self._replies: deque[_Reply] | None = None
         self._indication: Indication | None = None
-        self._epoch = 0  # counts resets: what was begun in an earlier epoch is dropped when it is finished
+        self._epoch = 0  # counts resets: what began in an earlier epoch is dropped when it finishes
         self._reset: Timer | None = None  # the end of the reset that is running
         self._arrival: threading.Condition | None = None
-        self._awaited: tuple[int, ...] = ()  # how many replies each of those in wait() wants
+        self._awaited: tuple[int, ...] = ()  # how many replies each caller of wait() needs
 
     def __repr__(self) -> str:
         return f"<Queue {self.apqn}>"
@@ -195,10 +195,10 @@ class Queue:
             return Delivery(self._status(), message_id, data[position:] if position else data)
 
     def set_interruption(self, indication: Indication | None, right: Right = unrestricted) -> QueueStatus:
-        """AQIC: post ``indication`` whenever a reply begins to wait; None switches interruptions off.
+        """AQIC: post ``indication`` whenever a reply begins to wait; None disables interruptions.
 
-        Response code 07 if it already is as asked. If a reply waits while interruptions are being switched
-        on, one is posted at once.
+        Response code 07 if nothing would change. If a reply is waiting when interruptions are enabled, one is
+        posted at once.
         """
         if (answered := self._filtered(QueueFunction.AQIC)) is not None:
             return answered
@@ -217,8 +217,8 @@ class Queue:
     def wait(self, timeout: float | None = None, *, replies: int = 1) -> bool:
         """Wait, without polling, until ``replies`` replies are ready; ``timeout`` in seconds of the clock.
 
-        Returns whether one is ready at all. It also ends when nothing is in process any more, for example
-        after a reset. Waiting for several at a time saves switching threads for each.
+        Returns whether at least one is ready. The wait also ends when nothing is in process any more, for example
+        after a reset. Waiting for several at a time saves a thread switch for each.
         """
 
         def ready() -> bool:
@@ -237,7 +237,7 @@ class Queue:
             return bool(self._replies)
 
     def reclaim(self) -> None:
-        """Take the queue from its owner: everything in it is lost and zeroized, whatever a filter says."""
+        """Take the queue from its owner: everything in it is lost and zeroized, and no filter is asked."""
         self.drop()
         self.adapter.firmware.zeroize(self.apqn.domain)
 
@@ -267,7 +267,7 @@ class Queue:
             return self._fail(error)
 
     def _begin(self, epoch: int, request: Request, reply: bytes | None) -> None:
-        """Hand a request that is in process to the pool, the way the filters want it."""
+        """Hand a request that is in process to the pool, as the filters decide."""
         handling = None
         try:
             if self.adapter.filters:
@@ -278,11 +278,11 @@ class Queue:
                     return
                 request, reply = handling.request, handling.reply or reply
             self.adapter.workers.submit(self._run, epoch, request, reply, handling)
-        except Exception as error:  # a faulty filter, or a pool that takes no more work
+        except Exception as error:  # a faulty filter, or a pool that accepts no more work
             self._complete(epoch, _Reply(request.message_id, self._fail(error)))
 
     def _fail(self, error: Exception) -> bytes:
-        """Remember a fault of card, filter or indication, which must not take the queue with it.
+        """Remember a fault of card, filter or indication, which must not break the queue.
 
         Returns the reply that reports it.
         """
@@ -346,7 +346,7 @@ class Queue:
         self._wake_waiters()
 
     def _wake_waiters(self) -> None:
-        """Wake those in :meth:`wait` if there is something for one of them; the lock is held."""
+        """Wake the callers of :meth:`wait` if there is something for one of them; the lock is held."""
         if not self._awaited or self._arrival is None:
             return
         if not self._in_process or len(self._replies or ()) >= min(self._awaited):

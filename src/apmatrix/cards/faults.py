@@ -5,7 +5,7 @@ A fault is written as words ``key=value``, in files and commands alike::
     adapter=5 domain=6 on=zapq response=0x02 times=2    ZAPQ of 05.0006 answers 02 twice
     adapter=5 verb=PK reply=0x90 status=0x4d skip=10    from the 11th on, RSA requests fail in transport
     domain=0x33 delay=1.5                               every reply of domain 0x33 comes 1.5 seconds later
-    lose=held times=1                                   the next request stays in process until a reset
+    lose=held times=1                                   the next request stays in process until the queue is reset
     adapter=0xa verb=38 state=checkstopped times=1      the card fails when it is asked for information
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from apmatrix.cards.firmware import Request
 
 REQUEST: Final = "request"
-"""The ``on`` of faults that happen to requests on their way to the card."""
+"""The ``on`` of faults that happen to requests before they reach the card."""
 
 
 _LONGEST_DELAY: Final = 86400
@@ -48,8 +48,8 @@ class FaultError(CardError):
 class Fault:
     """One fault: where (None: everywhere), to which function or request, what happens, and how often.
 
-    ``response`` belongs to functions, the other effects to requests. ``skip`` lets the first ones pass, ``times``
-    ends it (None: never).
+    ``response`` belongs to functions, the other effects to requests. The fault skips the first ``skip`` of them, and
+    ends after ``times`` (None: never).
     """
 
     adapter: int | None = None
@@ -81,7 +81,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read the words of the module's text; FaultError names what is wrong."""
+        """Read the words described in the module's docstring; FaultError names what is wrong."""
         values: dict[str, object] = {}
         for word in text.split():
             key, equals, value = word.partition("=")
@@ -102,12 +102,12 @@ class Fault:
         )
 
     def is_at(self, queue: Queue) -> bool:
-        """True for queues that the fault is about."""
+        """True for queues that the fault applies to."""
         adapter, domain = queue.apqn
         return self.adapter in (None, adapter) and self.domain in (None, domain)
 
     def concerns(self, request: Request) -> bool:
-        """True for requests that the fault is about."""
+        """True for requests that the fault applies to."""
         if self.verb is not None and request_kind(request.message).verb != self.verb:
             return False
         return self.contains is None or self.contains in request.message
@@ -189,7 +189,7 @@ _WORDS: Final[Mapping[str, _Word]] = {
 
 
 class _Switch:
-    """A fault that is on, and how often it was looked at and happened."""
+    """An active fault, how often it was considered, and how often it happened."""
 
     __slots__ = ("fault", "hits", "seen")
 
@@ -199,7 +199,7 @@ class _Switch:
         self.hits = 0
 
     def fires(self) -> bool:
-        """Count one more; True if the fault happens this time."""
+        """Count one more event; True if the fault happens this time."""
         self.seen += 1
         limit = self.fault.times
         if self.seen <= self.fault.skip or (limit is not None and self.hits >= limit):
@@ -209,7 +209,7 @@ class _Switch:
 
 
 class Switchboard(Filter):
-    """The faults that are on. One can serve all adapters of a machine: add it to the filters of each."""
+    """The active faults. One board can serve all adapters of a machine: add it to the filters of each."""
 
     def __init__(self) -> None:
         self._switches: dict[int, _Switch] = {}
@@ -224,29 +224,29 @@ class Switchboard(Filter):
             return number
 
     def switch_off(self, number: int | None = None) -> None:
-        """End one fault, or all; FaultError for a number that is not on."""
+        """End one fault, or all; FaultError if there is no active fault of this number."""
         with self._lock:
             if number is None:
                 self._switches.clear()
             elif self._switches.pop(number, None) is None:
                 raise FaultError(
-                    f"there is no fault {number}; on are: {', '.join(map(str, self._switches)) or 'none'}"
+                    f"there is no fault {number}; active faults: {', '.join(map(str, self._switches)) or 'none'}"
                 )
 
     def faults(self) -> dict[int, tuple[Fault, int]]:
-        """Each fault that is on, by its number, and how often it has happened."""
+        """Each active fault, by its number, and how often it has happened."""
         with self._lock:
             return {number: (switch.fault, switch.hits) for number, switch in self._switches.items()}
 
     def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
-        """The answer of the first fault of this function that happens."""
+        """The answer of the first fault that happens to this function."""
         fault = self._first(lambda fault: fault.on is function and fault.is_at(queue))
         if fault is None or fault.response is None:
             return None
         return Answer(fault.response, fault.asynchronous)
 
     def request(self, queue: Queue, handling: Handling) -> Handling:
-        """The effects of the first fault of such requests that happens."""
+        """The effects of the first fault that happens to this request."""
         request = handling.request
         fault = self._first(lambda fault: fault.on is None and fault.is_at(queue) and fault.concerns(request))
         if fault is None:

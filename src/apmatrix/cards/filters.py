@@ -1,7 +1,7 @@
 """The filter chain between the queues of an adapter and its card.
 
-A filter sees every function that is executed on a queue, every request that a queue took and every reply of
-the card. It may answer in the queue's place, alter, delay or lose what passes. With no filters the chain
+A filter sees every function that is executed on a queue, every request that a queue accepted and every reply of
+the card. It may answer instead of the queue, and alter, delay or lose what passes. With no filters the chain
 costs one test of an empty tuple.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class QueueFunction(Enum):
-    """What a program can have executed on a queue."""
+    """The functions that a program can execute on a queue."""
 
     TAPQ = "tapq"
     RAPQ = "rapq"
@@ -36,7 +36,7 @@ class QueueFunction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response code given in the queue's place: the function is not executed, the flags stay true."""
+    """A response code given instead of the queue's: the function is not executed, the flags are the queue's."""
 
     response_code: ResponseCode
     async_error: bool = False
@@ -55,10 +55,9 @@ class Loss(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What becomes of a request: what the card gets, and how its reply comes back.
+    """How a request is handled: what the card gets, and how its reply comes back.
 
-    ``reply`` is given in the card's place. ``delay`` (seconds of the adapter's clock) is added after the
-    processing.
+    ``reply`` replaces the card's. ``delay`` (seconds of the adapter's clock) is added after the processing.
     """
 
     request: Request
@@ -71,7 +70,7 @@ class Filter:
     """Base of all filters: lets everything pass. Called outside the queue's lock, from several threads."""
 
     def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
-        """Answer ``function`` in the queue's place, or None."""
+        """Answer ``function`` instead of the queue; None lets it pass."""
         del queue, function
         return None
 
@@ -81,7 +80,7 @@ class Filter:
         return handling
 
     def reply(self, queue: Queue, request: Request, reply: bytes) -> bytes:
-        """The reply that the program shall get instead of ``reply``."""
+        """The reply that the program gets instead of ``reply``."""
         del queue, request
         return reply
 
@@ -102,12 +101,12 @@ class FilterChain:
         return len(self._filters)
 
     def add(self, added: Filter) -> None:
-        """Put a filter behind those that are there."""
+        """Add a filter after the existing ones."""
         with self._lock:
             self._filters = (*self._filters, added)
 
     def remove(self, removed: Filter) -> None:
-        """Take a filter out; harmless if it is not there."""
+        """Remove a filter; harmless if it is not in the chain."""
         with self._lock:
             self._filters = tuple(item for item in self._filters if item is not removed)
 

@@ -17,7 +17,7 @@ Admission: TypeAlias = ResponseCode | bytes
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One message on its way to a card, with what the machine knows about its sender.
+    """One message to a card, with what the machine knows about its sender.
 
     ``message_id`` is the program's 64-bit number, opaque and not necessarily unique; ``special`` is NQAP's S
     bit; ``control_domains`` are those of the issuing level's effective ADM; ``rc8a`` says that the level's QCI
@@ -47,7 +47,7 @@ class Firmware(ABC):
 
     @abstractmethod
     def process(self, domain: int, request: Request) -> bytes:
-        """The reply to ``request``. Malformed messages get an error reply; nothing is raised on purpose."""
+        """The reply to ``request``. Malformed messages get an error reply instead of an exception."""
 
     def zeroize(self, domain: int) -> None:
         """Forget what ``domain`` holds for the owner of its queue (ZAPQ); master keys stay (hardware.md 1.5)."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Keyring:
-    """The registers of each domain of a card. A change is in the store before anyone can use it.
+    """The registers of each domain of a card. A change is in the store before it can be used.
 
     ``name`` is the card's in the store. VaultError if the store holds something else there.
     """
@@ -36,14 +36,14 @@ class Keyring:
         return f"<Keyring {self._name}>"
 
     def registers(self, domain: int, key_set: KeySet) -> KeyRegisters:
-        """The registers of ``key_set`` in ``domain``; empty if nothing was ever loaded."""
+        """The registers of ``key_set`` in ``domain``; empty if nothing has been loaded."""
         found = self._domains.get(domain, {}).get(key_set)
         return KeyRegisters(key_set) if found is None else found
 
     def change(
         self, domain: int, key_set: KeySet, transition: Callable[[KeyRegisters], KeyRegisters]
     ) -> KeyRegisters:
-        """Apply ``transition`` and keep the result; MasterKeyError if it refuses, VaultError if it cannot be kept."""
+        """Apply ``transition`` and store the result; MasterKeyError if it refuses, VaultError if storing fails."""
         with self._lock:
             before = self.registers(domain, key_set)
             changed = transition(before)
@@ -57,7 +57,7 @@ class Keyring:
             self._keep({number: sets for number, sets in self._domains.items() if number != domain})
 
     def zeroize_card(self, allowed: Mask) -> bool:
-        """Forget all keys; False, and nothing has changed, if a domain that is not ``allowed`` has some."""
+        """Forget all keys; False, without a change, if a domain that is not ``allowed`` has some."""
         with self._lock:
             if not self.within(allowed):
                 return False
@@ -65,7 +65,7 @@ class Keyring:
             return True
 
     def within(self, domains: Mask) -> bool:
-        """True if no domain but ``domains`` has keys."""
+        """True if no domain outside ``domains`` has keys."""
         return all(
             domain in domains or all(registers.empty for registers in sets.values())
             for domain, sets in self._domains.items()

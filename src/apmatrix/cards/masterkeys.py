@@ -1,7 +1,7 @@
 """Master keys: the registers of one domain and what can be done with them (hardware.md section 6).
 
-All of it is values: a transition returns the registers as they are afterwards, so that a card can put them
-into its store before it uses them. No key is ever shown.
+Everything here is a value: a transition returns the new registers, so that a card can store them before it uses
+them. No key is ever shown.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class KeyRegisters:
 
     @property
     def empty(self) -> bool:
-        """True if there is no key in any of them."""
+        """True if none of them holds a key."""
         return self.new is self.current is self.old is None
 
     def load_first(self, part: bytes) -> KeyRegisters:

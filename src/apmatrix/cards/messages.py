@@ -67,10 +67,10 @@ def coprocessor_reply(
     *,
     pass_through: bool = False,
 ) -> bytes:
-    """A type 86 message. Data lie behind the control block at a multiple of four.
+    """A type 86 message. Data follow the control block at a multiple of four.
 
-    In the reply to a ``pass_through`` CPRB it is told where data would begin also if there are none: Linux 6.1
-    takes offset2 + count2 for its length.
+    The reply to a ``pass_through`` CPRB says where data would begin even if there are none: Linux 6.1 uses
+    offset2 + count2 as its length.
     """
     padding = bytes(-len(control) % 4) if data else b""
     header = ReplyHeader(

@@ -1,4 +1,4 @@
-"""Which firmware a card runs."""
+"""The firmware of each kind of card."""
 
 from __future__ import annotations
 

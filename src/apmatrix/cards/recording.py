@@ -1,7 +1,6 @@
 """Records of a queue's traffic, and their replay.
 
-A record holds requests and replies as they were, with whatever keys are in them: files are made for their
-owner only.
+A record holds requests and replies as they were, with any keys in them: only the owner can read its file.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Recorder(Filter):
-    """Passes every exchange of the queues it is a filter of on to ``take``, in the order of the replies."""
+    """Passes every exchange of its adapters' queues on to ``take``, in the order of the replies."""
 
     def __init__(self, take: Callable[[Exchange], None]) -> None:
         self._take = take
@@ -75,8 +74,8 @@ class Recorder(Filter):
 class Replay(Filter):
     """Answers requests as a record says: same message, same reply, in the record's order.
 
-    The last reply to a message is repeated when it comes more often. Requests that were never recorded go to
-    the card. Pointers that Linux leaves in a CPRBX are not compared.
+    If a message comes more often than it was recorded, its last reply is repeated. Requests that were never
+    recorded go to the card. Pointers that Linux leaves in a CPRBX are not compared.
     """
 
     def __init__(self, exchanges: Iterable[Exchange]) -> None:
@@ -97,7 +96,7 @@ class Replay(Filter):
 
 
 def write_exchange(path: Path) -> Callable[[Exchange], None]:
-    """Something for a :class:`Recorder` to take: appends each exchange to ``path`` as a line of JSON."""
+    """A ``take`` for :class:`Recorder`: appends each exchange to ``path`` as a line of JSON."""
 
     def write(exchange: Exchange) -> None:
         line = _Line(
@@ -119,7 +118,7 @@ def read_exchanges(path: Path) -> list[Exchange]:
     """The exchanges in a file; RecordingError names the line that is wrong."""
     try:
         if path.exists() and not path.is_file():
-            raise RecordingError(f"{path}: the record cannot be read: it is no regular file")
+            raise RecordingError(f"{path}: the record cannot be read: it is not a regular file")
         lines = path.read_bytes().splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -130,6 +129,6 @@ def read_exchanges(path: Path) -> list[Exchange]:
             line = msgspec.json.decode(text, type=_Line)
             apqn, message, reply = Apqn.parse(line.apqn), bytes.fromhex(line.message), bytes.fromhex(line.reply)
         except ValueError as error:
-            raise RecordingError(f"{path}, line {number}: this is no recorded exchange: {error}") from None
+            raise RecordingError(f"{path}, line {number}: this is not a recorded exchange: {error}") from None
         exchanges.append(Exchange(line.time, apqn, line.message_id, line.special, message, reply))
     return exchanges

@@ -19,7 +19,7 @@ _UNANSWERED: Final = 0xFFFFFFFF
 
 
 class RequestError(CardError):
-    """A card refused a request; ``code`` is its reply code, 0 if the reply made no sense."""
+    """A card refused a request, or its reply makes no sense; ``code`` is the reply code, 0 in the second case."""
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
@@ -55,7 +55,7 @@ def cca_control(
     parameter_room: int = _PARAMETER_ROOM,
     data_room: int = 0,
 ) -> bytes:
-    """A CPRBX with ``parameters`` for ``domain``: what a program gives to Linux. The rooms are for the reply."""
+    """A CPRBX with ``parameters`` for ``domain``: what a program passes to Linux. The rooms are for the reply."""
     block = parameters.build()
     control = Cprbx(
         function_id=function_id,
@@ -82,7 +82,7 @@ def cca_message(control: bytes) -> bytes:
 
 
 def ep11_control(command: Payload, *, administrative: bool = False) -> bytes:
-    """A CPRB with ``command``: what a program gives to Linux; an ``administrative`` one changes the domain."""
+    """A CPRB with ``command``: what a program passes to Linux; an ``administrative`` one changes the domain."""
     payload = command.build()
     control = Ep11Cprb(
         administrative=administrative,
@@ -121,7 +121,7 @@ def reply_parts(message: bytes) -> tuple[bytes, bytes]:
 
 
 def read_cca_control(control: bytes) -> VerbReply:
-    """Take the CPRBX of a reply apart; RequestError if it is not whole."""
+    """Take the CPRBX of a reply apart; RequestError if it is not complete."""
     if len(control) < Cprbx.SIZE:
         raise RequestError("the card's reply has no complete CPRBX")
     fields = Cprbx.overlay(control)
@@ -133,7 +133,7 @@ def read_cca_control(control: bytes) -> VerbReply:
 
 
 def read_ep11_control(control: bytes) -> FunctionReply:
-    """Take the CPRB of a reply apart; RequestError if it is not whole."""
+    """Take the CPRB of a reply apart; RequestError if it is not complete."""
     try:
         reply = Payload.parse(control[Ep11Cprb.SIZE :])
     except RefusedMessage:

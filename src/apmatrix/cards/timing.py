@@ -1,6 +1,6 @@
 """A timing model: cards as slow, relative to each other, as Linux ranks them (hardware.md 9.1).
 
-It delays replies, so what the arithmetic itself takes comes on top: choose ``unit`` well above that.
+It delays replies, and the time that the arithmetic itself takes is added: choose ``unit`` well above that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apmatrix.cards.engine import Queue
 
 DEFAULT_UNIT: Final = 50e-6
-"""Seconds of one unit of Linux' speed index."""
+"""Seconds of one unit of Linux's speed index."""
 
 
 def work_of(kind: RequestKind) -> Work:
@@ -28,7 +28,7 @@ def work_of(kind: RequestKind) -> Work:
 
 
 class TimingModel(Filter):
-    """Makes a card take its time: requests are served one after the other. Each adapter needs its own."""
+    """Slows a card down: requests are served one after the other. Each adapter needs its own model."""
 
     def __init__(self, unit: float = DEFAULT_UNIT) -> None:
         self._unit = unit

@@ -1,7 +1,7 @@
-"""Where a card keeps its keys when the machine is off: encrypted files that are old or new, never half.
+"""Where a card keeps its keys while the machine is off: encrypted files, each written as a whole or not at all.
 
 A file is a header (magic, derivation, salt, nonce) and the content under AES-256-GCM; header and name are
-authenticated, so that a file cannot stand in for another card's.
+authenticated, so that a file cannot replace another card's.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 class VaultError(CardError):
-    """Keys cannot be read or kept; the text names the file and what to do."""
+    """Keys cannot be read or stored; the text names the file and what to do."""
 
 
 class Store(ABC):
-    """A place where contents are kept by name, for longer or shorter."""
+    """A place where contents are kept by name."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
@@ -47,7 +47,7 @@ class Store(ABC):
 
 
 class MemoryStore(Store):
-    """Keeps contents as long as the process lives: the default without a state directory."""
+    """Keeps contents until the process ends: the default without a state directory."""
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes] = {}
@@ -76,8 +76,8 @@ _NONCE_SIZE: Final = 12
 class Vault(Store):
     """A directory of encrypted files, opened with a passphrase or a key file (exactly one of them).
 
-    The directory is made, for its owner only, if it is missing. VaultError if the key file cannot be read
-    or has less than 32 bytes or more than 1 MiB, or for an empty passphrase.
+    A missing directory is created for its owner only. VaultError if the key file cannot be read or has less than
+    32 bytes or more than 1 MiB, or for an empty passphrase.
     """
 
     def __init__(self, directory: Path, *, passphrase: str | None = None, key_file: Path | None = None) -> None:
@@ -94,11 +94,11 @@ class Vault(Store):
         return f"<Vault {self._directory}>"
 
     def names(self) -> list[str]:
-        """The contents that there are."""
+        """The names of the contents, sorted."""
         return sorted(path.name for path in self._directory.iterdir() if _FILE_NAME.fullmatch(path.name))
 
     def read(self, name: str) -> bytes | None:
-        """The content, or None; VaultError if the secret is the wrong one or the file is damaged."""
+        """The content, or None; VaultError if the secret is wrong or the file is damaged."""
         path = self._path(name)
         try:
             data = path.read_bytes()
@@ -107,7 +107,7 @@ class Vault(Store):
         try:
             fields = _VaultHeader.parse(data)
         except ValueError:
-            raise VaultError(f"{path}: this is no file of keys; move it away to start with empty cards") from None
+            raise VaultError(f"{path}: this is not a file of keys; move it away to start with empty cards") from None
         header, sealed = data[: _VaultHeader.SIZE], data[_VaultHeader.SIZE :]
         with self._lock:
             self._salt = fields.salt
@@ -116,7 +116,7 @@ class Vault(Store):
             return cipher.decrypt(fields.nonce[:_NONCE_SIZE], sealed, header + name.encode())
         except InvalidTag:
             raise VaultError(
-                f"{path}: cannot be opened: the passphrase or key file is another one, or the file is damaged"
+                f"{path}: cannot be opened: the passphrase or key file is wrong, or the file is damaged"
             ) from None
 
     def write(self, name: str, content: bytes) -> None:
@@ -157,17 +157,17 @@ def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
     if len(secret) > _LONGEST_KEY_FILE:
         raise VaultError(f"{path}: a key file has at most {_LONGEST_KEY_FILE} bytes")
     if len(secret) < _SHORTEST_KEY_FILE:
-        raise VaultError(f"{path}: a key file has at least {_SHORTEST_KEY_FILE} bytes, best from /dev/urandom")
+        raise VaultError(f"{path}: a key file has at least {_SHORTEST_KEY_FILE} bytes, preferably from /dev/urandom")
     return lambda salt: hashlib.blake2b(secret, digest_size=32, salt=salt, person=b"apmatrix-keys").digest()
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Make ``data`` the content of ``path``: whoever reads it, even after a crash, finds the old or the new one."""
+    """Make ``data`` the content of ``path``: a reader, even after a crash, finds the old or the new content."""
     _put(path, data, os.replace)
 
 
 def create_file(path: Path, data: bytes) -> None:
-    """Make a new file for its owner, whole or not at all; FileExistsError if there is one."""
+    """Create a file for its owner, whole or not at all; FileExistsError if it already exists."""
     _put(path, data, os.link)
 
 
@@ -185,7 +185,7 @@ def _put(path: Path, data: bytes, place: Callable[[str, Path], None]) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Let the names in a directory survive a crash."""
+    """Make the names in a directory survive a crash."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

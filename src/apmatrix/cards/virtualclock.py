@@ -1,4 +1,4 @@
-"""Time for tests that wait for nothing: it passes by itself while a call waits for it."""
+"""Time for tests that never really wait: it passes by itself while a call waits for it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE: Final = 1000.0
-"""Seconds that a wait without a timeout lets pass; Linux gives up a request after 900."""
+"""Seconds that a wait without a timeout lets pass; Linux gives up on a request after 900."""
 
 
 class VirtualClock(ManualClock):
-    """A manual clock that a wait moves on, timer by timer, until what it waits for has come.
+    """A manual clock that a wait advances, timer by timer, until its condition is true.
 
-    A wait without a timeout moves it by at most :data:`PATIENCE` seconds; after that only another thread, or
+    A wait without a timeout advances it by at most :data:`PATIENCE` seconds; after that only another thread, or
     :meth:`advance`, ends the wait. Cards must do their work inline, or time passes while they compute.
     """
 
     def wait_for(
         self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None
     ) -> bool:
-        """Wait; no real time passes but that of the actions which are due meanwhile."""
+        """Wait; the only real time that passes is that of the actions that become due."""
         if predicate():
             return True
         wait = _Wait(self, condition, predicate, timeout)
@@ -42,7 +42,7 @@ class VirtualClock(ManualClock):
         return predicate()
 
     def run_next(self, end: float) -> bool:
-        """Run the next timer that is due until ``end``; False if there is none."""
+        """Run the next timer that is due by ``end``; False if there is none."""
         alarm = self._take_due(end)
         if alarm is None:
             return False
@@ -68,11 +68,11 @@ class _Wait:
         self._end = clock.now() + (PATIENCE if timeout is None else timeout)
 
     def is_over(self) -> bool:
-        """Whether it has come, or the timeout has passed."""
+        """True if the condition is true or the timeout has passed."""
         return self._predicate() or (self._limited and self._clock.now() >= self._end)
 
     def move_on(self) -> None:
-        """Move the clock on, timer by timer, until the wait has ended."""
+        """Advance the clock, timer by timer, until the wait has ended."""
         while not self._has_ended():
             if not self._clock.run_next(self._end):
                 if self._limited:

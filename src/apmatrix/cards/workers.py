@@ -17,7 +17,7 @@ class Workers(Protocol):
     """What an adapter needs; a :class:`concurrent.futures.Executor` fits too."""
 
     def submit(self, action: Callable[..., Any], /, *arguments: Any) -> Any:
-        """Have ``action`` called soon; RuntimeError when no more work is taken."""
+        """Have ``action`` called soon; RuntimeError if no more work is accepted."""
 
 
 class Inline:
@@ -31,7 +31,7 @@ class Inline:
 class WorkerPool:
     """A fixed number of daemon threads, by default one per processor, started with the first request.
 
-    Nobody asks for a result, so it makes no futures: that halves what the standard executor adds to each
+    No caller asks for a result, so there are no futures: that halves what the standard executor adds to each
     request (measured: 15 µs).
     """
 

@@ -1,4 +1,4 @@
-"""The configuration file: schema, loading, findings with the place. Stands on rules."""
+"""The configuration file: schema, loading, findings with their place. Builds on rules."""
 
 from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted
 from apmatrix.config.load import load, parse, read_adapter, read_tables

@@ -1,4 +1,4 @@
-"""What can be said against a file from the file alone: doubled names, numbers that cannot exist, shared queues."""
+"""Checks that need only the file: duplicate names, numbers that cannot exist, shared queues."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
     """The facility bits must say the same mode as the type: Linux goes by the bits, the card by the type."""
     given, usual = adapter.functions.modes, adapter.type.functions.modes
     if not given.value:
-        text = "functions say no mode: Linux binds no driver to such a card"
+        text = "functions have no mode bit: Linux binds no driver to such a card"
         reader.note(Severity.WARNING, (*path, "functions"), text)
     elif given != usual:
         text = (
@@ -88,7 +88,7 @@ def _possible(beyond: Mask, what: str, severity: Severity, path: Path, reader: R
 def _guests(
     guests: Sequence[GuestFile], host: HostSettings, given: Matrix, limits: Matrix, path: Path, reader: Reader
 ) -> None:
-    """Check the guests of one host, which has ``given`` itself, and theirs."""
+    """Check the guests of one host, which itself has ``given``, and their guests."""
     if guests and not host.vfio_ap:
         text = "guests need vfio_ap in their host: set vfio_ap = true or take the guests out"
         reader.note(Severity.REFUSED, (*path, "host", "vfio_ap"), text)
@@ -128,27 +128,27 @@ def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> No
     seen = set()
     for name, path in names:
         if name in seen:
-            reader.note(Severity.ERROR, path, f"there are two {what}s {name}: give one of them another")
+            reader.note(Severity.ERROR, path, f"there are two {what}s {name}: change one of them")
         seen.add(name)
 
 
 @dataclass
 class _Exclusive:
-    """Claims that may share no queue: every pair that does is a finding.
+    """Claims that must not share a queue: every pair that does is a finding.
 
-    ``refused`` says what happens to a claim that shares a queue with one that stands, ``pending`` what will happen if
-    the other one is refused itself.
+    ``refused`` says what happens to a claim that shares a queue with an accepted one, ``pending`` what will happen if
+    the other one is itself refused.
     """
 
     reader: Reader
     refused: str
     pending: str
-    claims: Claims[tuple[int, str]] = field(default_factory=Claims)  # a name may be there twice
+    claims: Claims[tuple[int, str]] = field(default_factory=Claims)  # a name may occur twice
     fallen: set[tuple[int, str]] = field(default_factory=set)
     count: int = 0
 
     def claim(self, name: str, wanted: Matrix, path: Path) -> None:
-        """Add the claim of ``name``, and record with whom it shares queues."""
+        """Add the claim of ``name``, and record each conflict with an earlier claim."""
         self.count += 1
         holder = (self.count, name)
         for conflict in self.claims.conflicts(wanted):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How bad a finding is."""
+    """How serious a finding is."""
 
     ERROR = "error"  # the file cannot be understood
     REFUSED = "refused"  # it can, but the machine or a kernel will refuse what it asks for
@@ -55,7 +55,7 @@ class NotInFile(ApmatrixError):
 
 
 def dotted(path: Path) -> str:
-    """A path for people: ``lpar[0].guest[1].adapters``."""
+    """A path as findings show it: ``lpar[0].guest[1].adapters``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 

@@ -31,13 +31,13 @@ def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> Machin
     """Read and check a configuration file.
 
     ConfigError has all findings if the file cannot be understood, or asks for what the machine refuses. With
-    ``allow_refused`` the latter is no error: the findings come with the file, and the refusals from the machine.
+    ``allow_refused`` the latter is not an error: the file carries the findings, and the machine will refuse.
     """
     return parse(_text(FilePath(path)), str(path), allow_refused=allow_refused)
 
 
 def parse(text: str, path: str, *, allow_refused: bool = True) -> MachineFile:
-    """The file that ``text`` is; ``path`` is its name in findings. Errors as for :func:`load`."""
+    """Parse and check the text of a file; ``path`` is its name in findings. Errors as for :func:`load`."""
     try:
         content = tomllib.loads(text)
         file = _read(content, path, Places(text))
@@ -45,13 +45,13 @@ def parse(text: str, path: str, *, allow_refused: bool = True) -> MachineFile:
         raise _unreadable(path, *_syntax(str(error))) from None
     except RecursionError:
         raise _unreadable(path, "values are nested too deeply: take some levels out") from None
-    except ValueError as error:  # tomllib lets those of int() and datetime() through
+    except ValueError as error:  # tomllib passes on those of int() and datetime()
         raise _unreadable(path, f"a value cannot be read: {error}") from None
     return file if allow_refused else _accepted(file)
 
 
 def read_tables(content: dict[str, Any], name: str, *, allow_refused: bool = False) -> MachineFile:
-    """The file whose tables a program made, shaped as ``tomllib`` gives them; ``name`` is what findings call it.
+    """The file for tables that a program made, shaped as ``tomllib`` gives them; ``name`` is its name in findings.
 
     Errors as for :func:`load`; their findings have no line.
     """
@@ -87,7 +87,7 @@ def _text(path: FilePath) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _unreadable(str(path), f"cannot be read: {reason}") from None
     if len(data) > MAX_SIZE:
-        raise _unreadable(str(path), f"is larger than {MAX_SIZE // MEBIBYTE} MiB: that is no configuration file")
+        raise _unreadable(str(path), f"is larger than {MAX_SIZE // MEBIBYTE} MiB, so it is not a configuration file")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -111,7 +111,7 @@ def _unreadable(path: str, text: str, line: int | None = None) -> ConfigError:
 
 
 def _syntax(message: str) -> tuple[str, int | None]:
-    """The text and the line of a syntax error, out of tomllib's message."""
+    """The text and the line of a syntax error, from tomllib's message."""
     found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
     if not found:
         return f"is not valid TOML: {message}", None

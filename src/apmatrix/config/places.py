@@ -1,4 +1,4 @@
-"""In which line of a TOML text a key stands: what ``tomllib`` does not tell."""
+"""The lines of the keys of a TOML text, which ``tomllib`` does not report."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Places:
         self._at += 1
 
     def _key(self) -> tuple[str, ...]:
-        """A dotted key; stands behind it and the blanks that follow."""
+        """Read a dotted key, and skip the blanks after it."""
         keys: list[str] = []
         while True:
             self._skip()
@@ -126,7 +126,7 @@ class Places:
             self._at += 1
 
     def _skip(self) -> bool:
-        """Go on behind blanks and comments; False at the end of the text."""
+        """Skip blanks and comments; False at the end of the text."""
         self._take(_BLANK)
         return self._at < len(self._text)
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Struct)
 
 MAX_DEPTH = 16
-"""Guests of guests of guests … that a file may describe."""
+"""Levels of guests that a file may describe."""
 
 _NOTHING = object()
 
 
 class Reader:
-    """Reads one file's tables; ``findings`` grows on the way."""
+    """Reads one file's tables, and collects ``findings`` about them."""
 
     def __init__(self, file: str, places: Places) -> None:
         self.file = file
@@ -33,11 +33,11 @@ class Reader:
         self.places = places
 
     def note(self, severity: Severity, path: Path, text: str) -> None:
-        """Record a finding about what stands at ``path``."""
+        """Record a finding about the value at ``path``."""
         self.findings.append(Finding(severity, self.file, self.places.line(path), dotted(path), text))
 
     def table(self, kind: type[S], content: object, path: Path = ()) -> S | None:
-        """``content`` as a ``kind``; None after a finding that makes it useless."""
+        """``content`` as a ``kind``; None, with a finding, if it cannot be one."""
         if not isinstance(content, dict):
             self._error(path, f"is {shown(content)}, but must be a table: write [{_header(path)}]")
             return None

@@ -27,7 +27,7 @@ Name = Annotated[
 Depth = Annotated[int, Meta(ge=1, le=16, description="a queue depth from 1 to 16")]
 Seconds = Annotated[float, Meta(gt=0, le=1, description="a number of seconds above 0 and up to 1, such as 50e-6")]
 Choice = Annotated[bool, Meta(description="true or false")]
-Type = Annotated[CardType, Meta(description="a card type: CEX4 to CEX8 with A, C or P behind, such as CEX8C")]
+Type = Annotated[CardType, Meta(description="a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C")]
 State = Annotated[
     Literal["online", "deconfigured", "checkstopped"],
     Meta(description="'online', 'deconfigured' or 'checkstopped'"),
@@ -78,7 +78,7 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
 
     @property
     def functions(self) -> CardFunctions:
-        """The facility bits: those of the file, else those of the card type."""
+        """The facility bits from the file, or else from the card type."""
         return self.type.functions if self.given_functions is None else self.given_functions
 
 
@@ -110,7 +110,7 @@ class GuestFile(Struct, frozen=True, kw_only=True):
 
 
 class LparFile(Struct, frozen=True, kw_only=True):
-    """``[[lpar]]``: a logical partition, its activation profile, its Linux and that one's guests."""
+    """``[[lpar]]``: a logical partition, its activation profile, its Linux and the guests of that Linux."""
 
     name: Name
     adapters: Mask = Mask()
@@ -142,7 +142,7 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
     places: Places
 
     def error(self, path: Path, text: str) -> Finding:
-        """What somebody who knows more than the form of the file has against what stands at ``path``."""
+        """An error about the value at ``path``, for checks that need more than the file."""
         return Finding(Severity.ERROR, self.path, self.places.line(path), dotted(path), text)
 
     def guests(self) -> Iterator[tuple[tuple[str, ...], GuestFile]]:
@@ -151,7 +151,7 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
             yield from _below((lpar.name,), lpar.guests)
 
     def find_guest(self, name: str) -> tuple[tuple[str, ...], GuestFile]:
-        """The guest that ``guest1`` or, where that is not one only, ``kvm1/guest1`` means, and all its names.
+        """The guest that ``guest1``, or ``kvm1/guest1`` where that is ambiguous, names, and its full path of names.
 
         Raises NotInFile.
         """
@@ -161,7 +161,7 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
             return found[0]
         known = ", ".join("/".join(names) for names, _ in found or self.guests()) or "none"
         if found:
-            raise NotInFile(f"{self.path}: there are several guests {name}: say which, one of {known}")
+            raise NotInFile(f"{self.path}: there are several guests {name}: choose one of {known}")
         raise NotInFile(f"{self.path}: there is no guest {name}: the guests are {known}")
 
 

@@ -1,6 +1,6 @@
 """Values as a configuration file writes them: numbers, lists of numbers, mask writes.
 
-Every function here takes what TOML gives and raises ValueError with a sentence for what it cannot be.
+Every function here takes a value from TOML, and raises ValueError with a sentence if it does not fit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Number(int):
 
 
 class Writes(tuple[str, ...]):
-    """Texts written one after the other to one sysfs attribute."""
+    """Texts that are written to one sysfs attribute, one after the other."""
 
     __slots__ = ()
 
 
 class FaultWords(tuple[str, ...]):
-    """Faults, each written as words; what they mean is not known here."""
+    """Faults, each written as words; their meaning is not known here."""
 
     __slots__ = ()
 
@@ -58,7 +58,7 @@ def _mask(value: object) -> Mask:
         return Mask.of(*map(_number, value))
     if isinstance(value, int) and not isinstance(value, bool):
         return Mask.of(_number(value))
-    raise ValueError(f"{shown(value)} is not numbers such as '4,0xab', '1-3,7' or [5, 6]")
+    raise ValueError(f"{shown(value)} is not a list of numbers such as '4,0xab', '1-3,7' or [5, 6]")
 
 
 def _writes(value: object) -> Writes:

@@ -1,4 +1,4 @@
-"""Brings up what a configuration file describes, and looks at it. Stands on config, hosts, linux, machine."""
+"""Brings up the machine of a configuration file, and views it. Builds on config, hosts, linux, machine."""
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
 from apmatrix.emulation.errors import UnknownGuest

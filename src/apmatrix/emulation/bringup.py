@@ -1,4 +1,4 @@
-"""From a file to a running machine, the way an administrator would do it: through sysfs and KVM."""
+"""From a file to a running machine, as an administrator would do it: through sysfs and KVM."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class System:
     """A running Linux: an LPAR's or a guest's. ``names`` lead to it from the LPAR down, ``start`` boots it.
 
-    ``file`` is what the machine's file says of it, if anything.
+    ``file`` is what the machine's file says about it, if anything.
     """
 
     names: tuple[str, ...]
@@ -44,30 +44,30 @@ class System:
     shell: Shell = field(init=False)
 
     def __post_init__(self) -> None:
-        """Nobody meets a system that has no Linux."""
+        """Boot at once, so that ``linux`` is always set."""
         self.boot()
 
     @classmethod
     def of(cls, names: tuple[str, ...], linux: LinuxSystem) -> Self:
-        """A Linux that runs already, and of which no file tells."""
+        """A running Linux that is in no configuration file."""
         return cls(names, lambda: linux)
 
     def boot(self) -> None:
-        """Start its Linux, again if it had one."""
+        """Start its Linux, or restart it."""
         self.linux = self.start()
         self.shell = Shell(self.name, SysfsTree(self.linux.sysfs))
 
     @property
     def name(self) -> str:
-        """``kvm1/guest1``."""
+        """The names as one: ``kvm1/guest1``."""
         return "/".join(self.names)
 
 
 @dataclass
 class Guest:
-    """A guest of the file: its mdev at ``host``, and its VM and its Linux while it runs.
+    """A guest of the file: its mdev at ``host``, and its VM and its Linux while it is running.
 
-    ``refusal`` is what its host had against its mdev, which then is not ``defined``, or against its start.
+    ``refusal`` is how its host refused its mdev, which is then not ``defined``, or its start.
     """
 
     names: tuple[str, ...]
@@ -80,7 +80,7 @@ class Guest:
 
     @property
     def name(self) -> str:
-        """``kvm1/guest1``."""
+        """The names as one: ``kvm1/guest1``."""
         return "/".join(self.names)
 
     @property
@@ -97,8 +97,8 @@ class Guest:
 class Emulation:
     """A machine with all its systems; a context manager that ends them.
 
-    ``taken`` are the levels at which an operating system runs that is not the emulated one. Who starts or stops a
-    guest, or takes a level, holds ``changing``; to look, nobody needs it.
+    ``taken`` has the levels at which another operating system is running instead of the emulated one. Callers that
+    start or stop a guest, or take a level, must hold ``changing``; readers need not.
     """
 
     def __init__(self, file: MachineFile, machine: Cpc, store: Store | None, workers: Workers | None) -> None:
@@ -107,7 +107,7 @@ class Emulation:
         self.testbed = Testbed(machine)
         self._store = store
         self._workers = workers or machine.workers
-        self._wrapping_key = WrappingKey()  # all cards share that of the processors
+        self._wrapping_key = WrappingKey()  # the processors', which all cards share
         self.lpars: list[System] = []
         self.taken: set[Level] = set()
         self.refusals: list[Refusal] = []
@@ -127,7 +127,7 @@ class Emulation:
         What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
         is not activated, a guest whose assignment is refused is not started. The cards' master keys are in ``store``;
         without one they end with the machine. ``workers`` do the cards' arithmetic, by default the machine's threads.
-        VaultError if the store cannot be read, ConfigError for faults in the file that make no sense.
+        VaultError if the store cannot be read, ConfigError if the file describes faults that are not valid.
         """
         settings = file.machine
         faults = faults_of(file)
@@ -179,7 +179,7 @@ class Emulation:
             self.machine.close()
 
     def stop_guest(self, guest: Guest) -> None:
-        """Stop a guest with all that runs in it; its mdev stays. Nothing happens if it does not run."""
+        """Stop a guest and the guests in it; its mdev stays. Nothing happens if it is not running."""
         with self.changing:
             if guest.vm is not None:
                 ended = [*_ends_below(guest.vm), GuestStopped(guest.name, guest.uuid)]
@@ -216,7 +216,7 @@ class Emulation:
             yield from (system for guest in _guests(lpar) if (system := guest.system) is not None)
 
     def guests(self) -> Iterator[Guest]:
-        """All guests whose host runs, a host before its guests."""
+        """All guests whose host is running, a host before its guests."""
         for lpar in self.lpars:
             yield from _guests(lpar)
 
@@ -236,7 +236,7 @@ class Emulation:
         self._set_up(system)
 
     def make_room(self, system: System) -> None:
-        """Shut a Linux down with all its guests: another operating system takes its level, until :meth:`boot`."""
+        """Shut a Linux and its guests down, so that another operating system has its level until :meth:`boot`."""
         with self.changing:
             for guest in reversed(tuple(_guests(system))):
                 self.stop_guest(guest)
@@ -245,14 +245,14 @@ class Emulation:
             self._announce_all(ended)
 
     def boot(self, system: System) -> None:
-        """Start a Linux again, and do what the file says of it."""
+        """Start a Linux again, and set it up as the file says."""
         with self.changing:
             system.boot()
             system.guests.clear()
             self._set_up(system)
 
     def _set_up(self, system: System) -> None:
-        """What the file says of a Linux that has just started: masks first, then mdevs and guests."""
+        """Set up a Linux that has just started as the file says: masks first, then mdevs and guests."""
         self.refusals = [each for each in self.refusals if not f"{each.system}/".startswith(f"{system.name}/")]
         if system.file is None:
             return
@@ -279,7 +279,7 @@ class Emulation:
         return None
 
     def start_guest(self, guest: Guest) -> None:
-        """Start a guest's VM with its mdev, and its Linux with what the file says of it; Refused as by the kernel."""
+        """Start a guest's VM with its mdev, and its Linux as the file says; raises Refused as the kernel refuses."""
         host = guest.file.host
         with self.changing:
             guest.vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
@@ -290,10 +290,10 @@ class Emulation:
             self.machine.announce(GuestStarted(guest.name, guest.uuid))
 
     def start_mdev(self, host: System, uuid: UUID, name: str, settings: HostSettings) -> Guest:
-        """Start a VM with an mdev that was made through sysfs.
+        """Start a VM with an mdev that was created through sysfs.
 
-        Until ``host`` reboots it is a guest like those of the file. Refused as by the kernel; Exists
-        if another guest has the name.
+        Until ``host`` reboots, it is a guest like those of the file. Raises Refused as the kernel refuses, Exists if
+        another guest has the name.
         """
         with self.changing:
             guest = next((each for each in host.guests if each.file.uuid == uuid), None)
@@ -322,9 +322,9 @@ def _ends_below(vm: Vm) -> Iterator[GuestStopped]:
 
 
 def define(guest: Guest) -> Refusal | None:
-    """Create a guest's mdev and assign what the file says.
+    """Create a guest's mdev and assign what the file says; returns the first refusal, if any.
 
-    At the first refusal the mdev is removed again, as mdevctl does, so that it holds nothing back; returns it.
+    In that case the mdev is removed again, as mdevctl does, so that it does not keep queues from other guests.
     """
     shell = guest.host.shell
     shell.mdevs[guest.uuid] = f"{guest.file.name}'s mdev"

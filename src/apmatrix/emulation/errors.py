@@ -16,7 +16,7 @@ class UnknownGuest(ApmatrixError):
 
 
 class KeysRefused(ApmatrixError):
-    """A command about master keys was refused; the text says by whom, with which code, and what to do."""
+    """A command about master keys was refused; the text says what refused it, with which code, and what to do."""
 
 
 class TestbedError(ApmatrixError):

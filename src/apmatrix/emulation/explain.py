@@ -1,4 +1,4 @@
-"""Explains a queue of a guest of an emulated machine: what each host says, between what the machine says."""
+"""Explains a queue of a guest of an emulated machine: the machine's steps, and between them those of each host."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose queues are explained: a guest of the file, or an mdev that no file knows.
+    """The guest or mdev whose queues are explained: a guest of the file, or an mdev that is in no file.
 
-    ``names`` lead to it from the LPAR down, ``uuid`` is its mdev's, ``file`` is what the file says of it, ``host`` is
-    the Linux with its mdev; None if that is not running.
+    ``names`` lead to it from the LPAR down, ``uuid`` is its mdev's, ``file`` is what the file says about it, ``host``
+    is the Linux with its mdev; None if that is not running.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class Subject:
 
 
 def find_subject(emulation: Emulation, name: str) -> Subject:
-    """The guest that ``guest1`` or ``kvm1/guest1`` means, or the mdev of a UUID; UnknownGuest lists what there is."""
+    """The guest that ``guest1`` or ``kvm1/guest1`` names, or the mdev of a UUID; UnknownGuest lists the guests."""
     subjects = list(_subjects(emulation))
     parts = tuple(name.split("/"))
     found = [each for each in subjects if each.names == parts or each.uuid == name.lower()]
@@ -51,12 +51,12 @@ def find_subject(emulation: Emulation, name: str) -> Subject:
         return found[0]
     known = ", ".join("/".join(each.names) for each in found or subjects) or "none"
     if found:
-        raise UnknownGuest(f"there are several guests {name}: say which, one of {known}")
+        raise UnknownGuest(f"there are several guests {name}: choose one of {known}")
     raise UnknownGuest(f"there is no guest {name}: the guests are {known}")
 
 
 def _subjects(emulation: Emulation) -> Iterator[Subject]:
-    """All guests of the file and the machine, then the mdevs of no guest, by their VMs' names if they have one."""
+    """All guests of the file and the machine, then all other mdevs, by the name of the VM if they have one."""
     hosted = {guest.names: guest for guest in emulation.guests()}
     guests = dict(emulation.file.guests()) | {names: guest.file for names, guest in hosted.items()}
     for names, file in guests.items():
@@ -113,7 +113,7 @@ def _through(host: System, uuid: str, guest: Guest | None, vm: Vm | None, apqn: 
     names = {each.uuid: each.file.name for each in host.guests}
     yield from host_steps(host.name, facts, GuestOfHost(name, uuid, refusal), apqn, names)
     if vm is None:
-        yield Step(host.name, "VM", False, f"{name} does not run: {_why_stopped(guest)}", "VFIO-2")
+        yield Step(host.name, "VM", False, f"{name} is not running: {_why_stopped(guest)}", "VFIO-2")
     else:
         matrix = vm.level.matrix
         text = f"the control block of {name} (format {vm.level.form.name[-1]}) {has(matrix, apqn)}"

@@ -1,4 +1,4 @@
-"""Master keys of domains, administered from a Linux system: commands that go through its zcrypt (docs/keys.md)."""
+"""Administers the master keys of domains from a Linux system, with commands through its zcrypt (docs/keys.md)."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _MKVPS: Final = {"NEW": 0, "CUR": 1, "OLD": 2}
 
 
 class Register(NamedTuple):
-    """What anyone may see of a register: its state, and the verification pattern if it has one to show."""
+    """The public part of a register: its state, and the verification pattern if it has one to show."""
 
     state: str
     pattern: str | None = None
 
     @classmethod
     def of(cls, state: str, pattern: bytes) -> Register:
-        """With the pattern only where there is a key to verify."""
+        """A register, with the pattern only in states that have one."""
         return cls(state, pattern.hex() if state in _SHOWN else None)
 
 
@@ -54,7 +54,7 @@ class SetState:
 
     @classmethod
     def of(cls, key_set: KeySet, view: RegisterView) -> SetState:
-        """From the answer to a command."""
+        """The state that the answer to a command reports."""
         old = None if view.old is None else Register.of(*view.old)
         return cls(key_set, Register.of(*view.new), Register.of(*view.current), old)
 
@@ -70,8 +70,8 @@ class SetState:
 class DomainKeys:
     """The master keys of one domain of a card.
 
-    ``controllers`` are the levels that may change them, from the LPAR down; ``controlled`` tells whether the system
-    that asked is one of them.
+    ``controllers`` are the levels that may change them, from the LPAR down; ``controlled`` is true if the system that
+    asked is one of them.
     """
 
     apqn: Apqn
@@ -82,7 +82,7 @@ class DomainKeys:
 
 
 class KeyManager:
-    """Administers master keys from one Linux system, with the rights of its level and no others.
+    """Administers master keys from one Linux system, with only the rights of its level.
 
     ``carrier`` is the usage domain whose queue takes the commands to the card; by default zcrypt chooses one.
     """
@@ -91,7 +91,7 @@ class KeyManager:
         self._emulation = emulation
         self._system = system
         self._carrier = carrier
-        self._used: dict[int, Mask] = {}  # by adapter: the domains of the queues that the system's own driver has
+        self._used: dict[int, Mask] = {}  # by adapter: domains of the queues of the system's own driver
         for apqn in Program(system).queues(Mode.CCA, Mode.EP11):
             self._used[apqn.adapter] = self._used.get(apqn.adapter, Mask()) | Mask.of(apqn.domain)
 
@@ -100,15 +100,15 @@ class KeyManager:
         return Mask.of(*(adapter for adapter in self._used if self._mode(adapter) in modes))
 
     def send(self, command: KeyCommand, adapter: int) -> SetState | None:
-        """Send one command to a card; the registers afterwards, nothing after zeroizing.
+        """Send one command to a card; returns the registers afterwards, or None after zeroizing.
 
-        KeysRefused or, by the card itself, AdministrationError.
+        Raises KeysRefused, or AdministrationError if the card itself refuses.
         """
         view = command.control_result(self._answer(command, adapter))
         return None if view is None else SetState.of(command.key_set, view)
 
     def _answer(self, command: KeyCommand, adapter: int) -> bytes:
-        """The control block that the card answers; KeysRefused if the command does not reach it."""
+        """The control block of the card's answer; KeysRefused if the command does not reach the card."""
         self._check(command, adapter)
         zcrypt = self._system.linux.zcrypt
         carrier = ANY if self._carrier is None else self._carrier
@@ -120,9 +120,9 @@ class KeyManager:
             raise self._refusal(command, Apqn(adapter, command.domain), refused) from refused
 
     def load(self, key_set: KeySet, apqn: Apqn, parts: Sequence[bytes]) -> SetState:
-        """Load a whole key into the new register: all its parts, first to last; the one key of an EP11 domain.
+        """Load a whole key into the new register: all parts in order, or the one key of an EP11 domain.
 
-        Nothing is sent if a part has a wrong length, and what was loaded before a refusal is cleared again.
+        Nothing is sent if a part has the wrong length, and parts that were loaded before a refusal are cleared again.
         KeysRefused as :meth:`send`.
         """
         first, *others = _loading(key_set, parts)
@@ -135,16 +135,16 @@ class KeyManager:
             raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn)}") from refused
 
     def _take_back(self, key_set: KeySet, apqn: Apqn) -> str:
-        """Empty the new register, which was empty before; what to tell about it."""
+        """Empty the new register, which was empty before; returns what to report about that."""
         try:
             self.clear(key_set, apqn)
         except ApmatrixError:
             remedy = f"apmatrix key clear {key_set.label.lower()} empties the register"
-            return f"a part of the key is loaded already: {remedy}"
+            return f"a part of the key is already loaded: {remedy}"
         return "what was loaded before has been cleared again"
 
     def step(self, action: Action, key_set: KeySet, apqn: Apqn, part: bytes = b"") -> SetState:
-        """Take one step of loading, with the part that it needs."""
+        """Do one step of loading, with the part that it needs."""
         return self.steps(key_set, apqn, [(action, part)])
 
     def set(self, key_set: KeySet, apqn: Apqn) -> SetState:
@@ -156,7 +156,7 @@ class KeyManager:
         return self.steps(key_set, apqn, [*before, (Action.FINALIZE, b"")])
 
     def reencipher(self, apqn: Apqn, blob: bytes) -> bytes:
-        """An EP11 key blob under the new wrapping key, which must be committed; good when that one is set.
+        """An EP11 key blob under the new wrapping key, which must be committed; valid when that key is set.
 
         KeysRefused as :meth:`send`, and if the card cannot open the blob.
         """
@@ -165,11 +165,11 @@ class KeyManager:
             return command.reenciphered(self._answer(command, apqn.adapter))
         except AdministrationError as refused:
             state = self.query(KeySet.WK, apqn).new.state
-            remedy = "" if state == "committed" else ": load and commit the new wrapping key before"
+            remedy = "" if state == "committed" else ": load and commit the new wrapping key first"
             raise KeysRefused(f"{apqn}: {refused}; its new WK register is {state}{remedy}") from refused
 
     def clear(self, key_set: KeySet, apqn: Apqn) -> SetState:
-        """Empty the new register."""
+        """Empty the new register; returns the state of the set."""
         return self.steps(key_set, apqn, [(Action.CLEAR, b"")])
 
     def query(self, key_set: KeySet, apqn: Apqn) -> SetState:
@@ -200,8 +200,8 @@ class KeyManager:
     def look(self, adapters: Mask | None = None, domains: Mask | None = None) -> Iterator[DomainKeys]:
         """The keys of the domains that the system controls or uses, or of those that are named.
 
-        Control domains are asked with commands, the others are read from the ``mkvps`` of their queues; a domain that
-        is named and neither of both is KeysRefused.
+        Control domains are queried with commands, the others are read from the ``mkvps`` of their queues. Raises
+        KeysRefused for a named domain that is neither controlled nor used.
         """
         controlled = self._system.linux.ap.info.adm
         for adapter in sorted(self._used) if adapters is None else adapters:
@@ -213,7 +213,7 @@ class KeyManager:
                 yield self.domain(apqn, self._asked(apqn) if by_command else self._read(apqn))
 
     def domain(self, apqn: Apqn, sets: Sequence[SetState]) -> DomainKeys:
-        """``sets`` with who may change them."""
+        """``sets`` with the levels that may change them."""
         return DomainKeys(
             apqn,
             str(self._type(apqn.adapter)),
@@ -226,7 +226,7 @@ class KeyManager:
         return tuple(self.query(key_set, apqn) for key_set in SETS[self._mode(apqn.adapter)])
 
     def _read(self, apqn: Apqn) -> tuple[SetState, ...]:
-        """From ``mkvps``: lines such as ``AES CUR: valid 0x0102030405060708``."""
+        """Read the sets from ``mkvps``, with lines such as ``AES CUR: valid 0x0102030405060708``."""
         lines = self._system.shell.read(f"bus/ap/devices/{apqn}/mkvps").splitlines()
         registers: dict[str, dict[int, Register]] = {}
         for line in lines:
@@ -242,10 +242,10 @@ class KeyManager:
         )
 
     def _mode(self, adapter: int) -> Mode:
-        """The mode of a coprocessor within reach; KeysRefused for anything else."""
+        """The mode of a reachable coprocessor; KeysRefused for any other adapter."""
         if adapter not in self._used:
             raise KeysRefused(
-                f"{self._system.name} has no queue of a coprocessor {adapter} in use: it has those of "
+                f"{self._system.name} uses no queue of a coprocessor {adapter}: the coprocessors that it uses are "
                 f"{Mask.of(*self._used).ranges() or 'none'}"
             )
         return self._type(adapter).mode
@@ -254,7 +254,7 @@ class KeyManager:
         return self._emulation.machine.adapters[adapter].card_type
 
     def _check(self, command: KeyCommand, adapter: int) -> None:
-        """KeysRefused if the system cannot bring the command to the card."""
+        """Raise KeysRefused if the system cannot send the command to the card."""
         mode = self._mode(adapter)
         if mode is not command.mode:
             sets = ", ".join(key_set.label for key_set in SETS[mode])
@@ -269,7 +269,7 @@ class KeyManager:
             )
 
     def _refusal(self, command: KeyCommand, apqn: Apqn, refused: Refused) -> KeysRefused:
-        """What the kernel's errno meant: the code that the architecture gives where the control domain is missing."""
+        """The meaning of the kernel's errno: the architecture's code where the control domain is missing."""
         info = self._system.linux.ap.info
         if refused.errno != errno.EINVAL or command.domain in info.adm:
             action = f"{command.action.value} of {command.key_set.label} in {apqn}"

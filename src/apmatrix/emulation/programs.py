@@ -24,13 +24,13 @@ class Program:
         self.system = system
 
     def trouble(self, apqn: Apqn, question: Question) -> str:
-        """Ask through one queue and no other; empty if the answer is right, else what was wrong."""
+        """Ask through one queue only; returns what was wrong, or an empty text if the answer is right."""
         verdict = [f"no answer within {PATIENCE:.0f} s"]
 
         def ask() -> None:
             verdict.append(self._ask(apqn, question))
 
-        # A thread that can be left behind: a request to zcrypt cannot be taken back.
+        # In a thread that can be abandoned: a request to zcrypt cannot be cancelled.
         asking = threading.Thread(target=ask, name=f"program-{apqn}", daemon=True)
         asking.start()
         asking.join(PATIENCE)
@@ -44,7 +44,7 @@ class Program:
         return "" if question.is_answered_by(answer) else "the answer is wrong"
 
     def queues(self, *modes: Mode) -> tuple[Apqn, ...]:
-        """The queues of cards of these modes that the system's own driver has and that are on line."""
+        """The online queues of cards of these modes that are bound to the system's own driver."""
         linux = self.system.linux
         with linux.kernel:
             return tuple(

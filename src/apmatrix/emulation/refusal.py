@@ -1,4 +1,4 @@
-"""Refusals that no file of a system gave: the machine's, and those of KVM and the cards."""
+"""Refusals that do not come from a file of sysfs, but from the machine, KVM or a card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def machine_refusal(system: str, action: str, error: ApmatrixError) -> Refusal:
-    """What was refused elsewhere than at a file of sysfs."""
+    """A refusal by the machine, KVM or a card; the error's errno or class names it."""
     number = getattr(error, "errno", None)
     name = errno.errorcode.get(number, str(number)) if number else type(error).__name__
     return Refusal(system, action, name, str(error))

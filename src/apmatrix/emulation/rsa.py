@@ -28,12 +28,12 @@ class RsaKey:
 
     @classmethod
     def generate(cls, bits: int = 2048) -> Self:
-        """A new key."""
+        """A new random key with a modulus of ``bits`` bits."""
         return cls.of(rsa.generate_private_key(65537, bits))
 
     @classmethod
     def of(cls, key: rsa.RSAPrivateKey) -> Self:
-        """A key of the library cryptography."""
+        """The key in a private key object of the library cryptography."""
         made = key.private_numbers()
         public = made.public_numbers
         return cls(public.n, public.e, made.p, made.q, made.dmp1, made.dmq1, made.iqmp)
@@ -54,16 +54,16 @@ class Question:
 
     @classmethod
     def random(cls, key: RsaKey, *, crt: bool) -> Self:
-        """A question that was never asked before."""
+        """A question with a new random value."""
         return cls(key, secrets.randbelow(key.n), crt)
 
     @property
     def form(self) -> str:
-        """``ME`` or ``CRT``."""
+        """The form of the request: ``ME`` or ``CRT``."""
         return "CRT" if self.crt else "ME"
 
     def request(self) -> ModExpo | ModExpoCrt:
-        """As a program gives it to zcrypt."""
+        """The question as a program passes it to zcrypt."""
         key, length = self.key, self.key.length
         data = self.value.to_bytes(length, "big")
         if not self.crt:
@@ -75,7 +75,7 @@ class Question:
         return ModExpoCrt(data, *(number.to_bytes(size, "big") for number, size in zip(numbers, sizes, strict=True)))
 
     def is_answered_by(self, answer: bytes) -> bool:
-        """Check an answer with plain arithmetic: RSA is one to one, so a private one is tested backwards."""
+        """Check an answer with plain arithmetic; the private operation is checked by reversing it."""
         key, result = self.key, int.from_bytes(answer, "big")
         if self.crt:
             return result < key.n and pow(result, key.e, key.n) == self.value

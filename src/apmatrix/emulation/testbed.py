@@ -1,6 +1,6 @@
-"""What testers can do to a machine: faults, records of its traffic, replay, and cards that take their time.
+"""What testers can do to a machine: faults, records of its traffic, replay, and slow cards.
 
-All of it stands between the queues and the cards, and nothing is there until somebody asks for it (docs/faults.md).
+All of it works between the queues and the cards, and is absent until it is asked for (docs/faults.md).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Difference(NamedTuple):
-    """A recorded request that is answered otherwise now; ``problem`` says how Linux refused it, if it did."""
+    """A recorded request with a different answer now; ``problem`` says how Linux refused it, if it did."""
 
     exchange: Exchange
     problem: str | None
@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class _Watch:
-    """A filter on some adapters, the file it works with, how many exchanges went through it and how many got lost."""
+    """A filter on some adapters, the file it works with, and how many exchanges it passed and lost."""
 
     path: Path
     adapters: tuple[Adapter, ...]
@@ -71,7 +71,7 @@ class Testbed:
         self._lock = threading.Lock()  # guards all of these
 
     def equip(self, adapter: Adapter, unit: float | None) -> None:
-        """Prepare a new card: the timing model with this unit, in seconds, and the faults that are on."""
+        """Prepare a new card: the timing model with this unit, in seconds, and the active faults."""
         if unit is not None:
             adapter.filters.add(TimingModel(unit))
         with self._lock:
@@ -81,12 +81,12 @@ class Testbed:
     # faults
 
     def add_faults(self, faults: Iterable[Fault]) -> None:
-        """What the file says; errors as for :meth:`add_fault`."""
+        """Add the faults of the file; errors as for :meth:`add_fault`."""
         for fault in faults:
             self.add_fault(fault)
 
     def add_fault(self, fault: Fault) -> int:
-        """Let ``fault`` happen from now on; its number. FaultError if it is about an adapter that there is not."""
+        """Let ``fault`` happen from now on; returns its number. FaultError if its adapter does not exist."""
         known = Mask.of(*self._machine.adapters)
         if fault.adapter is not None and fault.adapter not in known:
             raise FaultError(
@@ -102,7 +102,7 @@ class Testbed:
         return number
 
     def remove_fault(self, number: int | None = None) -> None:
-        """End one fault, or all; FaultError for a number that is not on."""
+        """End one fault, or all; FaultError if there is no active fault of this number."""
         with self._lock:
             before = self._switchboard.faults()
             self._switchboard.switch_off(number)
@@ -115,7 +115,7 @@ class Testbed:
             self._machine.announce(FaultRemoved(ended))
 
     def faults(self) -> dict[int, tuple[Fault, int]]:
-        """Each fault that is on, by its number, and how often it has happened."""
+        """Each active fault, by its number, and how often it has happened."""
         return self._switchboard.faults()
 
     # records
@@ -124,18 +124,18 @@ class Testbed:
         """Append every exchange of the adapters, by default of all, to a new file for its owner only."""
         with self._lock:
             if self._record is not None:
-                raise TestbedError(f"{self._record.path} is being recorded already: apmatrix record stop")
+                raise TestbedError(f"{self._record.path} is already being recorded: apmatrix record stop")
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             except OSError as error:
-                text = f"{path}: the record cannot be made ({error.strerror}): give another FILE"
+                text = f"{path}: the record cannot be created ({error.strerror}): choose another FILE"
                 raise TestbedError(text) from error
             write = write_exchange(path)
 
             def take(exchange: Exchange) -> None:
                 try:
                     write(exchange)
-                except OSError as error:  # programs must get their replies, whatever becomes of the record
+                except OSError as error:  # programs must get their replies even if recording fails
                     watch.lost += 1
                     watch.trouble = error.strerror
                 else:
@@ -146,7 +146,7 @@ class Testbed:
             self._record = watch
 
     def stop_record(self) -> tuple[Path, int]:
-        """End the record; its file and the number of exchanges in it. TestbedError also if some are missing."""
+        """End the record; returns its file and number of exchanges. TestbedError also if some are missing."""
         with self._lock:
             if self._record is None:
                 raise TestbedError("nothing is being recorded: apmatrix record start FILE")
@@ -160,17 +160,17 @@ class Testbed:
         return watch.path, watch.count
 
     def start_replay(self, path: Path, adapters: Mask | None = None) -> int:
-        """Answer requests as the record says, in the place of the adapters' cards; the number of exchanges in it."""
+        """Answer requests from a record instead of the adapters' cards; returns its number of exchanges."""
         exchanges = read_exchanges(path)
         with self._lock:
             if self._replay is not None:
-                raise TestbedError(f"{self._replay.path} is being replayed already: apmatrix replay stop")
+                raise TestbedError(f"{self._replay.path} is already being replayed: apmatrix replay stop")
             self._replay = _Watch(path, self._adapters(adapters), Replay(exchanges), len(exchanges))
             self._replay.start()
         return len(exchanges)
 
     def stop_replay(self) -> Path:
-        """Let the cards answer again; the file of the record."""
+        """Let the cards answer again; returns the file of the record."""
         with self._lock:
             if self._replay is None:
                 raise TestbedError("nothing is being replayed: apmatrix replay start FILE")
@@ -186,9 +186,9 @@ class Testbed:
 
 
 def send_again(system: System, path: Path) -> tuple[int, list[Difference]]:
-    """Send the requests of a record through the same queues of ``system``; how many, and whose replies differ now.
+    """Send the requests of a record through the same queues of ``system``; returns how many, and what differs.
 
-    RecordingError if there is no such record, TestbedError for a queue that the system has not.
+    RecordingError if there is no such record, TestbedError for a queue that the system does not have.
     """
     exchanges = read_exchanges(path)
     linux = system.linux
@@ -209,7 +209,7 @@ def send_again(system: System, path: Path) -> tuple[int, list[Difference]]:
 
 
 def faults_of(file: MachineFile) -> list[Fault]:
-    """The faults that a file describes; ConfigError has the place of each that makes no sense."""
+    """The faults that a file describes; ConfigError has the place of each that is not valid."""
     faults: list[Fault] = []
     findings: list[Finding] = []
 
@@ -224,7 +224,7 @@ def faults_of(file: MachineFile) -> list[Fault]:
                 faults.append(fault)
                 return
             if fault.adapter is not None:
-                raise FaultError("adapter= is of no use here: the fault stands at its adapter already")
+                raise FaultError("adapter= is not allowed here: the fault already belongs to an adapter")
             faults.extend(replace(fault, adapter=number) for number in numbers)
         except FaultError as error:
             findings.append(file.error(path, str(error)))

@@ -1,4 +1,4 @@
-"""The files of an emulated Linux as a tree, as those of any other Linux."""
+"""The files of an emulated Linux as a tree, like those of any other Linux."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SYS: Final = "/sys/"
 
 
 class SysfsTree(Tree):
-    """The /sys of an emulated Linux; there is nothing else (ENOENT)."""
+    """The /sys of an emulated Linux; no other file exists (ENOENT)."""
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
@@ -32,7 +32,7 @@ class SysfsTree(Tree):
         return self._sysfs.read(self._below(path))
 
     def write(self, path: str, data: bytes) -> None:
-        """Write an attribute; the OSError's cause is what the kernel had against it."""
+        """Write an attribute; the OSError's cause is why the kernel refused it."""
         self._sysfs.write(self._below(path), data)
 
     def list(self, path: str) -> Names:
@@ -40,5 +40,5 @@ class SysfsTree(Tree):
         return sorted(self._sysfs.list(self._below(path)))
 
     def readlink(self, path: str) -> str:
-        """Where a link leads."""
+        """The target of a symbolic link."""
         return self._sysfs.readlink(self._below(path))

@@ -1,4 +1,4 @@
-"""Who holds what in an emulated machine: the facts of its systems, put together with what its levels have."""
+"""Who holds what in an emulated machine: the facts of its systems, combined with what its levels have."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def users(linux: LinuxSystem) -> dict[str, Vm]:
 
 
 def handed_on(guest: Guest, facts: HostFacts | None = None) -> Matrix:
-    """What vfio_ap left of a guest's matrix after its filter, whether the guest runs or not."""
+    """What vfio_ap's filter left of a guest's matrix, whether the guest is running or not."""
     facts = facts or read_facts(guest.host.shell.tree)
     return facts.mdevs[guest.uuid].handed_on if guest.uuid in facts.mdevs else EMPTY_MATRIX
 
 
 def granted(emulation: Emulation, guest: Guest) -> Matrix:
-    """What a running guest should have by what its hosts say, all levels together; the machine is not asked."""
+    """What a running guest should have according to its hosts, all levels together; the machine is not asked."""
     profile = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == guest.names[0])
     above = (each for each in emulation.guests() if guest.names[: len(each.names)] == each.names)
     shares = (handed_on(each) & each.vm.level.form.limits for each in above if each.vm is not None)
@@ -40,7 +40,7 @@ def granted(emulation: Emulation, guest: Guest) -> Matrix:
 
 
 class _SystemView:
-    """One system with its mdevs and guests, looked at once."""
+    """One system with its mdevs and guests, at one moment."""
 
     def __init__(self, linux: LinuxSystem, names: Names) -> None:
         known = names.get(linux, {})

@@ -1,4 +1,4 @@
-"""A Linux as anybody sees it: its files through a tree, what they say, and what follows. Stands on rules."""
+"""A Linux seen from outside: its files through a tree, the facts in them, and what follows. Builds on rules."""
 
 from apmatrix.hosts.explain import Explanation, Step
 from apmatrix.hosts.facts import HostFacts, read_facts

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that decides: where, what was looked at, whether the queue passes, why, by which rule."""
+    """One check: where, of what, whether the queue passes, why, and by which rule."""
 
     where: str
     subject: str
@@ -48,7 +48,7 @@ class Explanation:
         return next((step for step in self.steps if not step.passes), self.steps[-1])
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """The same as plain data."""
         return {
             "guest": self.guest,
             "apqn": str(self.apqn),
@@ -69,7 +69,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class GuestOfHost:
-    """A guest and its mdev, for sentences: ``refusal`` is what the host had against its assignment, if it did."""
+    """A guest and its mdev, for sentences: ``refusal`` is how the host refused its assignment, if it did."""
 
     name: str
     uuid: str
@@ -137,12 +137,12 @@ class _HostExplainer:
         return "assignment", text
 
     def _filter(self, verdict: Verdict[str]) -> tuple[str, str]:
-        """Linux hands on whole adapters: one queue that is not there costs all of the adapter's."""
+        """Linux hands on whole adapters: one missing queue costs all queues of the adapter."""
         adapter, domain = self._apqn
         if self.handed_on:
             return (
                 "filter",
-                f"every queue that {self._guest.name} is assigned on adapter {adapter} is bound to vfio_ap",
+                f"every queue assigned to {self._guest.name} on adapter {adapter} is bound to vfio_ap",
             )
         if self._apqn not in self._facts.assigned(self._guest.uuid):
             return "filter", "what is not assigned is not handed on"
@@ -151,7 +151,7 @@ class _HostExplainer:
         if missing:
             text += f": {listed(missing)} is not bound to {GUEST_DRIVER}, and that costs the whole adapter"
         elif verdict.passes:
-            text += ": nothing is in its way now, but Linux looks again only when something is assigned or bound"
+            text += ": nothing blocks it now, but Linux checks again only when something is assigned or bound"
         return "filter", text
 
 

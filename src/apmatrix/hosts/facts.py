@@ -1,4 +1,4 @@
-"""What a Linux says of its AP bus and its mdevs, read from sysfs in a few calls."""
+"""What a Linux reports about its AP bus and its mdevs, read from sysfs in a few calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MATRIX: Final = "/sys/devices/vfio_ap/matrix"
 MDEV_TYPE: Final = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
 
 LONGEST_MATRIX: Final = 4094
-"""Length from which on Linux may have cut the text of a matrix (MTX-41)."""
+"""From this length on, Linux may have cut the text of a matrix (MTX-41)."""
 
 _LINE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?")
 
@@ -41,9 +41,8 @@ class MdevFacts:
 class HostFacts:
     """A Linux with its queues and mdevs.
 
-    ``matrix`` is what it has itself by its last scan, empty where it cannot ask (without QCI); ``drivers`` has every
-    queue device with its driver, ``mdevs`` every mdev by its UUID, ``overrides`` those queues with a driver_override
-    that were asked about.
+    ``matrix`` is what it had itself at its last scan, empty without QCI; ``drivers`` has every queue device with its
+    driver, ``mdevs`` every mdev by its UUID, ``overrides`` those queues with a driver_override that were asked about.
     """
 
     masks: Masks
@@ -54,7 +53,7 @@ class HostFacts:
 
     @property
     def state(self) -> HostState[str]:
-        """The same for the rules; mdevs go by their UUIDs."""
+        """The same for the rules, with mdevs named by their UUIDs."""
         assigned = {uuid: mdev.assigned for uuid, mdev in self.mdevs.items()}
         return HostState(self.matrix, self.masks, self.drivers, assigned, self.overrides)
 
@@ -66,7 +65,7 @@ class HostFacts:
 def read_facts(tree: Tree, overrides_of: Iterable[Apqn] = ()) -> HostFacts:
     """Ask a Linux for its facts, and for the driver_override of the queues ``overrides_of``.
 
-    A system without AP bus has none of all these; one without vfio_ap has no mdevs.
+    A system without an AP bus has none of these; one without vfio_ap has no mdevs.
     """
     wanted = tuple(overrides_of)
     drivers = queue_drivers(tree)
@@ -131,7 +130,7 @@ def _config(content: bytes | None) -> Matrix:
 
 
 def _mdevs(tree: Tree, facts: HostFacts) -> Iterable[tuple[str, MdevFacts]]:
-    """The mdevs; one whose removal waits for its guest has nothing assigned any more."""
+    """The mdevs; one whose removal is waiting for its guest has nothing assigned any more."""
     uuids = mdev_uuids(tree)
     contents = tree.read_all(f"{MATRIX}/{uuid}/{file}" for uuid in uuids for file in ("ap_config", "guest_matrix"))
     for uuid, config, guest in zip(uuids, contents[0::2], contents[1::2], strict=True):

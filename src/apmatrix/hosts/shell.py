@@ -54,7 +54,7 @@ class Shell:
     def read(self, path: str) -> str:
         """What ``cat path`` prints, without the last newline; OSError as the kernel gives it.
 
-        A byte is a character: a serial number, say, has whatever the card says.
+        Each byte becomes one character: a serial number, for example, is whatever the card reports.
         """
         return self.tree.read(_absolute(path)).decode("latin-1").removesuffix("\n")
 
@@ -63,12 +63,12 @@ class Shell:
         return self.tree.list(_absolute(path))
 
     def mask(self, attribute: str) -> Mask:
-        """A mask of the AP bus; all ones where the system does not know it, for want of QCI."""
+        """A mask of the AP bus; all ones where the system does not know it because QCI is missing."""
         text = self.read(f"bus/ap/{attribute}")
         return ALL_BITS if text == "not supported" else Mask.parse_hex(text)
 
     def _action(self, path: str, text: str) -> str:
-        """``assign_domain 6 for guest2's mdev``; what the shell would be told, for other files."""
+        """``assign_domain 6 for guest2's mdev``; for other files, the shell command."""
         mdev, _, attribute = path.removeprefix(f"{MATRIX}/").partition("/")
         if mdev in self.mdevs:
             return f"{attribute} {text} for {self.mdevs[mdev]}"
@@ -85,5 +85,5 @@ def _absolute(path: str) -> str:
 
 
 def errno_name(error: OSError) -> str:
-    """``EADDRINUSE``."""
+    """The name of an error's errno, such as ``EADDRINUSE``."""
     return errno.errorcode.get(error.errno or 0, f"errno {error.errno}")

@@ -1,4 +1,4 @@
-"""Recorded trees: what a Linux answered once, to be looked at later and elsewhere."""
+"""Recorded trees: what a Linux once answered, to be examined later and elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Entries = list[dict[str, Any]]
 
 
 class Snapshot(Tree):
-    """The answers of a tree, kept. What was not asked then is not there (ENOENT); nothing can be written (EROFS)."""
+    """The kept answers of a tree. What was not asked does not exist (ENOENT); nothing can be written (EROFS)."""
 
     def __init__(self, answers: Mapping[Query, Answer]) -> None:
         self._answers = dict(answers)
@@ -38,7 +38,7 @@ class Snapshot(Tree):
         return answer
 
     def write(self, path: str, data: bytes) -> None:
-        """Refused with EROFS."""
+        """Raise OSError: a snapshot is read-only (EROFS)."""
         del data
         raise OSError(errno.EROFS, "this is a snapshot: nothing can be written to it", path)
 
@@ -60,7 +60,7 @@ class Snapshot(Tree):
 
     @classmethod
     def from_json(cls, entries: Iterable[Mapping[str, Any]]) -> Snapshot:
-        """The reverse of :meth:`as_json`; ValueError for what is no snapshot."""
+        """The reverse of :meth:`as_json`; ValueError for what is not a snapshot."""
         answers = {}
         for entry in entries:
             try:
@@ -100,7 +100,7 @@ class RecordingTree(Tree):
 
     @property
     def snapshot(self) -> Snapshot:
-        """What has been asked so far."""
+        """The questions so far, with their answers."""
         return Snapshot(self._answers)
 
     def ask(self, queries: Iterable[Query]) -> Answers:
@@ -123,7 +123,7 @@ class RecordingTree(Tree):
         return answer
 
     def write(self, path: str, data: bytes) -> None:
-        """Write to the other tree; what was recorded of that file before counts no more."""
+        """Write to the other tree, and forget what was recorded of that file before."""
         self._tree.write(path, data)
         self._answers.pop(Query(QueryKind.READ, path), None)
 

@@ -1,4 +1,4 @@
-"""The files of a Linux, wherever it runs.
+"""The files of a Linux, wherever it is running.
 
 A tree has absolute paths such as ``/sys/bus/ap/apmask``, contents as bytes, and errors as OSError with the errno that
 a system call would give there. :meth:`Tree.ask` answers many questions in one call, which for a tree that is far away
@@ -47,7 +47,7 @@ class Tree(ABC):
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
-        """Write ``data`` to a file that is there, in one write(2)."""
+        """Write ``data`` to an existing file, in one write(2)."""
 
     @abstractmethod
     def list(self, path: str) -> Names:
@@ -81,7 +81,7 @@ class Tree(ABC):
 
 
 class LocalTree(Tree):
-    """The files of this computer, or those below ``root`` that look like one."""
+    """The files of this computer, or a tree of the same layout below ``root``."""
 
     def __init__(self, root: str | os.PathLike[str] = "/") -> None:
         self._root = Path(root)

@@ -1,4 +1,4 @@
-"""Who holds which queue: of a Linux by its facts, and of a whole machine as plain data."""
+"""The holder of each queue: of a Linux from its facts, and of a whole machine as plain data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Holding(Enum):
-    """Who has a queue."""
+    """How a queue is held."""
 
     HOST = "host"  # the drivers of the Linux in the LPAR
     GUEST = "guest"  # a running guest
@@ -37,7 +37,7 @@ class QueueView:
 
     @property
     def label(self) -> str:
-        """``guest1/guest2``, or how the queue is held if no guest has to do with it."""
+        """``guest1/guest2``, or how the queue is held if no guest is involved."""
         return "/".join(self.holder) or self.holding.value
 
 
@@ -51,7 +51,7 @@ class GuestState:
 
 
 class Holders:
-    """Who holds the queues of one Linux. ``guests`` has the guests by the UUIDs of their mdevs."""
+    """The holders of the queues of one Linux. ``guests`` has the guests by the UUIDs of their mdevs."""
 
     def __init__(self, facts: HostFacts, guests: Mapping[str, GuestState]) -> None:
         self._drivers = facts.drivers
@@ -60,7 +60,7 @@ class Holders:
             self._guests.update(dict.fromkeys(mdev.assigned.apqns(), guests[uuid]))
 
     def look(self, apqn: Apqn) -> QueueView:
-        """The queue's holder, as deep down as it was handed on."""
+        """The queue's holder, at the deepest level that it was handed on to."""
         if apqn not in self._drivers:
             return QueueView(apqn, Holding.ABSENT)
         driver = self._drivers[apqn]
@@ -87,7 +87,7 @@ class AdapterView:
 
 @dataclass(frozen=True, slots=True)
 class GuestView:
-    """One mdev: its guest's names from the LPAR down, whether that runs, and what it can use."""
+    """One mdev: its guest's names from the LPAR down, whether the guest is running, and what it can use."""
 
     name: str
     uuid: str
@@ -98,7 +98,7 @@ class GuestView:
 
 @dataclass(frozen=True, slots=True)
 class LparView:
-    """One LPAR: its profile, its queues, and the guests in it; there are none unless it is ``active``."""
+    """One LPAR: its profile, and its queues and guests, which exist only while it is ``active``."""
 
     name: str
     active: bool
@@ -117,7 +117,7 @@ class LparView:
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
-    """A machine: its adapters and LPARs, what was refused when it was brought up, what its file was found to be."""
+    """A machine: its adapters and LPARs, what was refused when it was brought up, and the findings about its file."""
 
     machine: str
     adapters: tuple[AdapterView, ...]

@@ -1,14 +1,15 @@
-"""May this guest have this queue? The whole question, asked of one Linux that hands queues on to its guests.
+"""May this guest have this queue? The whole question, for one Linux that hands queues on to its guests.
 
-The answer is no if one of these says no, in the order in which they matter:
+The answer is yes if all of these hold, in this order:
 
 1. the bus scan found a queue device (BUS-76),
 2. it is not the host's: ``apmask`` and ``aqmask``, or its driver_override, leave it to vfio_ap (BUS-20, BUS-60),
 3. it is bound to vfio_ap (BUS-42),
-4. it is assigned to the guest's mdev, which no other mdev may have done (MTX-21),
-5. the filter leaves its adapter in: every queue of the adapter with an assigned domain of the host passes (MTX-50).
+4. it is assigned to the guest's mdev, which excludes every other mdev (MTX-21),
+5. the filter passes its adapter: it passes each queue of the adapter in a domain that is assigned and that the host
+   has (MTX-50).
 
-What a guest really uses is the AND of what each level above it hands on (``handover.effective``), the LPAR's
+What a guest can use in the end is the AND of what each level above it hands on (``handover.effective``), the LPAR's
 activation profile first (``profiles``).
 """
 
@@ -29,7 +30,7 @@ H = TypeVar("H", bound="Hashable")
 
 
 class Condition(Enum):
-    """What decides about a queue, with the rule that says so."""
+    """The conditions that decide about a queue, each with its rule."""
 
     DEVICE = "BUS-76"
     OVERRIDE = "BUS-60"
@@ -46,9 +47,9 @@ class Condition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HostState(Generic[H]):
-    """What a Linux says of itself.
+    """What a Linux reports about itself.
 
-    ``host`` is what it has to give, ``drivers`` has every queue device with its driver, ``overrides`` the queues with
+    ``host`` is the matrix it has, ``drivers`` has every queue device with its driver, ``overrides`` the queues with
     a driver_override, ``assigned`` the matrix of each mdev, ``reset_codes`` how the last resets of queues ended, as
     far as that is known.
     """
@@ -69,7 +70,7 @@ class HostState(Generic[H]):
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[H]):
-    """How one condition decides; ``holder`` is another mdev with the queue, ``obstacles`` what the filter minds."""
+    """How one condition decides; ``holder`` is another mdev with the queue, ``obstacles`` why the filter refuses."""
 
     condition: Condition
     passes: bool

@@ -1,6 +1,6 @@
-"""Each queue has one holder at most: LPARs share none, nor do the mdevs of a host (hardware.md 7.2, MTX-21b).
+"""Each queue has at most one holder: LPARs share none, nor do the mdevs of a host (hardware.md 7.2, MTX-21b).
 
-A claim is a matrix. Two claims conflict in the APQNs of both, which again are a product of adapters and domains.
+A claim is a matrix. Two claims conflict in the APQNs that are in both, again a product of adapters and domains.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def conflicts(wanted: Matrix, others: Iterable[tuple[H, Matrix]]) -> list[Confli
 
 
 class Claims(Generic[H]):
-    """The claims of many holders, with quick answers to who claims what.
+    """The claims of many holders, indexed by adapter.
 
-    Claims that conflict are kept too, so that each conflict can be named. Adding a claim takes time by its number of
-    adapters, asking for conflicts by that and by the holders that share an adapter, only where something is shared.
+    Claims that conflict are kept too, so that each conflict can be named. The cost of adding a claim depends on its
+    number of adapters; the cost of asking for conflicts also on the holders of those adapters that are shared.
     """
 
     def __init__(self) -> None:
@@ -78,25 +78,25 @@ class Claims(Generic[H]):
         return self._held.get(holder, EMPTY_MATRIX)
 
     def owner(self, apqn: Apqn) -> H | None:
-        """Who claims a queue, the first of several; None if nobody does."""
+        """The holder that claims a queue, the first of several; None if there is none."""
         adapter, domain = apqn
         if domain not in self._taken.get(adapter, NO_BITS):
             return None
         return next(holder for holder, domains in self._rows[adapter].items() if domain in domains)
 
     def conflicts(self, wanted: Matrix, holder: H | None = None) -> list[Conflict[H]]:
-        """The conflicts of ``wanted`` with the claims of all but ``holder``, in the order in which they came."""
+        """The conflicts of ``wanted`` with the claims of all but ``holder``, in the order of those holders."""
         candidates: dict[H, None] = {}
         for adapter in wanted.apm:
             if self._taken.get(adapter, NO_BITS).overlaps(wanted.aqm):
                 row = self._rows[adapter].items()
                 candidates.update((other, None) for other, domains in row if domains.overlaps(wanted.aqm))
-        candidates.pop(holder, None)  # type: ignore[arg-type]  # None is nobody's claim
+        candidates.pop(holder, None)  # type: ignore[arg-type]  # None holds no claim
         if not candidates:
             return []
         order = (other for other in self._held if other in candidates) if len(candidates) > 1 else candidates
         return conflicts(wanted, ((other, self._held[other]) for other in order))
 
     def items(self) -> Iterator[tuple[H, Matrix]]:
-        """Every holder and what it claims, in the order in which they came."""
+        """Every holder and what it claims, in the order in which they were added."""
         yield from self._held.items()

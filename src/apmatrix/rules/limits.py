@@ -31,5 +31,5 @@ def of_bus(info: Configuration) -> tuple[int, int]:
 
 
 def of_mdev(info: Configuration) -> Matrix:
-    """What can be assigned to an mdev that is created now (MTX-4); unlike the bus, it takes a highest number of 0."""
+    """What can be assigned to a new mdev (MTX-4); unlike the bus, this accepts a highest number of 0."""
     return up_to(info.highest_adapter, info.highest_domain) if info.apxa else WITHOUT_APXA

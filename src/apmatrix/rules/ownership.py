@@ -38,7 +38,7 @@ ALL_RESERVED: Final = Masks(ALL_BITS, ALL_BITS)
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What decides whose the queues of a Linux are.
+    """What decides who owns the queues of a Linux.
 
     ``overridden`` has each bound queue with a driver_override: True if its driver is one of the host's own.
     """
@@ -47,7 +47,7 @@ class Ownership:
     overridden: Mapping[Apqn, bool] = field(default_factory=dict)
 
     def is_hosts(self, apqn: Apqn) -> bool:
-        """True if the queue is the host's, so that no mdev may be assigned it (BUS-66)."""
+        """True if the queue is the host's, so that it cannot be assigned to an mdev (BUS-66)."""
         override = self.overridden.get(apqn)
         return self.masks.reserve(apqn) if override is None else override
 

@@ -22,9 +22,9 @@ class Beyond:
 
 
 def objections(profile: Matrix, highest: Matrix, others: Iterable[tuple[H, Matrix]]) -> list[Beyond | Conflict[H]]:
-    """Everything against activating an LPAR with ``profile`` beside the active ``others``; nothing if it can be.
+    """Every reason not to activate an LPAR with ``profile`` beside the active ``others``; empty if it can be.
 
-    ``highest`` has every number that can exist. Adapters that are not plugged are fine: a profile may be written
+    ``highest`` has every number that can exist. Adapters that are not plugged are allowed: a profile may be written
     before the card comes.
     """
     beyond = profile - highest

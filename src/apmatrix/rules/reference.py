@@ -1,11 +1,11 @@
 """The written reference: the text of a rule, a vector or a section, by the name that docstrings and `explain` cite.
 
-Two documents say what the emulator and the administrator hold to: ``host.md`` (Linux) and ``hardware.md`` (the AP
+Two documents define what the emulator and the administrator follow: ``host.md`` (Linux) and ``hardware.md`` (the AP
 architecture and the cards). Names are
 
 * rules, ``MTX-21``, or one part of a rule, ``MTX-21a``;
 * test vectors: ``V46`` (host.md 8), ``I59``, ``K7`` and ``MV-5`` (hardware.md 8.1 to 8.3);
-* sections, ``hardware.md 7.2``, or ``7.2`` in whatever document has it.
+* sections, ``hardware.md 7.2``, or ``7.2`` in every document that has it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _VECTORS = {("host.md", "8"): "V", ("hardware.md", "8.1"): "I"}
 
 
 class UnknownRule(ApmatrixError):
-    """The reference has nothing of the given name; ``str()`` names what comes near."""
+    """The reference has no passage of this name; ``str()`` names the nearest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Reference:
             yield Group(name, document, section, title, tuple(rule.name for rule in members))
 
     def chapters(self) -> Iterator[Passage]:
-        """The sections of the highest order."""
+        """The sections of the top level."""
         return (passage for passage in self.passages.values() if passage.is_section and "." not in passage.section)
 
     def _sections(self, number: str, documents: tuple[str, ...]) -> list[Passage]:

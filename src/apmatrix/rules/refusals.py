@@ -5,14 +5,14 @@
         ├── BadValue            EINVAL      the text or value makes no sense here
         ├── TooLarge            ERANGE      a number of 2^64 or more
         ├── NoDevice            ENODEV      no such device, or not one for this driver
-        ├── InUse               EBUSY       somebody holds it
+        ├── InUse               EBUSY       something else holds it
         ├── Exists              EEXIST      the name is taken
         ├── HostQueue           EADDRNOTAVAIL  an APQN belongs to the host's own drivers
         ├── SharedQueue         EADDRINUSE  an APQN belongs to another mdev
         ├── Interrupted         EINTR       a signal ended a wait
         └── Failed              EIO …       anything else; the errno is given
 
-Inside the room only these are raised; ``Sysfs`` turns them into OSError and keeps them as its ``__cause__``.
+The emulated Linux raises only these; ``Sysfs`` turns them into OSError and keeps them as its ``__cause__``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Refused(ApmatrixError):
     """Something was refused. ``str()`` is the whole sentence; the parts are attributes.
 
-    ``apqns`` are the queues in question, ``holder`` who has them, ``remedy`` what to do about it.
+    ``apqns`` are the queues in question, ``holder`` is what has them, ``remedy`` is what to do about it.
     """
 
     ERRNO: ClassVar[int] = errno.EINVAL
@@ -57,7 +57,7 @@ class Refused(ApmatrixError):
 
 
 def quoted(text: str) -> str:
-    """What somebody wrote, for a sentence; the newline that ``echo`` adds is left out."""
+    """Written text in quotes, for a sentence; the newline that ``echo`` adds is left out."""
     return repr(text.removesuffix("\n"))
 
 
@@ -80,7 +80,7 @@ class NoDevice(Refused):
 
 
 class InUse(Refused):
-    """Somebody holds what was asked for."""
+    """Something else holds what was asked for."""
 
     ERRNO = errno.EBUSY
 

@@ -1,7 +1,6 @@
 """The text forms of sysfs: numbers (host.md section 0), masks (BUS-30 to BUS-32), matrices (MTX-40 to MTX-46).
 
-What is written here is read as Linux reads it. The numbers and ranges that people write in files and options are
-``Mask.parse_ids``.
+Text is read as Linux reads it. ``Mask.parse_ids`` reads the numbers and ranges that users write in files and options.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ LIMIT: Final = 1 << 64
 
 _STRICT = re.compile(r"\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))")
 _SIMPLE = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
-_BLANKS = r"[ \t-\r\xa0]*"  # what the kernel takes for white space
+_BLANKS = r"[ \t-\r\xa0]*"  # what the kernel considers white space
 _SCANF_DECIMAL = re.compile(_BLANKS + r"(?P<sign>-?)(?P<decimal>[0-9]+)")
 _SCANF_ANY = re.compile(_BLANKS + f"(?P<sign>-?)(?:{_SIMPLE.pattern})")
 
@@ -35,7 +34,7 @@ def _value(found: re.Match[str]) -> int:
 
 
 def strict_number(text: str) -> int:
-    """N1: ``5``, ``0x5``, ``05``, ``+5``, with one newline at most. Raises BadValue, TooLarge."""
+    """Read ``5``, ``0x5``, ``05`` or ``+5``, with at most one newline (N1). Raises BadValue, TooLarge."""
     found = _STRICT.match(text)
     if not found:
         raise BadValue(f"{quoted(text)} is not a number", remedy="write one such as 4, 0xab or 0253")
@@ -43,15 +42,14 @@ def strict_number(text: str) -> int:
     if value >= LIMIT:
         raise TooLarge(f"{found[0]} does not fit 64 bits", remedy="write a smaller number")
     if text[found.end() :] not in ("", "\n"):
-        raise BadValue(f"{quoted(text)} has something behind the number", remedy="write the number alone")
+        raise BadValue(f"{quoted(text)} has trailing text after the number", remedy="write the number alone")
     return value
 
 
 def scanned_number(text: str, *, any_base: bool = False) -> int:
-    """N2: leading blanks are skipped, what follows the number is ignored. Raises BadValue.
+    """Read a number, skipping leading blanks and ignoring what follows it (N2). Raises BadValue.
 
-    The result is a C int: of a longer number the low 32 bits count, of one that is over-long as in N4 those of
-    2^64 - 1.
+    The result is a C int: the low 32 bits of the number, or those of 2^64 - 1 if it is over-long as in N4.
     """
     found = (_SCANF_ANY if any_base else _SCANF_DECIMAL).match(text)
     if not found:
@@ -65,7 +63,7 @@ def _as_int(value: int) -> int:
 
 
 def boolean(text: str) -> bool:
-    """N3: judged by the first character, ``on`` and ``of`` by the first two. Raises BadValue."""
+    """Read a boolean by its first character, ``on`` and ``of`` by the first two (N3). Raises BadValue."""
     first = text[:1]
     if first and first in "yYtT1eE":
         return True
@@ -78,9 +76,9 @@ def boolean(text: str) -> bool:
 
 
 def number_at(text: str, start: int) -> tuple[int, int]:
-    """N4: the number at ``start`` of ``text`` and where it ends. No digits: 0 and ``start``.
+    """The number at ``start`` of ``text`` and where it ends; 0 and ``start`` if there are no digits (N4).
 
-    An over-long number counts as 2^64 - 1 and is so always too large.
+    An over-long number counts as 2^64 - 1, so it is always too large.
     """
     found = _SIMPLE.match(text, start)
     if not found:
@@ -94,7 +92,7 @@ _ABSOLUTE = re.compile(r"(?:0x|x)?([0-9a-fA-F]*)\n?")
 
 
 def absolute_mask(text: str) -> Mask:
-    """BUS-31: hexadecimal digits from the left, missing ones are 0; none at all is the empty mask."""
+    """Read hexadecimal digits from the left; missing ones are 0, none at all is the empty mask (BUS-31)."""
     found = _ABSOLUTE.fullmatch(text)
     if not found or len(found[1]) > WIDTH // 4:
         raise BadValue(
@@ -104,15 +102,13 @@ def absolute_mask(text: str) -> Mask:
 
 
 def relative_mask(text: str, current: Mask) -> Mask:
-    """BUS-32: terms ``+n``, ``-n``, ``+n-m`` applied to ``current``, later ones win. Raises BadValue."""
+    """Apply the terms ``+n``, ``-n``, ``+n-m`` to ``current``; later ones win (BUS-32). Raises BadValue."""
     position = 0
     mask = current
     while position < len(text):
         sign = text[position]
         if sign not in "+-":
-            raise BadValue(
-                f"{quoted(text)}: {sign!r} stands where + or - is needed", remedy="write terms such as +5,-6"
-            )
+            raise BadValue(f"{quoted(text)}: {sign!r} is where + or - is needed", remedy="write terms such as +5,-6")
         first, position = _bit(text, position + 1)
         last = first
         if text[position : position + 1] == "-":

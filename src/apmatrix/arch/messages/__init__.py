@@ -1,6 +1,6 @@
 """The messages between Linux and the cards: headers, control blocks, tokens and code points (hardware.md section 3).
 
-Wire formats only. Each side builds and reads its messages with code of its own, on these layouts.
+Wire formats only. Each side builds and reads its messages with its own code, on these layouts.
 """
 
 from apmatrix.arch.messages.codes import MessageType, ReplyCode

@@ -13,7 +13,7 @@ CCA_USAGE: Final = b"T2"
 """Function id of CPRBXs that use keys."""
 
 CCA_MASTER_KEYS: Final = b"T5"
-"""Function id of our own command for master keys (docs/administrative-commands.md)."""
+"""Function id of apmatrix's own command for master keys (docs/administrative-commands.md)."""
 
 CCA_ADMINISTRATIVE: Final = frozenset((b"T3", CCA_MASTER_KEYS, b"T6", b"T7"))
 """Function ids of CPRBXs that change a domain (hardware.md 5.1)."""

@@ -1,4 +1,4 @@
-"""What an EP11 card answers about itself and its domains: function 38 (hardware.md 4.5)."""
+"""What an EP11 card reports about itself and its domains: function 38 (hardware.md 4.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message begins with, by its type (hardware.md 3.1 to 3.5).
+"""The headers of the message types (hardware.md 3.1 to 3.5).
 
 A request to an accelerator is of type 50, one to a coprocessor of type 06. Replies are of type 80 or 86, or of type
 82, 87 or 88 if the card refuses the message as a whole. Offsets count bytes, numbers are big-endian.
@@ -40,7 +40,7 @@ class ErrorReply(Layout, size=8):
 
 
 class RequestHeader(Layout, size=88):
-    """Type 06: where control block and data are (1 and 2), and how much room there is for those of the reply."""
+    """Type 06: where control block and data are (1 and 2), and how much room the reply's have."""
 
     message_type = constant(octets(1, 1), MessageType.COPROCESSOR_REQUEST)
     final_status = octets(12, 4)

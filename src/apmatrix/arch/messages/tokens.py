@@ -14,7 +14,7 @@ INTERNAL: Final = 0x1F
 
 RSA_PUBLIC: Final = 0x04
 RSA_PRIVATE_CRT: Final = 0x08
-"""Ids of sections."""
+"""Ids of the sections of RSA keys."""
 
 CLEAR_KEY: Final = 0x40
 """Key format of a private key in the clear."""
@@ -28,7 +28,7 @@ class PkaTokenHeader(Layout, size=8):
 
 
 class SectionHeader(Layout, size=4):
-    """What every section begins with; ``length`` counts the whole section."""
+    """The start of every section; ``length`` counts the whole section."""
 
     section = octets(0, 1)
     length = octets(2, 2)

@@ -1,4 +1,4 @@
-"""The CCA coprocessor."""
+"""The CCA coprocessor: its firmware, verbs and key tokens."""
 
 from apmatrix.cards.cca.firmware import CcaFirmware
 

@@ -1,7 +1,7 @@
-"""MK: the administrative command for master keys, of our own design (docs/administrative-commands.md).
+"""MK: apmatrix's own administrative command for master keys (docs/administrative-commands.md).
 
-It names its target domain in the parameter block, since Linux 7.2 overwrites the one in the CPRBX with that
-of the queue (hardware.md 5.1).
+It names its target domain in the parameter block, since Linux 7.2 overwrites the domain in the CPRBX with the
+queue's (hardware.md 5.1).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def target_domain(parameters: Parameters) -> int:
 
 
 def administer(call: VerbCall) -> Result:
-    """Do what the rule array says and answer the state of the set; CcaError if the card refuses."""
+    """Do what the rule array says, and answer with the state of the set; CcaError if the card refuses."""
     domain, part = target_domain(call.parameters), call.parameters.vud[_DOMAIN_SIZE:]
-    if domain not in call.control_domains:  # NQAP has checked it already; a card never trusts the way to it
+    if domain not in call.control_domains:  # NQAP has checked it; a card does not rely on that
         raise CcaError(Reason.ACCESS_DENIED)
     try:
         match call.parameters.rules:
@@ -69,7 +69,7 @@ def administer(call: VerbCall) -> Result:
 
 
 def _zeroize_card(call: VerbCall) -> Result:
-    """Every domain that holds keys must be a control domain of the sender."""
+    """Zeroize the card; CcaError unless every domain that holds keys is a control domain of the sender."""
     if not call.card.keyring.zeroize_card(call.control_domains):
         raise CcaError(Reason.ACCESS_DENIED)
     return Result()

@@ -1,4 +1,4 @@
-"""KG, CM, GK and IP: AES secure keys made, imported and put together from parts (hardware.md 4.4)."""
+"""KG, CM, GK and IP: generate and import AES secure keys, and combine them from parts (hardware.md 4.4)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _token_result(token: bytes, *more: Part) -> Result:
 
 
 def generate_data(call: VerbCall) -> Result:
-    """KG: a random DATA key."""
+    """Generate a random DATA key (KG)."""
     call.require()
     words = call.parameters.vud
     use, length, kind = (
@@ -49,13 +49,13 @@ def generate_data(call: VerbCall) -> Result:
 
 
 def import_clear(call: VerbCall) -> Result:
-    """CM: a clear key as DATA key."""
+    """Import a clear key as a DATA key (CM)."""
     call.require(b"AES")
     return _token_result(seal_data(call.parameters.vud, call.registers(KeySet.AES)))
 
 
 def generate_cipher(call: VerbCall) -> Result:
-    """GK: a random CIPHER key with the attributes of the skeleton, which is the third key part."""
+    """Generate a random CIPHER key with the attributes of the skeleton, which is the third key part (GK)."""
     call.require(b"AES", b"OP")
     words = call.parameters.vud
     size = int.from_bytes(words[2 * KEYWORD_LENGTH : 2 * KEYWORD_LENGTH + 2], "big") // 8
@@ -67,7 +67,7 @@ def generate_cipher(call: VerbCall) -> Result:
 
 
 def import_part(call: VerbCall) -> Result:
-    """IP: a CIPHER key from three or more parts, which are XORed, and then marked complete."""
+    """Combine a CIPHER key from three or more parts by XOR, then mark it complete (IP)."""
     rules = call.parameters.rules
     token = call.key_parts(1)[0].content
     if rules == (b"AES", b"FIRST", b"MIN3PART"):

@@ -1,4 +1,4 @@
-"""The parameter block behind a CPRBX: function code, rule array, VUD block and key block (hardware.md 3.6)."""
+"""The parameter block after a CPRBX: function code, rule array, VUD block and key block (hardware.md 3.6)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Parameters(NamedTuple):
 
 
 def block(content: bytes) -> bytes:
-    """``content`` behind a 2-byte length that counts itself."""
+    """``content`` after a 2-byte length that counts itself."""
     return (len(content) + _LENGTH_FIELD).to_bytes(_LENGTH_FIELD, "big") + content
 
 
@@ -57,7 +57,7 @@ def take_block(data: bytes) -> tuple[bytes, bytes]:
 
 
 class Part(NamedTuple):
-    """A part of a key block or VUD block: a tag (or flags) and content behind a length."""
+    """A part of a key block or VUD block: a length, a tag (or flags) and content."""
 
     tag: int
     content: bytes

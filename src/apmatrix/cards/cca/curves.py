@@ -38,7 +38,7 @@ CURVES: Final[Mapping[tuple[int, int], ec.EllipticCurve]] = {
     (_BRAINPOOL, 384): ec.BrainpoolP384R1(),
     (_BRAINPOOL, 512): ec.BrainpoolP512R1(),
 }
-"""The curves by type and bits of the prime: those that the library knows."""
+"""The curves that the library knows, by type and bits of the prime."""
 
 
 class EccPrivateSection(Layout, size=76):
@@ -61,7 +61,7 @@ class EccPrivateSection(Layout, size=76):
 
 
 class AssociatedData(Layout, size=16):
-    """What the private section repeats about its key."""
+    """The attributes that the private section repeats about its key."""
 
     length = constant(octets(2, 2), 16)
     curve_type = octets(7, 1)
@@ -101,7 +101,7 @@ class Curve(NamedTuple):
 
 
 def read_skeleton(token: bytes) -> tuple[Curve, int]:
-    """Curve and usage that a token without a key asks for."""
+    """The curve and usage that a token without a key specifies."""
     header, _ = take_section(parse_sections(token), PRIVATE, EccPrivateSection)
     return Curve(header.curve_type, header.prime_bits), header.usage
 
@@ -119,7 +119,7 @@ def read_private(token: bytes, registers: KeyRegisters) -> tuple[Curve, ec.Ellip
 
 
 def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, bytes, bool]:
-    """Curve, private key at the curve's full width, and if it is exportable; CcaError as for :func:`read_private`."""
+    """Curve, full-width private key, and whether it is exportable; CcaError as for :func:`read_private`."""
     sections = parse_sections(token)
     header, content = take_section(sections, PRIVATE, EccPrivateSection)
     curve = Curve(header.curve_type, header.prime_bits)
@@ -137,7 +137,7 @@ def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, by
 
 
 def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
-    """The public key in a token; CcaError if there is none or it is no point of its curve."""
+    """The public key in a token; CcaError if there is none or it is not a point of its curve."""
     header, content = take_section(parse_sections(token), PUBLIC, EccPublicSection)
     curve = Curve(header.curve_type, header.prime_bits)
     point = content[: header.point_length]
@@ -192,5 +192,5 @@ def _public_section(curve: Curve, key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _bound(header: EccPrivateSection, associated: bytes, public: bytes) -> bytes:
-    """What a private key under a master key is authenticated with: all of its token that is in the clear."""
+    """What a private key under a master key is authenticated with: the clear part of its token."""
     return b"".join((bytes(header.replace(object_key=b"")), associated, public))

@@ -37,7 +37,7 @@ _SIGNATURE_HEADER: Final = 6
 
 
 def derive(call: VerbCall) -> Result:
-    """DH: the x coordinate of the first token's private key times its public point."""
+    """Derive a secret: the x coordinate of the first token's private key times its public point (DH)."""
     call.require(b"PASSTHRU")
     token = call.key_parts(1)[0].content
     curve, private = read_private(token, call.registers(KeySet.APKA))
@@ -50,7 +50,7 @@ def derive(call: VerbCall) -> Result:
 
 
 def sign(call: VerbCall) -> Result:
-    """SG: an ECDSA signature, r and s at the full width of the curve."""
+    """Make an ECDSA signature, with r and s at the full width of the curve (SG)."""
     call.require(b"ECDSA")
     digest, _ = take_block(call.parameters.vud)
     curve, private = read_private(call.key_parts(1)[0].content, call.registers(KeySet.APKA))
@@ -61,7 +61,7 @@ def sign(call: VerbCall) -> Result:
 
 
 def verify(call: VerbCall) -> Result:
-    """SV: nothing if the signature is good; CcaError 4/429 otherwise."""
+    """Verify an ECDSA signature; CcaError 4/429 if it is wrong (SV)."""
     call.require(b"ECDSA")
     digest, rest = take_block(call.parameters.vud)
     signature, _ = take_block(rest)

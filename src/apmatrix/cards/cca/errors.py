@@ -1,6 +1,6 @@
-"""Return and reason codes of CCA, as far as this card gives them.
+"""The return and reason codes of CCA that this card gives.
 
-The codes for bad RSA input are among those that Linux takes as the user's fault; any other would set the
+The codes for bad RSA input are among those that Linux treats as the user's fault; any other would set the
 queue offline (hardware.md 3.7).
 """
 

@@ -91,7 +91,7 @@ _ANSWERS: Final[Mapping[bytes, Callable[[VerbCall], Result]]] = {
 
 
 def query(call: VerbCall) -> Result:
-    """What the keyword in the rule array asks for."""
+    """Answer the query that the keyword in the rule array names."""
     answer = _ANSWERS.get(b" ".join(call.parameters.rules))
     if answer is None:
         raise CcaError(Reason.BAD_RULE)

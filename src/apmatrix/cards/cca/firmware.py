@@ -42,8 +42,8 @@ class CcaFirmware(Coprocessor):
     def target(self, domain: int, request: CoprocessorRequest) -> Target:
         """The CPRBX names the domain; the function ids T3 and T5 to T7 are administrative (hardware.md 5.1).
 
-        Our own command for master keys names it in its parameters. Then the CPRBX must have that domain too,
-        or the queue's, which is what Linux 7.2 makes of it.
+        apmatrix's own command for master keys names it in its parameters. Then the CPRBX must have that domain too,
+        or the queue's, which Linux 7.2 puts there.
         """
         control = _control_block(request)
         block = _parameter_block(request, control)
@@ -87,7 +87,7 @@ class CcaFirmware(Coprocessor):
 
 
 def _control_block(request: CoprocessorRequest) -> Cprbx:
-    """The CPRBX; RefusedMessage if it is none."""
+    """The CPRBX; RefusedMessage if the control block is not one."""
     if len(request.control) < Cprbx.SIZE:
         raise RefusedMessage(ReplyCode.MESSAGE_LENGTH)
     try:

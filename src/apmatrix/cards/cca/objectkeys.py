@@ -1,8 +1,8 @@
 """Private keys under a master key: what the APKA and ASYM registers are for (hardware.md 6.1, 6.3).
 
-A private key is encrypted with an object protection key of its own, and that one with the master key; where Linux
-does not look the format is this card's own. What stands in the clear around a key is authenticated with it, so that
-nobody can change what it is for.
+A private key is encrypted with its own object protection key, which is encrypted with the master key. Where Linux
+does not look, the format is this card's own. The clear fields around a key are authenticated with it, so that its
+purpose cannot be changed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def sealed_size(length: int) -> int:
 
 
 def make_object_key(master: MasterKey) -> tuple[bytes, bytes]:
-    """A new object protection key, as long as the master key, and the same wrapped."""
+    """A new object protection key of the master key's length, in the clear and wrapped."""
     key = os.urandom(len(master.key))
     return key, aes_key_wrap(master.key, key)
 
 
 def seal(secret: bytes, bound: bytes, object_key: bytes) -> bytes:
-    """``secret`` encrypted, good only together with ``bound``."""
+    """``secret`` encrypted, valid only together with ``bound``."""
     padding = bytes(-len(secret) % _UNIT)
     return aes_key_wrap(object_key, hashlib.sha256(bound).digest() + secret + padding)
 

@@ -1,4 +1,4 @@
-"""US and AU: secure keys re-wrapped for CPACF, as protected keys (hardware.md 4.4)."""
+"""US and AU: re-wrap secure keys as protected keys for CPACF (hardware.md 4.4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROTECTED_SIZES: Final[Mapping[Curve, int]] = {Curve(0, 256): 32, Curve(0, 384)
 
 
 class ProtectedKeyHeader(Layout, size=10):
-    """What Linux takes a protected elliptic-curve key from; the key follows."""
+    """The header from which Linux reads a protected elliptic-curve key; the key follows."""
 
     version = constant(octets(0, 1), 2)
     algorithm = constant(octets(3, 1), 0x81)
@@ -31,7 +31,7 @@ class ProtectedKeyHeader(Layout, size=10):
 
 
 class ProtectedKeyBlock(Layout, size=142):
-    """What Linux takes a protected AES key from."""
+    """The block from which Linux reads a protected AES key."""
 
     version = constant(octets(0, 1), 1)
     algorithm = constant(octets(3, 1), 2)
@@ -43,13 +43,13 @@ class ProtectedKeyBlock(Layout, size=142):
 
 
 def unwrap_data(call: VerbCall) -> Result:
-    """US: a DATA key as protected key."""
+    """Turn a DATA key into a protected key (US)."""
     call.require()
     return _protected(call, open_data(call.key_parts(1)[0].content, call.registers(KeySet.AES)))
 
 
 def unwrap_cipher(call: VerbCall) -> Result:
-    """AU: a CIPHER or elliptic-curve key as protected key; refused if it is not marked exportable or not complete."""
+    """Turn a CIPHER or elliptic-curve key into a protected key, if it is marked exportable and complete (AU)."""
     call.require(b"EXPT-SK")
     token = call.key_parts(1)[0].content
     if is_internal(token):

@@ -38,7 +38,7 @@ _PRIME_PADDING: Final = 8  # Linux puts zero bytes before p, dp and u
 
 
 def modexpo(call: VerbCall) -> Result:
-    """PK: the power of the input with the token's exponent and modulus."""
+    """Compute the power of the input with the token's exponent and modulus (PK)."""
     call.require(b"MRP")
     header, content = take_section(parse_sections(call.key_parts(1)[0].content), RSA_PUBLIC, RsaPublicSection)
     limit = header.modulus_length
@@ -47,7 +47,10 @@ def modexpo(call: VerbCall) -> Result:
 
 
 def decrypt(call: VerbCall) -> Result:
-    """PD: the power of the input with a private key in CRT form. The modulus is p * q, not the placeholder."""
+    """Compute the power of the input with a private key in CRT form (PD).
+
+    The modulus is p * q: the token has only a placeholder.
+    """
     call.require(b"ZERO-PAD")
     token = call.key_parts(1)[0].content
     sections = parse_sections(token)
@@ -112,13 +115,13 @@ def _public_section(modulus: bytes) -> bytes:
 
 
 def _bound(header: RsaPrivateSection, modulus: bytes, public: bytes) -> bytes:
-    """What a private key under a master key is authenticated with: all of its token that is in the clear."""
+    """What a private key under a master key is authenticated with: the clear part of its token."""
     return b"".join((bytes(header.replace(object_key=b"")), modulus, public))
 
 
 def _numbers(data: bytes, limit: int, *lengths: int) -> list[int]:
-    """Numbers of these lengths, one behind the other; CcaError if one is longer than ``limit``."""
-    if max(lengths) > limit:  # computing with it would take as long as the sender likes
+    """Numbers of these lengths, one after the other; CcaError if one is longer than ``limit``."""
+    if max(lengths) > limit:  # otherwise the sender decides how long the computation takes
         raise CcaError(Reason.BAD_LENGTH)
     if sum(lengths) > len(data):
         raise CcaError(Reason.BAD_TOKEN)
@@ -130,7 +133,7 @@ def _numbers(data: bytes, limit: int, *lengths: int) -> list[int]:
 
 
 def _compute(call: VerbCall, length: int, power: Callable[[int], int]) -> Result:
-    """The result at the modulus' full width; CcaError if input or key are unfit."""
+    """The result at the modulus's full width; CcaError if input or key are unfit."""
     data = call.parameters.vud
     if not _SMALLEST <= length <= _LARGEST or len(data) != length:
         raise CcaError(Reason.BAD_LENGTH)

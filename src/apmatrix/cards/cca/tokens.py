@@ -1,8 +1,8 @@
 """Secure AES keys: DATA and CIPHER tokens, each under the AES master key of a domain (hardware.md 4.4, 6.3).
 
-Where Linux does not look the format is this card's own: a DATA key is encrypted as one CBC block sequence, a
-CIPHER key is wrapped (RFC 3394) together with a digest of the token's header, so that nobody can widen what
-the key may be used for.
+Where Linux does not look, the format is this card's own: a DATA key is encrypted as one CBC block sequence, a
+CIPHER key is wrapped (RFC 3394) together with a digest of the token's header, so that its permitted use cannot be
+widened.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _AES_KEY_WRAP: Final = 2
 _SHA256: Final = 2
 _AES: Final = 2
 _CIPHER: Final = 1
-_FORMAT_FIXED: Final = 1  # a payload of the same length whatever the key's
+_FORMAT_FIXED: Final = 1  # the payload has the same length for every key
 
 
 def token_check(token: bytes) -> int:
@@ -81,14 +81,14 @@ def token_check(token: bytes) -> int:
 
 
 def current_key(registers: KeyRegisters) -> MasterKey:
-    """The master key that new tokens get; CcaError if none is set."""
+    """The master key that wraps new tokens; CcaError if none is set."""
     if registers.current is None:
         raise CcaError(Reason.NO_MASTER_KEY)
     return registers.current
 
 
 def opening_key(registers: KeyRegisters, pattern: bytes) -> MasterKey:
-    """The master key, current or old, that ``pattern`` names; CcaError if it is none of this domain's."""
+    """The master key, current or old, that ``pattern`` names; CcaError if this domain has no such key."""
     current_key(registers)
     master = registers.opener(pattern)
     if master is None:
@@ -97,7 +97,7 @@ def opening_key(registers: KeyRegisters, pattern: bytes) -> MasterKey:
 
 
 def seal_data(key: bytes, registers: KeyRegisters) -> bytes:
-    """A DATA token for ``key``; CcaError if no master key is set or the key's length is none of AES's."""
+    """A DATA token for ``key``; CcaError if no master key is set or the key does not have a length of AES."""
     if len(key) not in AES_KEY_SIZES:
         raise CcaError(Reason.BAD_LENGTH)
     master = current_key(registers)
@@ -133,7 +133,7 @@ def _data_cipher(master: MasterKey) -> Cipher[modes.CBC]:
 
 
 def parse_cipher_header(token: bytes) -> CipherToken:
-    """The header of a CIPHER token or skeleton; CcaError if it is none."""
+    """The header of a CIPHER token or skeleton; CcaError if ``token`` is neither."""
     try:
         header = CipherToken.parse(token)
     except ValueError:

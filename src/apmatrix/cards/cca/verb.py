@@ -1,4 +1,4 @@
-"""What a verb of the CCA card gets, and what it gives back."""
+"""The arguments and the result of a verb of the CCA card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class VerbCall(NamedTuple):
     """One request to a verb.
 
-    ``data_room`` is the number of bytes that the sender has room for behind the CPRBX, ``control_domains`` what
+    ``data_room`` is the number of bytes that the sender has room for after the CPRBX, ``control_domains`` is what
     it may administer.
     """
 
@@ -29,7 +29,7 @@ class VerbCall(NamedTuple):
     control_domains: Mask
 
     def require(self, *rules: bytes) -> None:
-        """CcaError unless the rule array is exactly ``rules``."""
+        """Raise CcaError unless the rule array is exactly ``rules``."""
         if self.parameters.rules != rules:
             raise CcaError(Reason.BAD_RULE)
 
@@ -41,12 +41,12 @@ class VerbCall(NamedTuple):
         return parts[:count]
 
     def registers(self, key_set: KeySet) -> KeyRegisters:
-        """The queue's domain's registers of ``key_set``."""
+        """The registers of ``key_set`` in the queue's domain."""
         return self.card.keyring.registers(self.domain, key_set)
 
 
 class Result(NamedTuple):
-    """What a verb answers: the blocks of the reply and the data behind the control block."""
+    """The result of a verb: the blocks of the reply, and the data after the control block."""
 
     rules: tuple[bytes, ...] = ()
     vud: bytes = b""

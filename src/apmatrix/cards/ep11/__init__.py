@@ -1,4 +1,4 @@
-"""The EP11 coprocessor."""
+"""The EP11 coprocessor: its firmware, functions and key blobs."""
 
 from apmatrix.cards.ep11.firmware import Ep11Firmware
 

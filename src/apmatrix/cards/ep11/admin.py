@@ -1,4 +1,4 @@
-"""Function 41: the administrative command for wrapping keys, of our own design (docs/administrative-commands.md)."""
+"""Function 41: apmatrix's own administrative command for wrapping keys (docs/administrative-commands.md)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ACTIONS: Final[Mapping[bytes, Callable[[KeyRegisters, bytes], KeyRegisters]]] =
 
 
 def administer(call: FunctionCall) -> bytes:
-    """Do what the first string says, with the second as key or blob; answers the domain information.
+    """Do what the first string says, with the second as key or blob; answer with the domain information.
 
-    REENCIPH answers the blob as it will be good after FINALIZE, since EP11 has no old register. Ep11Error if
-    the sender may not administer the domain, or the registers are not in the state needed.
+    REENCIPH answers with a blob that is valid after FINALIZE, since EP11 has no old register. Ep11Error if the
+    sender may not administer the domain, or the registers are not in the state needed.
     """
     action, content = (*call.strings(1), *call.command.strings[1:2], b"")[:2]
     domain = call.command.domain
-    if domain not in call.control_domains:  # NQAP has checked it already; a card never trusts the way to it
+    if domain not in call.control_domains:  # NQAP has checked it; a card does not rely on that
         raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
     try:
         if action == b"REENCIPH":

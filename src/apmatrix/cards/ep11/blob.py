@@ -36,7 +36,7 @@ class KeyAttributes(Layout, size=8):
 
 
 class KeyBlob(Layout, size=256):
-    """A blob. ``data`` is encrypted, ``mac`` covers everything behind the session."""
+    """A blob. ``data`` is encrypted, ``mac`` covers everything after the session."""
 
     pattern = text(32, 16)
     attributes = octets(48, 8, KeyAttributes)
@@ -48,7 +48,7 @@ class KeyBlob(Layout, size=256):
 
 
 def find_blob(content: bytes) -> slice:
-    """Where the blob is in a key as Linux hands it out: at the beginning, or behind a header of 16 bytes.
+    """Where the blob is in a key as Linux hands it out: at the beginning, or after a header of 16 bytes.
 
     More may follow; a header may lie over the session. ValueError if there is none.
     """
@@ -60,7 +60,7 @@ def find_blob(content: bytes) -> slice:
 
 
 def with_session_of(blob: bytes, new: bytes) -> bytes:
-    """``new`` with the session of ``blob``, where Linux may have put a header that is still true."""
+    """``new`` with the session of ``blob``, where Linux may have put a header that is still valid."""
     return blob[: _AUTHENTICATED.start] + new[_AUTHENTICATED.start :]
 
 

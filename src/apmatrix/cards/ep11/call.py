@@ -1,4 +1,4 @@
-"""What a function of the EP11 card gets."""
+"""The arguments of a function of the EP11 card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FunctionCall(NamedTuple):
         return self.card.keyring.registers(self.command.domain, KeySet.WK)
 
     def strings(self, count: int) -> tuple[bytes, ...]:
-        """The first ``count`` strings behind function and domain; Ep11Error if there are fewer."""
+        """The first ``count`` strings after function and domain; Ep11Error if there are fewer."""
         if len(self.command.strings) < count:
             raise Ep11Error(ReturnValue.ARGUMENTS_BAD)
         return self.command.strings[:count]
@@ -38,4 +38,4 @@ Handler: TypeAlias = Callable[[FunctionCall], bytes]
 """A function: the reply's data; Ep11Error if it refuses."""
 
 Handlers: TypeAlias = Mapping[int, Handler]
-"""Functions by number."""
+"""The functions of the card, by number."""

@@ -1,4 +1,4 @@
-"""Return values of EP11: those of PKCS #11 and IBM's own, as far as this card gives them."""
+"""The return values of EP11 that this card gives: those of PKCS #11 and IBM's own."""
 
 from __future__ import annotations
 

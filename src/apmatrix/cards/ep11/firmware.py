@@ -58,7 +58,7 @@ class Ep11Firmware(Coprocessor):
 
 
 def _control_block(request: CoprocessorRequest) -> Ep11Cprb:
-    """The CPRB; RefusedMessage if it is none."""
+    """The CPRB; RefusedMessage if the control block is not one."""
     if len(request.control) < Ep11Cprb.SIZE:
         raise RefusedMessage(ReplyCode.MESSAGE_LENGTH)
     try:

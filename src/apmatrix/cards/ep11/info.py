@@ -1,4 +1,4 @@
-"""Function 38: what the card and its domains tell about themselves (hardware.md 4.5)."""
+"""Function 38: what the card and its domains report about themselves (hardware.md 4.5)."""
 
 from __future__ import annotations
 

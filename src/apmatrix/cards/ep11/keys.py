@@ -1,4 +1,4 @@
-"""Functions 19, 20, 21, 33 and 34: AES keys generated, used, unwrapped and wrapped (hardware.md 4.5)."""
+"""Functions 19, 20, 21, 33 and 34: generate, use, unwrap and wrap AES keys (hardware.md 4.5)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AttributeHeader(Layout, size=12):
 
 
 class WrappedKey(Layout, size=42):
-    """What Linux takes a protected key from; the key follows in a field of 64 bytes."""
+    """The header from which Linux reads a protected key; the key follows in a field of 64 bytes."""
 
     version = constant(octets(0, 2), 1)
     key_type = constant(octets(18, 4), 1)  # AES
@@ -49,7 +49,7 @@ class WrappedKey(Layout, size=42):
 
 
 def generate(call: FunctionCall) -> bytes:
-    """21: a random AES key with the given attributes."""
+    """Generate a random AES key with the given attributes (21)."""
     _, size, mechanism, attributes = call.strings(4)
     if mechanism != _word(_AES_KEY_GEN):
         raise Ep11Error(ReturnValue.MECHANISM_INVALID)
@@ -60,7 +60,7 @@ def generate(call: FunctionCall) -> bytes:
 
 
 def encrypt(call: FunctionCall) -> bytes:
-    """19: AES-CBC with padding."""
+    """Encrypt with AES-CBC and padding (19)."""
     _, mechanism, blob, data = call.strings(4)
     key, iv = unseal(blob, call.registers), _iv(mechanism, _AES_CBC_PAD)
     padder = PKCS7(_BLOCK_BITS).padder()
@@ -69,14 +69,14 @@ def encrypt(call: FunctionCall) -> bytes:
 
 
 def decrypt(call: FunctionCall) -> bytes:
-    """20: decrypt what 19 has encrypted, and take the padding off."""
+    """Decrypt what function 19 has encrypted, and remove the padding (20)."""
     _, mechanism, blob, data = call.strings(4)
     key = unseal(blob, call.registers)
     return _decrypt_padded(key, _iv(mechanism, _AES_CBC_PAD), data, ReturnValue.ENCRYPTED_DATA_INVALID)
 
 
 def unwrap(call: FunctionCall) -> bytes:
-    """34: a key that is encrypted under another one, as blob of its own."""
+    """Turn a key that is encrypted under another key into a blob (34)."""
     attributes, mechanism, kek, _, _, wrapped = call.strings(6)
     booleans, length = _attributes(attributes)
     unwrapping = unseal(kek, call.registers)
@@ -87,7 +87,7 @@ def unwrap(call: FunctionCall) -> bytes:
 
 
 def wrap_for_cpacf(call: FunctionCall) -> bytes:
-    """33: a key re-wrapped under the processors' wrapping key; refused if its attributes do not allow that."""
+    """Re-wrap a key under the processors' wrapping key; Ep11Error if its attributes do not allow that (33)."""
     _, mechanism, blob = call.strings(3)
     if mechanism[:_WORD] != _word(_CPACF_WRAP):
         raise Ep11Error(ReturnValue.MECHANISM_INVALID)
@@ -100,7 +100,7 @@ def wrap_for_cpacf(call: FunctionCall) -> bytes:
 
 
 def _attributes(data: bytes) -> tuple[KeyAttributes, int]:
-    """Booleans and key length of an attribute list; Ep11Error if it is malformed or no AES key's."""
+    """Booleans and key length of an attribute list; Ep11Error if it is malformed or not an AES key's."""
     try:
         header = AttributeHeader.parse(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The payload behind an EP11 CPRB: a SEQUENCE of OCTET STRINGs (hardware.md 3.10)."""
+"""The payload after an EP11 CPRB: a SEQUENCE of OCTET STRINGs (hardware.md 3.10)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Payload(NamedTuple):
         return _long(_SEQUENCE, b"".join(_string(string) for string in (*words, *self.strings)))
 
     def reply(self, value: int, data: bytes = b"") -> bytes:
-        """The payload that answers this command. Linux wants these forms of the lengths."""
+        """The payload that answers this command, with the forms of length that Linux expects."""
         words = b"".join(_string(word.to_bytes(4, "big")) for word in (self.function.value, self.domain, value))
         return _long(_SEQUENCE, words + _long(_OCTET_STRING, data))
 

@@ -1,4 +1,4 @@
-"""A demonstration on any configuration file: everything that is shown is checked too."""
+"""A demonstration for any configuration file, which also checks everything it shows."""
 
 from apmatrix.emulation.demo.report import Check, Report
 from apmatrix.emulation.demo.tour import tour

@@ -1,4 +1,4 @@
-"""Part three: a guest whose kernel was taken over tries to get at what is not its own."""
+"""Part three: a guest with a compromised kernel tries to reach what is not its own."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 STORAGE = 1 << 16
 MANY = 64
-"""Queues of others that a guest tries."""
+"""How many queues of others a guest tries."""
 
 
 class Cpu:
-    """A CPU at a level that executes any AP instruction that it is told to."""
+    """A CPU at a level that executes any AP instruction."""
 
     def __init__(self, machine: Cpc, level: Level) -> None:
         self.machine = machine
@@ -50,24 +50,24 @@ class Cpu:
         self.memory = FlatMemory(STORAGE)
 
     def run(self, opcode: Opcode, *registers: int, problem_state: bool = False) -> Registers:
-        """Execute with GR0, GR1 … as given, R1 = 4 and R2 = 6; the registers afterwards. Raises ProgramCheck."""
+        """Execute with GR0, GR1 … as given, R1 = 4 and R2 = 6; returns the registers. Raises ProgramCheck."""
         state = Registers([*registers, *[0] * (16 - len(registers))], problem_state)
         execute(self.machine, self.level, Instruction(opcode, 4, 6), state, self.memory)
         return state
 
     def pqap(self, function: FunctionCode, apqn: Apqn) -> QueueStatus:
-        """A function on a queue."""
+        """Execute a PQAP function on a queue; returns the status."""
         control = PqapControl(function_code=function, adapter=apqn.adapter, domain=apqn.domain)
         return _status(self.run(Opcode.PQAP, control.value))
 
     def nqap(self, apqn: Apqn, message: bytes) -> QueueStatus:
-        """Put a message on a queue."""
+        """Put a message on a queue; returns the status."""
         self.memory.write(0, message)
         control = NqapControl(last_part=True, adapter=apqn.adapter, domain=apqn.domain)
         return _status(self.run(Opcode.NQAP, control.value, 0, 0, 0, 0, 1, 0, len(message)))
 
     def dqap(self, apqn: Apqn) -> tuple[QueueStatus, bytes]:
-        """Take a reply from a queue."""
+        """Take a reply from a queue; returns the status and the reply."""
         control = DqapControl(any_reply=True, adapter=apqn.adapter, domain=apqn.domain)
         state = self.run(Opcode.DQAP, control.value, 0, 0, 0, 0, 0, 0, STORAGE)
         return _status(state), self.memory.read(0, STORAGE - state.gr[7])
@@ -78,7 +78,7 @@ def _status(registers: Registers) -> QueueStatus:
 
 
 def intrude(emulation: Emulation, key: RsaKey, report: Report) -> None:
-    """Have every guest try what it must not be able to; check what the machine answers."""
+    """Have every guest try what it must not be able to do; check the machine's answers."""
     report.section("An intruder in a guest")
     guests = [guest.system for guest in emulation.guests() if guest.system is not None]
     for guest in emulation.guests():
@@ -96,7 +96,7 @@ def intrude(emulation: Emulation, key: RsaKey, report: Report) -> None:
 
 
 def _troubles(system: System, key: RsaKey) -> Iterator[str]:
-    """What goes wrong when every queue of a system computes once."""
+    """Have every queue of a system compute once; returns what goes wrong."""
     program = Program(system)
     for apqn in program.rsa_queues():
         if trouble := program.trouble(apqn, Question.random(key, crt=True)):
@@ -104,7 +104,7 @@ def _troubles(system: System, key: RsaKey) -> Iterator[str]:
 
 
 def _foreign_queues(emulation: Emulation, guest: Guest, level: Level, report: Report) -> None:
-    """Every instruction on the queues of the LPAR that are another's, or on some of them if they are very many."""
+    """Try every instruction on the queues of the LPAR that are not the guest's, or on a sample of them."""
     cpu = Cpu(emulation.machine, level)
     profile = next(lpar.profile for lpar in emulation.file.lpars if lpar.name == guest.names[0])
     own = granted(emulation, guest)
@@ -131,7 +131,7 @@ def _codes(answers: set[ResponseCode]) -> str:
 
 
 def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:
-    """Instructions that end with a program check."""
+    """Try instructions that must end with a program check."""
     cpu = Cpu(machine, system.linux.level)
     tapq = PqapControl(function_code=FunctionCode.TAPQ)
     attempts = (
@@ -150,7 +150,7 @@ def _bare_instructions(machine: Cpc, system: System, report: Report) -> None:
 
 
 def _foreign_domains(machine: Cpc, system: System, report: Report) -> None:
-    """Messages for domains that the guest may not use or control, through a queue that it has."""
+    """Send messages for domains that the guest may not use or control, through a queue that it has."""
     apqn = next(iter(Program(system).queues(Mode.CCA)), None)
     if apqn is None:
         return
@@ -166,7 +166,7 @@ def _foreign_domains(machine: Cpc, system: System, report: Report) -> None:
 
 
 def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[str, bool]:
-    """Send a CPRB for ``domain``; what the machine answered, and whether that is a refusal."""
+    """Send a CPRB for ``domain``; returns the machine's answer, and whether that is a refusal."""
     status = cpu.nqap(apqn, cca_message(cca_control(Parameters(b"FQ"), domain, function_id=function_id)))
     if not status.ok:
         code = status.response_code
@@ -183,7 +183,7 @@ def _send_for(cpu: Cpu, apqn: Apqn, domain: int, function_id: bytes) -> tuple[st
 
 
 def _forged_control_block(system: System, report: Report) -> None:
-    """The KVM of a guest gives its own guest all there is."""
+    """Have a guest's KVM give everything to its own guest."""
     level = system.linux.level
     honest, before = level.matrix, level.effective
     assert level.parent is not None

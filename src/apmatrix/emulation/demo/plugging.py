@@ -1,4 +1,4 @@
-"""Part four: adapters or domains leave a running guest and come back, while its programs work on."""
+"""Part four: adapters or domains leave a running guest and come back, while its programs keep working."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Plan:
 
 
 def plug(emulation: Emulation, key: RsaKey, report: Report) -> None:
-    """Unplug and plug again, with programs sending all the time; check what they got."""
+    """Unplug and plug again, while programs keep sending; check what they get."""
     report.section("Hot unplug and hot plug while requests run")
     plan = _plan(emulation)
     if plan is None:
@@ -45,7 +45,7 @@ def plug(emulation: Emulation, key: RsaKey, report: Report) -> None:
         report.check(f"{plan.user.name} works on {plan.leaving} and {plan.staying}", passed=steady)
         _unplug(emulation, plan, f"{what} from {plan.top.name}{below}", report)
         steady = staying.goes_on()
-        report.check(f"{plan.staying} works on, undisturbed", passed=steady and not staying.troubles)
+        report.check(f"{plan.staying} keeps working, undisturbed", passed=steady and not staying.troubles)
         _plug(plan, f"{what} into {plan.top.name}", report)
         report.check(f"{plan.leaving} works again", passed=leaving.goes_on())
     report.check(
@@ -93,7 +93,7 @@ def _plug(plan: _Plan, what: str, report: Report) -> None:
 
 
 def _scan_below(system: System) -> None:
-    """Let every guest look at once, instead of at its next regular scan."""
+    """Let every guest scan its bus at once, instead of at its next regular scan."""
     for guest in system.guests:
         if guest.system is not None:
             guest.system.shell.write("bus/ap/scans", "1")
@@ -101,7 +101,7 @@ def _scan_below(system: System) -> None:
 
 
 class _Stream:
-    """A program that sends CRT requests through one queue, one after the other, until it is told to stop."""
+    """A program that sends CRT requests through one queue, one after the other, until it is stopped."""
 
     def __init__(self, system: System, apqn: Apqn, key: RsaKey) -> None:
         self._program = Program(system)
@@ -135,7 +135,7 @@ class _Stream:
             with self._changed:
                 if trouble:
                     self.troubles.append(trouble)
-                    self._changed.wait(0.01)  # as a program does that tries again later
+                    self._changed.wait(0.01)  # as a program does before it tries again
                 else:
                     self.right += 1
                 self._changed.notify_all()

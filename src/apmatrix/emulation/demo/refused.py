@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apmatrix.emulation.demo.report import Report
 
 SCRATCH = "00000000-0000-4000-8000-00000000dead"
-"""An mdev that is made to be refused things, and removed again."""
+"""An mdev that is created only to be refused things, and is removed again."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RefusedWrite:
 
 
 def try_what_is_refused(emulation: Emulation, report: Report) -> int:
-    """Try what hosts refuse and explain each answer; returns the number of refusals."""
+    """Try what hosts refuse, and explain each answer; returns the number of refusals."""
     report.section("What is refused, and why")
     for refusal in emulation.refusals:
         report.line(f"from the file: {refusal}")
@@ -59,7 +59,7 @@ def _state(emulation: Emulation, host: System) -> object:
 
 
 def _try(shell: Shell, attempt: RefusedWrite, report: Report) -> bool:
-    """Make one attempt on a scratch mdev; True if it was refused as it must be."""
+    """Make one attempt on a scratch mdev; True if it was refused as expected."""
     shell.write(f"{MDEV_TYPE}/create", SCRATCH)
     for path, text in attempt.before:
         shell.write(path, text)
@@ -73,18 +73,18 @@ def _try(shell: Shell, attempt: RefusedWrite, report: Report) -> bool:
 
 
 def _attempts(host: System) -> Iterator[RefusedWrite]:
-    """What can be tried at this host, with the errno that Linux gives (host.md section 7)."""
+    """What can be tried on this host, with the errno that Linux gives (host.md section 7)."""
     mdev = f"{MATRIX}/{SCRATCH}"
     adapter = f"{mdev}/assign_adapter"
     highest = int(host.shell.read("bus/ap/ap_max_adapter_id"))
     yield from _taken(host, mdev)
     yield from _host_owned(host, mdev)
     yield RefusedWrite("an adapter that cannot exist", adapter, str(highest + 1), "ENODEV")
-    yield RefusedWrite("a number that is none", adapter, "five", "EINVAL")
+    yield RefusedWrite("a text that is not a number", adapter, "five", "EINVAL")
     yield RefusedWrite("a number of 2^64", adapter, str(1 << 64), "ERANGE")
     yield RefusedWrite("a mask bit that cannot exist", "bus/ap/apmask", "+256", "EINVAL")
     yield RefusedWrite("an mdev with a name in use", f"{MDEV_TYPE}/create", SCRATCH, "EEXIST")
-    yield RefusedWrite("an mdev whose name is no UUID", f"{MDEV_TYPE}/create", "guest1", "EINVAL")
+    yield RefusedWrite("an mdev whose name is not a UUID", f"{MDEV_TYPE}/create", "guest1", "EINVAL")
 
 
 def _taken(host: System, mdev: str) -> Iterator[RefusedWrite]:
@@ -108,14 +108,14 @@ def _taken(host: System, mdev: str) -> Iterator[RefusedWrite]:
             "a driver for a queue that has one", f"bus/ap/drivers/{HOST_DRIVER}/bind", str(apqn), "EBUSY"
         )
         unbind = f"bus/ap/drivers/{HOST_DRIVER}/unbind"
-        yield RefusedWrite("taking a queue from a driver that has it not", unbind, str(apqn), "ENODEV")
+        yield RefusedWrite("taking a queue from a driver that does not have it", unbind, str(apqn), "ENODEV")
         if host.linux.policy.name == "protective":
             unbind = f"bus/ap/drivers/{GUEST_DRIVER}/unbind"
             yield RefusedWrite(f"taking {apqn} from {guest.file.name}", unbind, str(apqn), "EBUSY")
 
 
 def _back_to_the_host(host: System, apqn: Apqn) -> Iterator[RefusedWrite]:
-    """Masks that give the host a queue of a guest. Linux refuses each, also where the other mask still keeps it."""
+    """Masks that give the host a queue of a guest. Linux refuses each, even where the other mask still keeps it."""
     what = f"{apqn} back to the host"
     bits = (("apmask", apqn.adapter), ("aqmask", apqn.domain))
     missing = [(mask, number) for mask, number in bits if number not in host.shell.mask(mask)]

@@ -1,4 +1,4 @@
-"""What a demonstration tells while it runs, and what it found out."""
+"""What a demonstration reports while it is running, and what it found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that was checked, and whether it is as it must be."""
+    """Something that was checked, and whether it passed."""
 
     section: str
     text: str
@@ -15,7 +15,7 @@ class Check:
 
 
 class Report:
-    """Takes what a demonstration tells. This one keeps the checks and shows nothing; subclasses show more."""
+    """Receives what a demonstration reports. This class keeps the checks and shows nothing; subclasses show more."""
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
@@ -27,7 +27,7 @@ class Report:
         return [check for check in self.checks if not check.passed]
 
     def section(self, title: str) -> None:
-        """A new part begins."""
+        """Begin a new part."""
         self._section = title
 
     def check(self, text: str, *, passed: bool) -> None:
@@ -35,4 +35,4 @@ class Report:
         self.checks.append(Check(self._section, text, passed))
 
     def line(self, text: str) -> None:
-        """A line to read."""
+        """Show a line; here, ignore it."""

@@ -1,4 +1,4 @@
-"""The whole demonstration."""
+"""The whole demonstration, part by part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY_BITS = 2048
 
 
 def tour(emulation: Emulation, report: Report, key: RsaKey | None = None) -> None:
-    """Show and check a machine that was brought up; the report has the verdicts. By default with a new key."""
+    """Show and check a machine that is up, by default with a new key; the report gets the verdicts."""
     key = key or RsaKey.generate(KEY_BITS)
     show_views(emulation, report)
     results = send_through_all(emulation, key, report)

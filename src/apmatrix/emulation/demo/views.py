@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apmatrix.emulation.demo.report import Report
 
 MANY = 12
-"""Lines above which a view is told in a sentence."""
+"""Number of lines above which a view is not shown."""
 
 
 def show_views(emulation: Emulation, report: Report) -> None:

@@ -1,6 +1,6 @@
 """The pytest plugin: an emulated machine for each test (docs/testing.md).
 
-It is loaded by every pytest of an environment with apmatrix, so it imports the emulator only for tests that want it.
+It is loaded by every pytest of an environment with apmatrix, so it imports the emulator only for tests that use it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _machine = pytest.StashKey["Machine"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option and the ini value."""
+    """Declare ``--apmatrix-require-run`` and ``apmatrix_file``."""
     group = parser.getgroup("apmatrix")
     group.addoption(
         "--apmatrix-require-run",
         action="store_true",
-        help="fail tests that run programs on their machine where the computer does not allow that: do not skip them",
+        help="fail, rather than skip, tests that run programs on their machine where the computer does not allow it",
     )
     parser.addini("apmatrix_file", f"machine of tests without an apmatrix marker and without {FILE} beside them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker ``apmatrix``."""
     config.addinivalue_line("markers", _MARKER)
 
 
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def apmatrix_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine of the test's own, a running ``apmatrix.Machine``: the one that the marker ``apmatrix`` describes.
 
-    Without such a marker that of ``apmatrix.toml`` in the test's directory or above, or of the ini value
+    Without such a marker it is that of ``apmatrix.toml`` in the test's directory or above, or of the ini value
     ``apmatrix_file``. It ends with the test.
     """
     with _bring_up(request) as machine:
@@ -54,7 +54,7 @@ def apmatrix_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 
 def _bring_up(request: pytest.FixtureRequest) -> Machine:
-    from apmatrix import Machine  # noqa: PLC0415 - slow, and few tests want it
+    from apmatrix import Machine  # noqa: PLC0415 - slow, and few tests use it
 
     marker = request.node.get_closest_marker("apmatrix")
     arguments, options = (marker.args, dict(marker.kwargs)) if marker else ((), {})
@@ -91,10 +91,10 @@ def _default_file(request: pytest.FixtureRequest) -> Path:
 
 
 def _skipping(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Skip a test that cannot run its program here, unless that is to be a failure."""
+    """Skip a test that cannot run its program here, or fail it if the option says so."""
     if FIXTURE not in getattr(item, "fixturenames", ()):
         return (yield)
-    from apmatrix import CannotRun  # noqa: PLC0415 - slow, and few tests want it
+    from apmatrix import CannotRun  # noqa: PLC0415 - slow, and few tests use it
 
     try:
         return (yield)
@@ -106,19 +106,19 @@ def _skipping(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fixtures may run programs too."""
+    """Skip the test if a fixture cannot run its program here."""
     return (yield from _skipping(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Skip where a program cannot be run."""
+    """Skip the test if it cannot run its program here."""
     return (yield from _skipping(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the machine's kernels said to the report of a failure."""
+    """Add the kernel logs of the machine to the report of a failure."""
     report = yield
     machine = item.stash.get(_machine, None)
     if report.failed and machine is not None and report.when != "teardown":

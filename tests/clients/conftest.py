@@ -23,7 +23,7 @@ U2 = "94c662cd-0000-4000-8000-31dbd8dcb35f"
 
 @functools.cache
 def missing():
-    """Why no program can be run on an emulated machine here; empty if it can be done."""
+    """Why no program can run on an emulated machine here; empty if it can."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         return "/dev/fuse cannot be opened"
     done = subprocess.run(["unshare", "-mn", "true"], capture_output=True, text=True)
@@ -31,7 +31,7 @@ def missing():
 
 
 def installed(package, *programs):
-    """Install a Debian package unless its programs are there; why it cannot be had, or nothing."""
+    """Install a Debian package unless its programs are there; why it is not available, or nothing."""
     places = f"{os.environ['PATH']}:/usr/sbin:/sbin:/lib/systemd"
     return "" if all(shutil.which(program, path=places) for program in programs) else install(package)
 
@@ -40,7 +40,7 @@ def installed(package, *programs):
 def install(package):
     """Install a Debian package; why that cannot be done, or nothing."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return f"{package} is not installed, and only root of a Debian could do that"
+        return f"{package} is not installed, and only root on Debian could install it"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-qy", "--no-install-recommends", package]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -58,17 +58,17 @@ def need(package, *programs):
 
 @functools.cache
 def no_packages():
-    """Why Debian's packages for s390x cannot be had; empty if they can."""
+    """Why Debian's packages for s390x are not available; empty if they are."""
     try:
         Repository().fetch(TOOL_PACKAGES)
     except ApmatrixError as error:
-        return f"packages for s390x cannot be had: {error}"
+        return f"packages for s390x are not available: {error}"
     return ""
 
 
 @pytest.fixture
 def debian():
-    """What ``apmatrix boot`` fetches can be had."""
+    """Skip the test unless the packages that ``apmatrix boot`` fetches are available."""
     if reason := no_packages():
         pytest.skip(reason)
 
@@ -147,7 +147,7 @@ def s390x(tmp_path_factory):
         repository = Repository("trixie")
         trees = [repository.tree(package) for package in repository.fetch(S390X_PACKAGES)]
     except ApmatrixError as error:
-        pytest.skip(f"s390-tools for s390x cannot be had: {error}")
+        pytest.skip(f"s390-tools for s390x is not available: {error}")
     for tree in trees:
         shutil.copytree(tree, root, symlinks=True, dirs_exist_ok=True)
     for name in ("lib", "lib64", "bin", "sbin"):

@@ -40,7 +40,7 @@ def or_skip(why):
     return wrap
 
 
-@or_skip("mdevctl of Debian 13 cannot be had")
+@or_skip("mdevctl of Debian 13 is not available")
 def mdevctl():
     """Files of SUITE's mdevctl, libc6 and libgcc-s1, which it needs."""
     machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
@@ -58,7 +58,7 @@ class Sources(Repository):
         return super()._source().replace("deb ", "deb-src ", 1)
 
     def ap_check(self):
-        """ap-check of s390-tools, built once; ApmatrixError if it cannot be had."""
+        """ap-check of s390-tools, built once; ApmatrixError if it is not available."""
         with self._lock():
             for built in self._packages.glob("s390-tools-*/ap_tools/ap-check"):
                 return built
@@ -76,9 +76,9 @@ class Sources(Repository):
             return tree / "ap_tools/ap-check"
 
 
-@or_skip("no binary package of Debian has ap-check, and its source cannot be had")
+@or_skip("no binary package of Debian has ap-check, and its source is not available")
 def ap_check():
-    """The ap-check that somebody installed, or one built of Debian's source."""
+    """The installed ap-check, or one built from Debian's source."""
     if found := shutil.which("ap-check", path=f"{os.environ['PATH']}:{CALLOUTS}"):
         return Path(found)
     if reason := installed("dpkg-dev", "dpkg-source"):

@@ -49,7 +49,7 @@ def test_the_computers_own_events_stay_outside():
         try:
             told = outside.recv(65536)
         except BlockingIOError:
-            pytest.skip("this kernel tells nobody of a mount, or not in this network namespace")
+            pytest.skip("this kernel does not report mounts, or not in this network namespace")
         assert re.match(rb"(add|remove|change)@/", told)
         assert listener.communicate("\n", timeout=60)[0] == "change@/devices/ap/card05\n"
         assert listener.returncode == 0

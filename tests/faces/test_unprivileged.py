@@ -64,7 +64,7 @@ def test_a_machine_in_the_background():
         f"apmatrix up {THREE}; {on_it} cat {kept} /sys/bus/ap/devices/05.0004/status; apmatrix down;"
         "find -user 0; stat -c %a .local/state/apmatrix/three-guests"
     )
-    runs = "machine three-guests runs: apmatrix shell --machine three-guests\n"
+    runs = "machine three-guests is running: apmatrix shell --machine three-guests\n"
     stopped = "machine three-guests stopped\n"
     assert out == (
         f"{runs}kept\nkvm1/guest1 stopped\n{stopped}three-guests  stopped\n{runs}kept\nin use\n{stopped}700\n"

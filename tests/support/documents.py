@@ -96,7 +96,7 @@ def apply(kind: str, block: Block, tree: Path) -> Path:
     """Make a recipe's change below ``tree``; the path of the file."""
     path = tree / block.words[2]
     if kind == "python":
-        assert not path.exists(), f"{block.name}: {block.words[2]} is there already"
+        assert not path.exists(), f"{block.name}: {block.words[2]} already exists"
         path.write_text(block.content)
         return path
     text = path.read_text()

@@ -91,7 +91,7 @@ class Session:
         try:
             kernel, initrd = software.prepare(lambda _: None)
         except PackageError as error:
-            pytest.skip(f"packages for s390x cannot be had: {error}")
+            pytest.skip(f"packages for s390x are not available: {error}")
         hardware = Hardware(kernel, initrd, processor.kernel_parameters, processors=processors)
         return BootedGuest(hardware, processor, way=way, **parts)
 

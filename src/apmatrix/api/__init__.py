@@ -1,4 +1,4 @@
-"""The public Python API: what ``import apmatrix`` offers (docs/python.md). Stands on emulation and service."""
+"""The public Python API: what ``import apmatrix`` offers (docs/python.md). Uses emulation and service."""
 
 from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
 from apmatrix.api.cpu import LevelCpu

@@ -16,7 +16,7 @@ Words = str | Iterable[str]
 """One text, or several."""
 
 _IN_FILE = {"guests": "guest"}
-"""Fields whose key in a file is another word."""
+"""Fields that have another name in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class HostConfig:
 class GuestConfig:
     """A KVM guest and its mdev: ``GuestConfig("guest1", adapters=5, domains="4,0xab")``.
 
-    ``uuid`` is the mdev's name, by default one that follows from the guest's names; ``start=False`` leaves the guest
+    ``uuid`` is the mdev's name, by default derived from the guest's names; ``start=False`` leaves the guest
     stopped. ``host`` is the Linux in it, ``guests`` are its own guests.
     """
 
@@ -85,7 +85,7 @@ class LparConfig:
 
 
 def as_table(config: AdapterConfig | LparConfig | GuestConfig | HostConfig) -> dict[str, Any]:
-    """The table of a file that says the same."""
+    """The equivalent table of a file."""
     values = ((item.name, getattr(config, item.name)) for item in dataclasses.fields(config))
     return plain({_IN_FILE.get(name, name): value for name, value in values})
 

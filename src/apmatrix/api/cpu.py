@@ -20,17 +20,17 @@ LONGEST_REPLY = 0x10000
 
 
 class LevelCpu:
-    """Executes AP instructions at one level: past the Linux there, as an operating system of its own would.
+    """Executes AP instructions at one level: bypasses the Linux there, as another operating system would.
 
-    What the level has no right to is no error: the status word says so, with response code 01. The Linux at the
-    level does not know of these instructions: a reply that is taken here never reaches its drivers.
+    A queue that the level does not have is not an error: the status word has response code 01. The Linux at the
+    level does not see these instructions: a reply that is taken here never reaches its drivers.
     """
 
     def __init__(self, linux: Callable[[], LinuxSystem]) -> None:
         self._linux = linux
 
     def tapq(self, apqn: AnyApqn) -> tuple[QueueStatus, QueueInfo]:
-        """PQAP(TAPQ): test a queue. Its status, and what its card can do, all zero where there is no queue."""
+        """PQAP(TAPQ): test a queue. Its status, and what its card can do, all zeros if there is no such queue."""
         return self._port(apqn).tapq()
 
     def rapq(self, apqn: AnyApqn) -> QueueStatus:
@@ -53,14 +53,14 @@ class LevelCpu:
     def dqap(self, apqn: AnyApqn, length: int = LONGEST_REPLY) -> Delivery:
         """DQAP: take a reply off a queue, ``length`` bytes of it at most.
 
-        ``status`` of the result has response code 10 while no reply waits.
+        ``status`` of the result has response code 10 while no reply is waiting.
         """
         return self._port(apqn).dqap(length)
 
     def execute(self, instruction: Instruction, registers: Registers, memory: Memory) -> ConditionCode:
         """Execute an instruction at register level; registers and memory change as on the hardware.
 
-        Raises ProgramCheck where the instruction ends with a program interruption.
+        Raises ProgramCheck if the instruction ends with a program interruption.
         """
         linux = self._linux()
         return execute(linux.machine, linux.level, instruction, registers, memory)

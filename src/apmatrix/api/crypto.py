@@ -22,7 +22,7 @@ class Crypto:
     """Sends requests to the cards that a Linux system has, and waits for their answers.
 
     zcrypt chooses a queue of the system's own drivers; ``queue`` names the only one to use. Every method raises
-    OSError with the errno of the ioctl: ENODEV if no queue can do it, EINVAL for what makes no sense, EIO after ten
+    OSError with the errno of the ioctl: ENODEV if no queue can do it, EINVAL for a malformed request, EIO after ten
     tries.
     """
 
@@ -32,8 +32,8 @@ class Crypto:
     def modexpo(self, base: int, exponent: int, modulus: int, *, queue: AnyApqn | None = None) -> int:
         """``pow(base, exponent, modulus)``, computed by a card (ICARSAMODEXPO).
 
-        By accelerators and CCA coprocessors, for a modulus of at most 4096 bits. OverflowError for a number that is
-        negative or longer than the modulus.
+        Accelerators and CCA coprocessors do this, for a modulus of at most 4096 bits. OverflowError for a number that
+        is negative or longer than the modulus.
         """
         length = (modulus.bit_length() + 7) // 8
         data, *key = (number.to_bytes(length, "big") for number in (base, exponent, modulus))
@@ -53,7 +53,7 @@ class Crypto:
         """Send a CPRBX with its parameter block to a CCA coprocessor (ZSECSENDCPRB).
 
         ``control`` begins with the 220 bytes of the CPRBX, whose domain field says where it goes (0xffff: anywhere);
-        ``adapter`` is the only card to use. ``room`` and ``data_room`` are the bytes that the reply may have. The
+        ``adapter`` is the only card to use. ``room`` and ``data_room`` limit the reply, in bytes. The
         reply's ``cprbx`` has return and reason code.
         """
         card = ANY_CARD if adapter is None else adapter
@@ -61,9 +61,9 @@ class Crypto:
             return self._linux().zcrypt.cprb(CcaRequest(control, data, card, room, data_room))
 
     def ep11(self, cprb: bytes, *, targets: Iterable[AnyApqn] = (), room: int = 8192) -> bytes:
-        """Send an EP11 CPRB with its payload (ZSENDEP11CPRB); the CPRB of the reply.
+        """Send an EP11 CPRB with its payload (ZSENDEP11CPRB); returns the CPRB of the reply.
 
-        ``targets`` are the queues that may answer it, by default all. ``room`` is the bytes that the reply may have.
+        ``targets`` are the queues that may answer, by default all. ``room`` limits the reply, in bytes.
         """
         apqns = tuple(map(as_apqn, targets))
         with as_system_call():

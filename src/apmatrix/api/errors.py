@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UnknownName(ApmatrixError, LookupError):
-    """There is no Linux system of that name, or there are several; the text lists what there is."""
+    """No Linux system has that name, or several have it; the text lists them."""
 
 
 class NotRunning(ApmatrixError):

@@ -1,4 +1,4 @@
-"""A fault of a machine's queues or cards that is on."""
+"""An active fault of a machine's queues or cards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ActiveFault:
-    """A fault that is on until :meth:`remove`, or until the end of a ``with`` block."""
+    """A fault that is active until :meth:`remove`, or until the end of a ``with`` block."""
 
     def __init__(self, testbed: Testbed, number: int, words: str) -> None:
         self.number = number
@@ -23,7 +23,7 @@ class ActiveFault:
         return count
 
     def remove(self) -> None:
-        """End it; nothing happens if it has ended."""
+        """End it; nothing happens if it has ended already."""
         if self.number in self._testbed.faults():
             self._testbed.remove_fault(self.number)
 

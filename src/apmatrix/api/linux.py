@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class Linux:
     """A Linux system of a machine. ``name`` is ``kvm1`` or ``kvm1/guest1``; a machine's methods find it.
 
-    It keeps its meaning when the system is stopped, started or rebooted. What needs it running raises NotRunning.
+    It keeps its meaning when the system is stopped, started or rebooted. What needs a running system raises
+    NotRunning.
     """
 
     def __init__(self, server: MachineServer, names: tuple[str, ...]) -> None:
@@ -47,12 +48,12 @@ class Linux:
 
     @property
     def name(self) -> str:
-        """``kvm1/guest1``."""
+        """Its name from the LPAR down, such as ``kvm1/guest1``."""
         return "/".join(self.names)
 
     @property
     def running(self) -> bool:
-        """True while it runs."""
+        """True while it is running."""
         return self._find() is not None
 
     @property
@@ -62,7 +63,7 @@ class Linux:
 
     @property
     def queues(self) -> dict[Apqn, str | None]:
-        """The queues that its AP bus has found, each with the driver that it is bound to."""
+        """The queues that its AP bus has found, each with the driver that it is bound to, or None."""
         return queue_drivers(self._system().shell.tree)
 
     @property
@@ -81,9 +82,9 @@ class Linux:
         return self._linux().uevents.history
 
     def on_uevent(self, action: Callable[[Uevent], None]) -> Callable[[], None]:
-        """Call ``action`` with every uevent from now on, until it reboots; returns the function that ends that.
+        """Call ``action`` with every uevent from now on, until the system reboots; returns a function that ends this.
 
-        ``action`` runs while the system is locked: it must not wait.
+        ``action`` is called while the system is locked: it must not wait.
         """
         return self._linux().uevents.subscribe(action)
 
@@ -102,7 +103,7 @@ class Linux:
         self._linux().scan()
 
     def load_vfio_ap(self) -> None:
-        """``modprobe vfio_ap``; nothing happens if it is loaded."""
+        """``modprobe vfio_ap``; nothing happens if it is already loaded."""
         self._linux().load_vfio_ap()
 
     def unload_vfio_ap(self) -> None:
@@ -111,7 +112,7 @@ class Linux:
             self._linux().unload_vfio_ap()
 
     def reboot(self) -> None:
-        """Shut it down with all its guests, and boot it again with what the machine's description says of it."""
+        """Shut it down with all its guests, and boot it again as the machine's description says."""
         with self._emulation.changing:
             system = self._system()
             self._emulation.make_room(system)
@@ -142,11 +143,12 @@ class Linux:
         udev: bool = False,
         keep: Iterable[str | os.PathLike[str]] = (),
     ) -> CompletedProcess[str]:
-        """Run a program that sees this system as its own /sys and /dev; what it printed, and its exit code.
+        """Run a program that sees this system as its own /sys and /dev; returns what it printed and its exit code.
 
-        As ``apmatrix run``, with the keyword arguments of :func:`subprocess.run`. ``udev`` starts a private udevd
-        first, ``keep`` are directories in /usr or /var that are to stay the computer's. CannotRun says what the
-        computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check`` CalledProcessError.
+        Works as ``apmatrix run`` does, with the keyword arguments of :func:`subprocess.run`. ``udev`` starts a
+        private udevd first, ``keep`` are directories in /usr or /var that stay the computer's. CannotRun says what
+        the computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check``
+        CalledProcessError.
         """
         self._system()
         arguments, kept = (tuple(os.fspath(each) for each in words) for words in (command, keep))
@@ -200,11 +202,10 @@ class LparLinux(Linux):
         usage_domains: Numbers | None = None,
         control_domains: Numbers | None = None,
     ) -> None:
-        """Edit the activation profile of the running LPAR; what is None stays.
+        """Edit the activation profile of the running LPAR; what is None stays the same.
 
-        Linux notices at its next :meth:`scan`.
-        Queues that leave the profile are zeroized. ProfileError, with nothing changed, if another LPAR has a queue,
-        or the machine cannot have it.
+        Queues that leave the profile are zeroized. Linux notices at its next :meth:`scan`. ProfileError, with nothing
+        changed, if another LPAR has one of the queues, or the machine cannot have it.
         """
         old = self.profile
         wanted = zip((old.apm, old.aqm, old.adm), (adapters, usage_domains, control_domains), strict=True)
@@ -213,7 +214,7 @@ class LparLinux(Linux):
 
 
 class GuestLinux(Linux):
-    """A KVM guest and its Linux: stopped, its mdev is still there."""
+    """A KVM guest and its Linux; while it is stopped, its mdev stays."""
 
     @property
     def host(self) -> Linux:
@@ -239,25 +240,25 @@ class GuestLinux(Linux):
 
     @property
     def refusal(self) -> Refusal | None:
-        """What its host had against its mdev or its start, when the machine's description was followed."""
+        """What was refused when the machine's description defined or started it; None if nothing was."""
         return self._guest().refusal
 
     @property
     def matrix(self) -> Matrix:
-        """What it can use: the AND of the masks of all levels; nothing while it does not run."""
+        """What it can use: the AND of the masks of all levels; nothing while it is not running."""
         return super().matrix if self.running else EMPTY_MATRIX
 
     def start(self) -> None:
-        """Start it with its mdev; OSError as QEMU gets it from the kernel: EBUSY if it runs, ENODEV without mdev."""
+        """Start it with its mdev; OSError as QEMU gets it: EBUSY if it is running, ENODEV if there is no mdev."""
         with self._emulation.changing, as_system_call():
             self._emulation.start_guest(self._guest())
 
     def explain(self, apqn: AnyApqn) -> Explanation:
-        """Why it has a queue, or does not have it: every level from the machine down."""
+        """Why it has, or does not have, a queue: every level from the machine down."""
         return explain(self._emulation, self.name, as_apqn(apqn))
 
     def stop(self) -> None:
-        """Stop it with all that runs in it; its queues are reset. Nothing happens if it does not run."""
+        """Stop it with all its guests; its queues are reset. Nothing happens if it is not running."""
         self._emulation.stop_guest(self._guest())
 
     def _guest(self) -> Guest:

@@ -28,15 +28,15 @@ L = TypeVar("L", bound=Linux)
 
 
 class Machine:
-    """A machine that runs: its cards, its LPARs, their Linux systems and guests. A context manager that ends it.
+    """A running machine: its cards, its LPARs, their Linux systems and guests. A context manager that ends it.
 
     ``Machine(adapters, lpars)`` is a machine from code; its keyword arguments are the keys of ``[machine]``, with the
     same defaults. :meth:`from_file` and :meth:`from_text` take what docs/file.md describes. All of them bring
     everything up before they return.
 
-    With ``virtual_time`` nothing waits for real: time passes by :meth:`advance`, and by itself while a call waits for
-    a reply of a card. ConfigError if the description makes no sense, or asks for what the machine will refuse;
-    ``allow_refused`` lets the latter through, and ``refusals`` tells what was refused.
+    With ``virtual_time`` nothing really waits: time passes by :meth:`advance`, and by itself while a call waits for a
+    card's reply. ConfigError if the description makes no sense, or asks for what the machine will refuse;
+    ``allow_refused`` lets the latter through, and ``refusals`` lists what was refused.
 
     Methods may be called from several threads.
     """
@@ -129,7 +129,7 @@ class Machine:
         return (*self.lpars, *self.guests)
 
     def lpar(self, name: str | None = None) -> LparLinux:
-        """The LPAR of that name, by default the first; UnknownName lists what there is."""
+        """The LPAR of that name, by default the first; UnknownName lists the LPARs."""
         return _only(self.lpars, self.lpars[0].name if name is None else name, "LPAR")
 
     def guest(self, name: str) -> GuestLinux:
@@ -137,7 +137,7 @@ class Machine:
         return _only(self.guests, name, "guest")
 
     def system(self, name: str) -> Linux:
-        """An LPAR's or a guest's Linux by its name; UnknownName lists what there is."""
+        """An LPAR's or a guest's Linux by its name; UnknownName lists the systems."""
         return _only(self.systems, name, "system")
 
     def run(
@@ -161,7 +161,7 @@ class Machine:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """What the machine or a kernel refused when the description was followed: where, what, errno and reason."""
+        """What the machine or a kernel refused while the machine was brought up: where, what, errno and reason."""
         return tuple(self._emulation.refusals)
 
     def view(self) -> MatrixView:
@@ -190,7 +190,7 @@ class Machine:
         self._emulation.testbed.add_faults(faults)
 
     def add_fault(self, words: str) -> ActiveFault:
-        """Let queues or cards fail from now on: ``"adapter=5 verb=PK reply=0x90 times=1"`` (docs/faults.md).
+        """Make queues or cards fail from now on: ``"adapter=5 verb=PK reply=0x90 times=1"`` (docs/faults.md).
 
         FaultError for words that make no sense.
         """
@@ -199,7 +199,7 @@ class Machine:
 
     @property
     def faults(self) -> tuple[ActiveFault, ...]:
-        """The faults that are on."""
+        """The active faults."""
         testbed = self._emulation.testbed
         return tuple(ActiveFault(testbed, number, str(fault)) for number, (fault, _) in testbed.faults().items())
 
@@ -211,7 +211,7 @@ class Machine:
         return self._emulation.machine.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass: what is due happens before this returns. NotVirtual in real time."""
+        """Let virtual time pass: all that is due by then happens before this returns. NotVirtual in real time."""
         clock = self._emulation.machine.clock
         if not isinstance(clock, VirtualClock):
             raise NotVirtual(f"{self.name} runs in real time: bring it up with virtual_time=True")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class SysfsFiles:
     """Reads and writes the files below /sys of one Linux system.
 
-    A path may begin with ``/sys/`` or not, and may be bytes. Every method raises OSError with the kernel's errno
-    (FileNotFoundError, PermissionError …); where the kernel refused something the error's text says what and why,
+    A path may begin with ``/sys/``, and may be bytes. Every method raises OSError with the kernel's errno
+    (FileNotFoundError, PermissionError …); where the kernel refused something, the error's text says what and why,
     and its ``__cause__`` is the :class:`Refused` with the APQNs and their holder. A call waits where the kernel
     would wait.
     """
@@ -35,7 +35,7 @@ class SysfsFiles:
             return self._linux().sysfs.read(name)
 
     def write(self, path: AnyPath, data: str | bytes) -> int:
-        """Write to a file, once; the number of bytes that were taken. No newline is added, and none is needed."""
+        """Write to a file, once; returns the number of bytes taken. No newline is added, and none is needed."""
         with _named(path) as name:
             return self._linux().sysfs.write(name, data.encode() if isinstance(data, str) else data)
 

@@ -22,20 +22,20 @@ Policy = Literal["linux", "protective"]
 """How a Linux system decides: as Linux does, or as docs/protective.md says."""
 
 State = Literal["online", "deconfigured", "checkstopped"]
-"""What the machine makes of a card."""
+"""The state of a card."""
 
 
 def as_apqn(apqn: AnyApqn) -> Apqn:
-    """The Apqn; ValueError if it is none."""
+    """The Apqn; ValueError if it is not one."""
     if isinstance(apqn, str):
         return Apqn.parse(apqn)
     found = Apqn(*apqn)
-    Mask.of(*found)  # numbers that there cannot be
+    Mask.of(*found)  # refuses numbers outside 0-255
     return found
 
 
 def as_mask(numbers: Numbers) -> Mask:
-    """The Mask with these numbers; ValueError for what is none, or is outside 0-255."""
+    """The Mask with these numbers; ValueError for what is not a number, or is outside 0-255."""
     if isinstance(numbers, str):
         return Mask.parse_ids(numbers)
     return Mask.of(numbers) if isinstance(numbers, int) else Mask.of(*numbers)

@@ -88,7 +88,7 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
         code = ExitCode(int(first)) if first.strip().isdigit() else ExitCode.REFUSED
         raise ControlError("".join(others).strip() or f"the machine did not start: see {state.log}", code)
     click.echo("".join(others), err=True, nl=False)
-    click.echo(f"machine {state.path.name} runs: apmatrix shell --machine {state.path.name}")
+    click.echo(f"machine {state.path.name} is running: apmatrix shell --machine {state.path.name}")
 
 
 def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, ready: int) -> None:

@@ -47,7 +47,7 @@ _UDEV_START: Final = 10.0
 class Command:
     """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` wants a private udevd.
 
-    ``keep`` are directories in /usr or /var that are to stay the computer's.
+    ``keep`` are directories in /usr or /var that stay the computer's.
     """
 
     arguments: tuple[str, ...]

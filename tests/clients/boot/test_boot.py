@@ -120,12 +120,12 @@ OPENSSL = ("openssl", "libssl3", "libica3", "libica-utils", "openssl-ibmca")
 
 @pytest.fixture
 def openssl():
-    """Debian's openssl with the engine that uses libica, as files of a guest; its package has an odd place for it."""
+    """Debian's openssl with the engine that uses libica, as files of a guest; its package puts it in an odd place."""
     try:
         repository = Repository("bookworm")
         trees = [repository.tree(package) for package in repository.fetch(OPENSSL)]
     except PackageError as error:
-        pytest.skip(f"packages for s390x cannot be had: {error}")
+        pytest.skip(f"packages for s390x are not available: {error}")
     patterns = ("usr/bin/openssl", "usr/bin/icastats", "usr/lib/s390x-linux-gnu/libica*.so*")
     found = {
         str(path.relative_to(tree)): path for tree in trees for pattern in patterns for path in tree.glob(pattern)

@@ -38,7 +38,7 @@ MDEV = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def host():
     """Adapters of all three kinds; 07 is vfio_ap's and an mdev's."""
     numbers = Mask.of(5, 6, 7)

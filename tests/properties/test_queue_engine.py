@@ -1,7 +1,7 @@
 """The queue engine against a model of it: random functions, random order of completion."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from apmatrix.arch import ResponseCode
 from apmatrix.cards import AdapterState, ManualClock, Request
@@ -40,7 +40,16 @@ class QueueEngine(RuleBasedStateMachine):
         self.submitted = []  # the model's view of what the workers hold: (domain, id, still wanted)
 
     queues = st.sampled_from(DOMAINS)
+    sizes = st.integers(0, 300)
     bells = Bundle("bells")
+
+    @initialize(requests=st.lists(st.tuples(queues, sizes), max_size=2 * DEPTH), finished=st.integers(0, 2 * DEPTH))
+    def load(self, requests, finished):
+        """Most examples begin with replies: by chance few would ever come to one."""
+        for domain, size in requests:
+            self.enqueue(domain, size)
+        for _ in range(min(finished, len(self.submitted))):
+            self.finish(0)
 
     @rule(target=bells, name=st.sampled_from("abc"))
     def make_bell(self, name):
@@ -62,7 +71,7 @@ class QueueEngine(RuleBasedStateMachine):
         assert status.interrupts_enabled == (model.bell is not None)
         assert not status.async_error
 
-    @rule(domain=queues, size=st.integers(0, 300))
+    @rule(domain=queues, size=sizes)
     def enqueue(self, domain, size):
         model = self.models[domain]
         self.next_id += 1
@@ -79,7 +88,9 @@ class QueueEngine(RuleBasedStateMachine):
     @precondition(lambda self: self.submitted)
     @rule(data=st.data())
     def finish_one(self, data):
-        index = data.draw(st.integers(0, len(self.submitted) - 1))
+        self.finish(data.draw(st.integers(0, len(self.submitted) - 1)))
+
+    def finish(self, index):
         domain, message_id, reply = self.submitted.pop(index)
         model = self.models[domain]
         rings = model.bell.rings if model.bell else 0

@@ -17,6 +17,7 @@ from apmatrix.rules.refusals import BadValue, Failed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from apmatrix.arch import Apqn
     from apmatrix.cards import Timer
     from apmatrix.linux.ap.bus import ApBus
     from apmatrix.linux.ap.card import ApCard
@@ -150,7 +151,6 @@ class ApQueue(Device):
         "online",
         "outstanding",
         "pending",
-        "port",
         "requests",
         "state",
         "timeout",
@@ -165,11 +165,10 @@ class ApQueue(Device):
 
     bus: ApBus
 
-    def __init__(self, bus: ApBus, card: ApCard, port: Port) -> None:
-        super().__init__(bus, card.path, str(port.apqn))
+    def __init__(self, bus: ApBus, card: ApCard, apqn: Apqn) -> None:
+        super().__init__(bus, card.path, str(apqn))
         self.card = card
-        self.port = port
-        self.apqn = port.apqn
+        self.apqn = apqn
         self.config = True
         self.chkstop = False
         self.device_state = DeviceState.UNINITIATED
@@ -184,6 +183,11 @@ class ApQueue(Device):
         self.requests: deque[ApMessage] = self._NOTHING
         self.pending = self._NONE_SENT
         self.timeout: Timer | None = None
+
+    @property
+    def port(self) -> Port:
+        """The AP functions of the system's level on the queue; kept by no queue, as there may be 65,536 of them."""
+        return self.bus.port(self.apqn)
 
     @property
     def usable(self) -> bool:

@@ -228,7 +228,7 @@ class Scanner:
 
     def _new_queue(self, card: ApCard, port: Port, status: QueueStatus) -> None:
         bus = self._bus
-        queue = ApQueue(bus, card, port)
+        queue = ApQueue(bus, card, port.apqn)
         queue.config = status.response_code != ResponseCode.DECONFIGURED
         queue.chkstop = status.response_code == ResponseCode.CHECKSTOPPED
         bus.queues[queue.apqn] = queue

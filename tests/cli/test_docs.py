@@ -21,7 +21,9 @@ def test_commands_print_what_the_documents_show(block):
         assert matches(expected, output), f"{command} printed:\n{output}"
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in stories("make")[0]])
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, id=block.name) for story in stories("make") for block in story]
+)
 def test_make_has_the_targets_that_the_documents_name(block):
     for command, _ in block.sessions():
         (target,) = re.findall(r"^make (\w+)", command)

@@ -8,7 +8,7 @@ import pytest
 
 import apmatrix
 from apmatrix import AdapterConfig, GuestConfig, HostConfig, LparConfig, Machine
-from apmatrix.config import load, schema
+from apmatrix.config import HostSettings, load, schema
 
 from .conftest import EXAMPLES
 
@@ -237,3 +237,39 @@ def test_a_machine_in_real_time_answers():
         before, start = time.monotonic(), machine.time
         assert machine.guest("guest1").crypto.modexpo(3, 5, 2**2048 - 1) == 243
         assert 0 < machine.time - start <= time.monotonic() - before
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_time_that_has_no_end_is_refused(nested, seconds):
+    before = nested.time
+    with pytest.raises(ValueError, match="give a number from 0 on"):
+        nested.advance(seconds)
+    assert nested.time == before
+
+
+def test_several_cards_are_plugged_or_none(nested):
+    with pytest.raises(apmatrix.ApmatrixError, match="adapter 5 already exists"):
+        nested.plug(AdapterConfig("4,5,9", "CEX8A"))
+    assert [adapter.number for adapter in nested.view().adapters] == [5, 6, 7, 8]
+
+
+def test_a_guest_that_cannot_boot_leaves_no_vm(nested):
+    guest = nested.guest("late")
+    settings = HostSettings(policy="zz")  # type: ignore[arg-type]
+    guest._guest().file = msgspec.structs.replace(guest._guest().file, host=settings)
+    for _ in range(2):
+        with pytest.raises(apmatrix.ApmatrixError, match="no policy 'zz'"):
+            guest.start()
+    assert not guest.running
+
+
+def test_nothing_of_a_closed_machine_goes_on():
+    """Its Linux would scan every 30 seconds for ever."""
+    with Machine.from_text(TEXT) as machine:
+        linux = [lpar._linux() for lpar in machine.lpars]
+    assert all(system.ap.stopped for system in linux)
+    assert not any(system.running for system in machine.systems)
+    with pytest.raises(apmatrix.NotRunning):
+        machine.lpar().sysfs.read("bus/ap/apmask")
+    with pytest.raises(apmatrix.NotRunning):
+        machine.guests[0].start()

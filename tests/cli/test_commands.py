@@ -224,6 +224,9 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
         (["--machine", "m", "f.toml", "guest1", "05.0004"], "'05.0004' is too much: give GUEST APQN"),
         (["f.toml", "guest1", "05.0004", "more"], "'more' is too much: give FILE GUEST APQN"),
         (["examples/nested.toml", "guest1", "5,4"], "'5,4' is not an APQN"),
+        (["guest1", "5,4"], "'5,4' is not an APQN"),
+        (["guest1", "5.x"], "'5.x' is not an APQN"),
+        (["--machine", "m", "examples/nested.toml", "guest1"], "give FILE (examples/nested.toml) or --machine"),
         (["examples/nested.toml", "guest9"], "there is no guest guest9: the guests are kvm1/guest1"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_closed_emulation_has_ended(start):
     emulation.close()
     assert guest.vm is None
     assert len(level.effective) == 0
-    assert [system.name for system in emulation.systems()] == ["kvm1"]
+    assert list(emulation.systems()) == []
 
 
 def test_who_holds_what(start):

@@ -71,7 +71,7 @@ def test_up_status_down(service):
         (["down"], 3, "no machine is running: start one"),
         (["guest", "list", "--machine", "host"], 3, "machine host is not running"),
         (["log"], 3, "no machine is running"),
-        (["run", "--machine", "../x", "--", "true"], 2, "no name for a machine"),
+        (["run", "--machine", "../x", "--", "true"], 2, "cannot name a machine"),
     ],
 )
 def test_what_is_missing_is_a_sentence(service, words, code, text):

@@ -15,7 +15,7 @@ from apmatrix.config import parse
 from apmatrix.emulation import Emulation, SysfsTree
 from apmatrix.hosts import LocalTree, Query, QueryKind, RecordingTree, Shell, Snapshot, Tree, lszcrypt, read_facts
 from apmatrix.hosts.explain import GuestOfHost, host_steps
-from apmatrix.hosts.facts import BUS, MATRIX
+from apmatrix.hosts.facts import BUS, MATRIX, UnreadableFact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,3 +176,41 @@ def test_MTX41_a_matrix_that_was_cut_is_completed_by_the_filter():
         facts = read_facts(shell.tree)
     assert facts.mdevs[UUID].handed_on == facts.mdevs[UUID].assigned
     assert len(facts.mdevs[UUID].handed_on) == 512
+
+
+BUS_FILES = {"apmask": b"0x" + b"f" * 64 + b"\n", "aqmask": b"0x" + b"f" * 64 + b"\n"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (f"{BUS}/apmask", b"\xff\x00"),
+        (f"{BUS}/ap_adapter_mask", b"0xgg\n"),
+        (f"{MATRIX}/{UUID}/ap_config", b""),
+        (f"{MATRIX}/{UUID}/ap_config", b"0x0,0x0\n"),
+        (f"{MATRIX}/{UUID}/ap_config", b"0x0,0x0,0x0,0x0\n"),
+        (f"{MATRIX}/{UUID}/ap_config", b"\x80,\x81,\x82"),
+    ],
+)
+def test_a_content_that_no_linux_gives_is_named(tmp_path, file, content):
+    for path, data in ({f"{BUS}/{name}": data for name, data in BUS_FILES.items()} | {file: content}).items():
+        place = tmp_path / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    with pytest.raises(UnreadableFact, match=f"^{file}: "):
+        read_facts(LocalTree(tmp_path))
+
+
+def test_names_that_are_no_queues_are_passed_over(tmp_path):
+    for name in ("foo.bar", ".hidden", "05.0100", "card05", "05.0004"):
+        (tmp_path / "sys/bus/ap/devices" / name).mkdir(parents=True)
+    (tmp_path / "sys/bus/ap/drivers/vfio_ap/mod.x").mkdir(parents=True)
+    assert read_facts(LocalTree(tmp_path)).drivers == {Apqn(5, 4): None}
+
+
+def test_an_errno_without_a_name_survives_a_snapshot():
+    query = Query(QueryKind.READ, "/sys/x")
+    snapshot = Snapshot.from_json(json.loads(json.dumps(Snapshot({query: OSError(524, "?", "/sys/x")}).as_json())))
+    with pytest.raises(OSError, match="/sys/x") as error:
+        snapshot.read("/sys/x")
+    assert error.value.errno == 524

@@ -13,7 +13,7 @@ from apmatrix.rules.ownership import Masks
 from support.sysops import unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.txt.gz"))
 
@@ -21,6 +21,12 @@ RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "oracle").glob("*.txt.
 def recorded_lines(path: Path) -> list[str]:
     """What was done (``W FILE CONTENT``, ``S`` for a snapshot), each followed by the answer."""
     return gzip.decompress(path.read_bytes()).decode("latin-1").splitlines()
+
+
+def snapshots(path: Path) -> Iterator[Snapshot]:
+    """Each snapshot of a recording: for tests of rules, as CONTRIBUTING.md shows."""
+    lines = recorded_lines(path)
+    return (Snapshot.read(lines, number + 1)[0] for number, line in enumerate(lines) if line == "S")
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from apmatrix.api.configuration import AdapterConfig, LparConfig, Words, as_table, plain
@@ -211,10 +212,15 @@ class Machine:
         return self._emulation.machine.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass: all that is due by then happens before this returns. NotVirtual in real time."""
+        """Let virtual time pass: all that is due by then happens before this returns.
+
+        NotVirtual in real time, ValueError for a time that is negative or has no end.
+        """
         clock = self._emulation.machine.clock
         if not isinstance(clock, VirtualClock):
             raise NotVirtual(f"{self.name} runs in real time: bring it up with virtual_time=True")
+        if not 0 <= seconds < inf:
+            raise ValueError(f"time cannot be advanced by {seconds} seconds: give a number from 0 on")
         clock.advance(seconds)
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@
     ├── Intercepted                 an AP instruction left SIE and nothing above handles it
     ├── ConfigError                 a configuration file cannot be used; has its findings
     ├── NotInFile                   a name that the file does not have, or has several times
+    ├── UnreadableFact              a file of a Linux has a content that no Linux gives it
     ├── UnknownGuest                no guest or mdev of the machine has this name, or several have it
     ├── TestbedError                a record or a replay cannot be started, stopped or compared
     ├── KeysRefused                 a command about master keys was refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,8 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
 
 def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None, str, Apqn | None]:
     """FILE, GUEST and APQN; no FILE if a running machine is meant."""
+    if machine is not None and len(arguments) > 1 and Path(arguments[0]).exists():
+        raise click.UsageError(f"give FILE ({arguments[0]}) or --machine, not both")
     most = 3 if machine is None else 2
     if len(arguments) > most:
         raise click.UsageError(f"{arguments[most]!r} is too much: give {'' if machine else 'FILE '}GUEST APQN")
@@ -73,12 +76,8 @@ def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None,
 
 
 def _running(arguments: tuple[str, ...]) -> bool:
-    """True if two arguments are GUEST and APQN, and not FILE and GUEST."""
-    try:
-        Apqn.parse(arguments[1])
-    except ValueError:
-        return False
-    return not Path(arguments[0]).exists()
+    """True if two arguments are GUEST and APQN, and not FILE and GUEST: no name of a guest begins like an APQN."""
+    return not Path(arguments[0]).exists() and re.match(r"[0-9a-fA-F]{1,2}[.,]", arguments[1]) is not None
 
 
 def _apqn(value: str) -> Apqn:

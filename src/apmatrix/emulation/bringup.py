@@ -150,9 +150,11 @@ class Emulation:
     def plug(self, entry: AdapterFile) -> None:
         """Put cards into the machine; a running Linux finds them with its next scan.
 
-        ApmatrixError if a number is taken or beyond the machine's highest.
+        ApmatrixError if a number is taken or beyond the machine's highest, and then none is plugged.
         """
         settings = self.file.machine
+        for number in entry.numbers:
+            self.machine.check_adapter(number)
         for number in entry.numbers:
             adapter = self.machine.add_adapter(
                 number,
@@ -172,10 +174,12 @@ class Emulation:
         self.close()
 
     def close(self) -> None:
-        """Stop all guests, the innermost first, and the machine."""
+        """Stop all guests, the innermost first, the Linux of each LPAR, and the machine."""
         with self.changing:
             for guest in reversed(tuple(self.guests())):
                 self.stop_guest(guest)
+            while self.lpars:
+                self.lpars.pop().linux.shut_down()
             self.machine.close()
 
     def stop_guest(self, guest: Guest) -> None:
@@ -282,10 +286,15 @@ class Emulation:
         """Start a guest's VM with its mdev, and its Linux as the file says; raises Refused as the kernel refuses."""
         host = guest.file.host
         with self.changing:
-            guest.vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
-            guest.vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+            vm = guest.host.linux.vmm.start(guest.uuid, guest.file.name)
+            vm.boot_options = {"vfio_ap": host.vfio_ap, "policy": host.policy}
+            try:
+                system = System(guest.names, vm.reboot, guest.file)
+            except BaseException:
+                vm.stop()
+                raise
+            guest.vm, guest.system = vm, system
             guest.defined, guest.refusal = True, None
-            system = guest.system = System(guest.names, guest.vm.reboot, guest.file)
             self._set_up(system)
             self.machine.announce(GuestStarted(guest.name, guest.uuid))
 

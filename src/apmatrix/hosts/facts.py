@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from apmatrix.arch import EMPTY_MATRIX, NO_BITS, Apqn, Mask, Matrix
+from apmatrix.arch import EMPTY_MATRIX, NO_BITS, ApmatrixError, Apqn, Mask, Matrix
 from apmatrix.rules import handover
 from apmatrix.rules.access import HostState
 from apmatrix.rules.ownership import ALL_RESERVED, Masks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from apmatrix.hosts.tree import Tree
 
@@ -26,7 +26,12 @@ MDEV_TYPE: Final = f"{MATRIX}/mdev_supported_types/vfio_ap-passthrough"
 LONGEST_MATRIX: Final = 4094
 """From this length on, Linux may have cut the text of a matrix (MTX-41)."""
 
-_LINE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?")
+_LINE = re.compile(r"([0-9a-f]{2})?\.(?:00([0-9a-f]{2}))?")
+_QUEUE = re.compile(r"[0-9a-f]{2}\.00[0-9a-f]{2}")
+
+
+class UnreadableFact(ApmatrixError):
+    """A file has a content that no Linux gives it; the sentence names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,15 @@ class HostFacts:
 def read_facts(tree: Tree, overrides_of: Iterable[Apqn] = ()) -> HostFacts:
     """Ask a Linux for its facts, and for the driver_override of the queues ``overrides_of``.
 
-    A system without an AP bus has none of these; one without vfio_ap has no mdevs.
+    A system without an AP bus has none of these; one without vfio_ap has no mdevs. UnreadableFact names a file with a
+    content that no Linux gives it.
     """
     wanted = tuple(overrides_of)
     drivers = queue_drivers(tree)
     files = ("apmask", "aqmask", "ap_adapter_mask", "ap_usage_domain_mask", "ap_control_domain_mask")
     overrides = (f"{BUS}/devices/{apqn}/driver_override" for apqn in wanted)
     contents = tree.read_all([*(f"{BUS}/{file}" for file in files), *overrides])
-    apmask, aqmask, *matrix = map(_mask, contents[: len(files)])
+    apmask, aqmask, *matrix = map(_mask, files, contents)
     masks = ALL_RESERVED if apmask is None or aqmask is None else Masks(apmask, aqmask)
     given = dict(zip(wanted, map(_line, contents[len(files) :]), strict=True))
     facts = HostFacts(
@@ -89,21 +95,28 @@ def _line(content: bytes | None) -> str:
     return (content or b"").decode("latin-1").removesuffix("\n")
 
 
-def _mask(content: bytes | None) -> Mask | None:
+def _mask(file: str, content: bytes | None) -> Mask | None:
     """A mask of the bus; None if there is none, or the bus says that it is not supported."""
+    if content is None or _line(content) == "not supported":
+        return None
     try:
         return Mask.parse_hex(_line(content))
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise UnreadableFact(f"{BUS}/{file}: {error}") from None
 
 
 def queue_drivers(tree: Tree) -> dict[Apqn, str | None]:
     """Every queue device and the driver it is bound to."""
     devices, drivers = tree.list_all([f"{BUS}/devices", f"{BUS}/drivers"])
-    found: dict[Apqn, str | None] = {Apqn.parse(name): None for name in devices if "." in name}
+    found: dict[Apqn, str | None] = dict.fromkeys(_queues(devices))
     for driver, names in zip(drivers, tree.list_all(f"{BUS}/drivers/{driver}" for driver in drivers), strict=True):
-        found.update((Apqn.parse(name), driver) for name in names if "." in name)
+        found.update(dict.fromkeys(_queues(names), driver))
     return found
+
+
+def _queues(names: Iterable[str]) -> Iterator[Apqn]:
+    """The queues among the names in a directory."""
+    return (Apqn.parse(name) for name in names if _QUEUE.fullmatch(name))
 
 
 def mdev_uuids(tree: Tree) -> list[str]:
@@ -122,11 +135,17 @@ def _is_uuid(name: str) -> bool:
 def assigned_matrix(tree: Tree, uuid: str) -> Matrix:
     """What is assigned to an mdev; nothing if there is no such mdev."""
     (content,) = tree.read_all([f"{MATRIX}/{uuid}/ap_config"])
-    return _config(content)
+    return _config(uuid, content)
 
 
-def _config(content: bytes | None) -> Matrix:
-    return EMPTY_MATRIX if content is None else Matrix(*map(Mask.parse_hex, _line(content).split(",")))
+def _config(uuid: str, content: bytes | None) -> Matrix:
+    if content is None:
+        return EMPTY_MATRIX
+    try:
+        adapters, domains, control_domains = map(Mask.parse_hex, _line(content).split(","))
+    except ValueError as error:
+        raise UnreadableFact(f"{MATRIX}/{uuid}/ap_config: not three masks: {error}") from None
+    return Matrix(adapters, domains, control_domains)
 
 
 def _mdevs(tree: Tree, facts: HostFacts) -> Iterable[tuple[str, MdevFacts]]:
@@ -134,7 +153,7 @@ def _mdevs(tree: Tree, facts: HostFacts) -> Iterable[tuple[str, MdevFacts]]:
     uuids = mdev_uuids(tree)
     contents = tree.read_all(f"{MATRIX}/{uuid}/{file}" for uuid in uuids for file in ("ap_config", "guest_matrix"))
     for uuid, config, guest in zip(uuids, contents[0::2], contents[1::2], strict=True):
-        assigned = _config(config)
+        assigned = _config(uuid, config)
         yield uuid, MdevFacts(assigned, _handed_on(_line(guest), assigned, facts))
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from apmatrix.hosts.tree import Answer, Answers
 
 
+_NUMBERS = {name: number for number, name in errno.errorcode.items()}
+
 Entries = list[dict[str, Any]]
 
 
@@ -84,7 +86,8 @@ def _written(answer: Answer) -> dict[str, Any]:
 
 def _read(kind: QueryKind, entry: Mapping[str, Any]) -> Answer:
     if "error" in entry:
-        number = int(getattr(errno, entry["error"]))
+        name = str(entry["error"])
+        number = int(name) if name.isdecimal() else _NUMBERS[name]
         return OSError(number, os.strerror(number), entry[kind.value])
     if kind is not QueryKind.READ:
         return [str(name) for name in entry["is"]] if kind is QueryKind.LIST else str(entry["is"])

@@ -107,15 +107,19 @@ class Cpc:
         ``options`` are those of ``Adapter``: depth, state, reset_duration …
         """
         with self.lock:
-            if number in self.adapters:
-                raise AdapterRefused(f"adapter {number} already exists: choose another number")
-            if not 0 <= number <= self.max_adapter:
-                raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
+            self.check_adapter(number)
             options.setdefault("workers", self.workers)
             adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
             adapter.state_changed = lambda state: self.announce(AdapterStateChanged(number, state.value))
             self.adapters[number] = adapter
             return adapter
+
+    def check_adapter(self, number: int) -> None:
+        """Raise AdapterRefused if an adapter's number is taken or beyond the machine's highest."""
+        if number in self.adapters:
+            raise AdapterRefused(f"adapter {number} already exists: choose another number")
+        if not 0 <= number <= self.max_adapter:
+            raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
 
     def set_adapter_state(self, number: int, state: AdapterState) -> None:
         """Configure an adapter on or off, or make it fail; raises UnknownAdapter."""

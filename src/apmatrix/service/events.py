@@ -32,10 +32,9 @@ class Events:
 
     def publish(self, event: AnyEvent) -> None:
         """Number an event and queue it for the subscribers; never waits for any of them."""
-        time = self._now()
         with self._lock:
             self._sequence += 1
-            happened = Happened(self._sequence, time, event)
+            happened = Happened(self._sequence, self._now(), event)
             for subscription in self._subscriptions:
                 subscription.put(happened)
 

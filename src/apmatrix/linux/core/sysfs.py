@@ -153,7 +153,7 @@ class OpenFile:
                 store(self._file.owner, Written(taken, task or Task()))
             except Refused as refused:
                 if self._sysfs.write_refused is not None:
-                    self._sysfs.write_refused(self._path, refused)
+                    self._sysfs.write_refused(f"{self._file.owner.path}/{self._file.attribute.name}", refused)
                 raise refused.as_oserror() from refused
             return len(taken)
 

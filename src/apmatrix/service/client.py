@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.lines import Lines
 from apmatrix.service.protocol.messages import MachineRequest, decode_answer, decode_plain, encode
-from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory
+from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory, unknown_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,5 +150,5 @@ def stopped_machine(name: str | None) -> StateDirectory:
         return keeping[0]
     state = StateDirectory.of(name)
     if not state.path.is_dir():
-        raise ControlError(f"there is no machine {name}: apmatrix status lists them", ExitCode.UNREADABLE)
+        raise unknown_machine(name)
     return state

@@ -12,7 +12,7 @@ import msgspec
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.output import exit_code, json_option, print_json
-from apmatrix.cli.remote import machine_option, system_name, system_options
+from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
 from apmatrix.service.client import ask, connect, find_machine
 from apmatrix.service.errors import ControlError, ExitCode
@@ -188,7 +188,7 @@ def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> 
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, GetLog(system_name(lpar, guest)))
+    entries = ask(machine, GetLog(scope(lpar, guest)))
     if as_json:
         print_json(entries)
         return

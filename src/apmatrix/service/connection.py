@@ -14,7 +14,8 @@ from apmatrix.arch.events import RequestRefused
 from apmatrix.faces.namespaces import device_directory
 from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
+from apmatrix.service.naming import find_system
+from apmatrix.service.operations import OPERATIONS, Asked, list_guests
 from apmatrix.service.protocol.events import Subscribe, Subscribed
 from apmatrix.service.protocol.guests import ListGuests
 from apmatrix.service.protocol.lines import Lines, LongLine

@@ -79,7 +79,7 @@ class MdevDriver(Driver[Any]):
         self._lifecycle = lifecycle
 
     def matches(self, device: Device) -> bool:  # noqa: ARG002 - none matches
-        """False: the driver gets each mdev when it is created, and never again (MTX-11)."""
+        """False: the driver gets each mdev when it is created, and never again (MTX-14)."""
         return False
 
     def probe(self, device: MatrixMdev) -> None:

@@ -1,6 +1,6 @@
 """What VFIO makes of an mdev while ``vfio_ap_mdev`` has it: an IOMMU group, ``vfio/N`` and ``vfio-dev/vfioN``.
 
-The order of the events and the log texts are those of a 7.2 kernel (tests/data/oracle/vfio_ap).
+The order of the events and the log texts are those of a 7.2 kernel (MTX-14).
 """
 
 from __future__ import annotations

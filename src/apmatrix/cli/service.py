@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import exit_code, json_option, print_json
+from apmatrix.cli.output import exit_code, json_option, print_json, printable
 from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
 from apmatrix.service.client import ask, connect, find_machine
@@ -92,14 +92,17 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
 
 
 def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, ready: int) -> None:
+    import dataclasses  # noqa: PLC0415 - slow to import
     import logging  # noqa: PLC0415 - slow to import
 
-    log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDWR)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
     status = 1
     try:
+        log, null = state.open_log(), os.open(os.devnull, os.O_RDWR)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        if secret.key_file is not None:
+            secret = dataclasses.replace(secret, key_file=secret.key_file.absolute())
+        os.chdir("/")  # nothing that is mounted stays busy
         _serve(file, state, secret, ready)
         status = 0
     except ApmatrixError as error:
@@ -193,5 +196,5 @@ def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool)
         print_json(entries)
         return
     for entry in entries:
-        click.echo(f"[{entry.time:12.6f}] {entry.text}")
+        click.echo(f"[{entry.time:12.6f}] {printable(entry.text)}")
     sys.stdout.flush()

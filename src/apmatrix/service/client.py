@@ -19,7 +19,14 @@ from apmatrix.service.protocol.messages import (
     decode_plain,
     encode,
 )
-from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory, state_directory
+from apmatrix.service.state import (
+    MACHINE_VARIABLE,
+    StateDirectory,
+    machines,
+    sandbox_directory,
+    state_directory,
+    unknown_machine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -261,5 +268,5 @@ def stopped_machine(name: str | None) -> StateDirectory:
         return keeping[0]
     state = StateDirectory.of(name)
     if not state.path.is_dir():
-        raise ControlError(f"there is no machine {name}: apmatrix status lists them", ExitCode.UNREADABLE)
+        raise unknown_machine(name)
     return state

@@ -82,15 +82,21 @@ def _wait(process: int) -> int:
 
 
 def serve_in_background(
-    file: MachineFile, state: StateDirectory, secret: Secret, ready: Callable[[Emulation], None]
+    file: MachineFile,
+    state: StateDirectory,
+    secret: Secret,
+    check: Callable[[Emulation], None],
+    ready: Callable[[Emulation], None],
 ) -> None:
     """Be the machine until a request or SIGTERM stops it.
 
+    ``check`` is called before the machine can be reached, and what it raises ends it; ``ready`` is called afterwards.
     ControlError if it is already running, or if ``secret`` does not open its keys.
     """
     forbid_core_dumps()
     allow_descriptors()
     with state.locked(), Emulation.start(file, store=open_vault(state, file, secret)) as emulation:
+        check(emulation)
         server = MachineServer(emulation, state)
         server.listen_at(state.socket)
         for number in (signal.SIGTERM, signal.SIGINT):

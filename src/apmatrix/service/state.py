@@ -36,6 +36,8 @@ _LONGEST_NAME: Final = 255
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_ACCESS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MOMENT: Final = 0.001
+_KEPT: Final = ("control", "key", "keys", "lock", "log", "systems")
+"""What a machine keeps; a change of the secret adds names that begin with ``keys.``."""
 _REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
@@ -154,6 +156,25 @@ class StateDirectory:
         finally:
             os.close(lock)
 
+    def forget(self) -> None:
+        """Remove the directory with all that is kept in it, the keys too.
+
+        ControlError if there is none, if its machine is running, or if it has what no machine keeps.
+        """
+        import shutil  # noqa: PLC0415 - slow to import, and few commands need it
+
+        if not self.path.is_dir():
+            raise unknown_machine(self.path.name)
+        strange = sorted(entry.name for entry in self.path.iterdir() if entry.name.partition(".")[0] not in _KEPT)
+        if strange or self.path.is_symlink():
+            what = f"{strange[0]} in it is" if strange else "it is a link and"
+            raise ControlError(f"{self.path} is not removed: {what} not a machine's", ExitCode.REFUSED)
+        with self.locked():
+            try:
+                shutil.rmtree(self.path)
+            except OSError as error:
+                raise ControlError(f"{error.filename} cannot be removed: {error.strerror}") from error
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for a running machine; ControlError if another process does, or it cannot be used."""
@@ -247,6 +268,11 @@ def machines() -> list[StateDirectory]:
         return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
     except PermissionError as error:
         raise _unusable(error) from error
+
+
+def unknown_machine(name: str) -> ControlError:
+    """The refusal of a command about a machine that has no state."""
+    return ControlError(f"there is no machine {name}: apmatrix status lists them", ExitCode.UNREADABLE)
 
 
 def already_running(state: StateDirectory) -> ControlError:

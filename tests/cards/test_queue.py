@@ -341,7 +341,7 @@ class TestFilters:
 
             def request(self, queue, handling):
                 request = handling.request
-                return replace(handling, request=replace(request, message=request.message + self.letter))
+                return replace(handling, request=request._replace(message=request.message + self.letter))
 
             def reply(self, queue, request, reply):
                 return reply + self.letter

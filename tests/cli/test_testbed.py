@@ -67,17 +67,17 @@ def test_a_card_fails_on_demand(machine):
         (("fault", "add", "adapter=9", "lose=held"), 2, "there is no adapter 9 in keys: 5-7"),
         (("fault", "remove", "3"), 2, "there is no fault 3; active faults: none"),
         (("fault", "remove"), 2, "give the number of a fault, or --all"),
-        (("record", "stop"), 1, "nothing is being recorded: apmatrix record start FILE"),
+        (("record", "stop"), 3, "nothing is being recorded: apmatrix record start FILE"),
         (("record", "start", "here"), 1, "here: the record cannot be created (File exists): choose another FILE"),
         (("record", "start", "no/where"), 1, "the record cannot be created (No such file or directory)"),
         (("record", "start", "new", "--adapter", "9"), 1, "there is no adapter 9 in keys"),
         (("record", "start", "new", "--adapter", "x"), 2, "Invalid value for '--adapter': 'x' is not a number"),
         (("record", "start", "new", "--adapter", ""), 2, "Invalid value for '--adapter': it names no number"),
-        (("replay", "stop"), 1, "nothing is being replayed: apmatrix replay start FILE"),
+        (("replay", "stop"), 3, "nothing is being replayed: apmatrix replay start FILE"),
         (("replay", "start", "none"), 1, "none: the record cannot be read: No such file or directory"),
         (("replay", "start", "here"), 1, "here, line 1: this is not a recorded exchange"),
         (("replay", "check", "here"), 1, "here, line 1: this is not a recorded exchange"),
-        (("replay", "check", "here", "--from", "nobody"), 2, "no Linux system nobody is running"),
+        (("replay", "check", "here", "--from", "nobody"), 2, "there is no guest nobody: the guests are kvm1/guest1"),
     ],
 )
 def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):
@@ -92,7 +92,7 @@ def test_a_record_is_replayed_and_checked(machine, tmp_path):
     path = tmp_path / "traffic"
     questions = [Question.random(KEY, crt=False) for _ in range(3)]
     command("record", "start", "traffic", "--adapter", 5)
-    assert "is already being recorded" in command("record", "start", "other", code=1).stderr
+    assert "is already being recorded" in command("record", "start", "other", code=3).stderr
     assert [rsa(machine, question=question) for question in questions] == ["ok"] * 3
     assert rsa(machine, "07.0004") == "ok"
     assert command("record", "stop").stdout == f"{path}: 3 exchanges\n"
@@ -108,7 +108,7 @@ def test_a_record_is_replayed_and_checked(machine, tmp_path):
     assert checked.splitlines()[0].endswith(": another reply")
     assert checked.endswith("3 requests sent, 1 answered differently\n")
     command("replay", "start", "traffic")
-    assert "is already being replayed" in command("replay", "start", "traffic", code=1).stderr
+    assert "is already being replayed" in command("replay", "start", "traffic", code=3).stderr
     assert [rsa(machine, question=question) for question in questions] == ["ok", "wrong", "ok"]
     assert rsa(machine) == "ok"
     command("replay", "stop")

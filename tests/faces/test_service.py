@@ -12,7 +12,7 @@ import pytest
 from support.processes import output
 
 from .place import missing
-from .test_run import APMATRIX, ROOT, THREE, names, snapshot
+from .test_run import APMATRIX, ROOT, THREE, snapshot
 
 HOST = str(ROOT / "tests/data/clients/host.toml")
 UUID = "94c662cd-0000-4000-8000-31dbd8dcb35f"
@@ -48,8 +48,8 @@ class Service:
 def service(tmp_path):
     service = Service(tmp_path / "state")
     yield service
-    for name in names(service.state) if service.state.exists() else ():
-        if (process := service.process(name)) is not None:
+    for lock in service.state.glob("*/lock"):
+        if (process := service.process(lock.parent.name)) is not None:
             os.kill(process, signal.SIGKILL)
 
 
@@ -253,3 +253,45 @@ def test_locks_are_seen_by_all_commands_of_a_system_and_go_with_the_last(service
     assert shell.ask("ls /run/lock | tr '\\n' ' '") == "ours theirs"
     shell.end()
     assert service.sh("ls /run/lock; touch /run/lock/new") == ""
+
+
+REFUSED = str(ROOT / "examples/invalid-shared-queue.toml")
+
+
+def test_a_machine_that_refuses_a_part_of_its_file_is_up_and_says_so(service):
+    said = service.do("up", REFUSED, code=1)
+    assert said.startswith("machine invalid-shared-queue is running")
+    assert "apmatrix: refused: kvm1: assign_domain 6 for guest2's mdev: EADDRINUSE" in said
+    assert "guest1" in service.do("guest", "list")
+    service.do("down")
+    assert "examples/invalid-shared-queue.toml:24" in service.do("up", REFUSED, "--strict", code=1)
+    assert "invalid-shared-queue  stopped" in service.do("status")
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 1), ("exit 5", 5)])
+def test_a_command_on_a_machine_that_refuses_a_part_of_its_file(service, tmp_path, script, code):
+    said = service.do("run", REFUSED, "--", "sh", "-c", f"echo ran; {script}", code=code)
+    assert said.startswith("ran\n")
+    said = service.do("run", "--strict", REFUSED, "--", "touch", tmp_path / "ran", code=1)
+    assert "invalid-shared-queue.toml:24" in said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_machine_is_forgotten(service):
+    assert "there is no machine host" in service.do("down", "host", "--forget", code=2)
+    service.do("up", HOST)
+    assert service.do("down", "--forget") == "machine host stopped\nmachine host forgotten\n"
+    assert service.do("status") == "no machine: start one with apmatrix up FILE\n"
+    service.do("up", HOST)
+    service.do("down")
+    assert service.do("down", "--machine", "host", "--forget") == "machine host forgotten\n"
+    assert "give NAME or --machine" in service.do("down", "host", "--machine", "other", code=2)
+
+
+def test_a_directory_that_is_not_a_machine_s_is_not_forgotten(service):
+    (service.state / "project").mkdir(parents=True)
+    (service.state / "project" / "thesis").write_text("years of work")
+    assert "thesis in it is not a machine's" in service.do("down", "project", "--forget", code=1)
+    (service.state / "linked").symlink_to(service.state / "project")
+    service.do("down", "linked", "--forget", code=1)
+    assert (service.state / "project" / "thesis").exists()

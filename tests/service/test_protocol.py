@@ -146,7 +146,7 @@ SENTENCES = [
     (b'{"op": "set-adapter-state", "adapter": 5, "state": "on"}', "request set-adapter-state: state: invalid enum"),
     (b'{"op": "set-adapter-state", "adapter": 77, "state": "online"}', "there is no adapter 77 in machine: 5"),
     (b'{"op": "execute-instruction", "frame": -1, "kernel_asce": 0, "user_asce": 0}', "frame: expected int >= 0"),
-    (b'{"op": "attach"}', "request attach: 5 file descriptors expected, 0 came"),
+    (b'{"op": "attach"}', "request attach: 7 file descriptors expected, 0 came"),
     (b'{"op": "share-storage", "size": 4096}', "request share-storage: 1 file descriptors expected, 0 came"),
     (b'{"op": "give-etc", "comes": true}', "request give-etc: 1 file descriptors expected, 0 came"),
     (b'{"op": "take-etc"}', "this connection has no sandbox yet"),
@@ -234,6 +234,26 @@ def test_descriptors_that_nobody_takes_are_closed():
             os.read(reading, 1)
         lines.close()
         assert os.read(reading, 1) == b""  # every copy of the other end is closed
+    os.close(reading)
+
+
+def test_descriptors_come_with_their_line_and_end_with_it():
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with ours, theirs:
+        sender, lines = Lines(ours), Lines(theirs)
+        sender.send(b"first")
+        sender.send(b"second", [writing] * 5)
+        sender.send(b"third")
+        os.close(writing)
+        assert lines.receive() == b"first"
+        with pytest.raises(ValueError, match="5 file descriptors expected"):
+            lines.take_descriptors(5)
+        assert lines.receive() == b"second"
+        assert lines.receive() == b"third"
+        assert os.read(reading, 1) == b""  # what came with the second is closed
+        lines.close()
     os.close(reading)
 
 

@@ -40,6 +40,7 @@
     ├── UnreadableFact              a file of a Linux has a content that no Linux gives it
     ├── UnknownGuest                no guest or mdev of the machine has this name, or several have it
     ├── TestbedError                a record or a replay cannot be started, stopped or compared
+    │   └── TestbedActive           it is already active, or it is not
     ├── KeysRefused                 a command about master keys was refused
     ├── UnknownName                 in Python: no system has this name, or several have it
     ├── NotRunning                  in Python: the system is not running

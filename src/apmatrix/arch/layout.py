@@ -200,7 +200,9 @@ class Layout:
         """
         if len(data) < cls.SIZE:
             raise ValueError(f"{cls.__name__} needs {cls.SIZE} bytes, got {len(data)}")
-        return cls(int.from_bytes(data[: cls.SIZE], "big"))
+        layout = cls.__new__(cls)  # not cls(number): a number read from SIZE bytes always fits
+        object.__setattr__(layout, "value", int.from_bytes(data[: cls.SIZE], "big"))
+        return layout
 
     def __bytes__(self) -> bytes:
         return self.value.to_bytes(self.SIZE, "big")

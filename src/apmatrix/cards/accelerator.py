@@ -105,11 +105,12 @@ def raw_modexpo(value: int, exponent: int, modulus: int) -> int:
 
 def raw_crt(value: int, key: CrtKey) -> int:
     """RSA with a key in CRT form; RefusedMessage as for :func:`raw_modexpo`, or if u does not fit p and q."""
-    modulus = key.p * key.q
+    p, q = gmpy2.mpz(key.p), gmpy2.mpz(key.q)
+    modulus = p * q
     if not modulus or value >= modulus:
         raise RefusedMessage(ReplyCode.OPERAND_INVALID)
-    if not modulus & 1:
+    if not modulus.is_odd():
         raise RefusedMessage(ReplyCode.EVEN_MODULUS)
-    if gmpy2.mpz(key.u) * key.q % key.p != 1:
+    if key.u * q % p != 1:
         raise RefusedMessage(ReplyCode.OPERAND_INVALID)
     return crt(value, key)

@@ -11,7 +11,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,8 +38,7 @@ class Indication(ABC):
         """Set the notification indicator and make the interruption pending (hardware.md 1.8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """The result of DQAP.
 
     ``status`` is None when only a part was stored: then the reply stays, ``remaining`` bytes are left and
@@ -49,9 +48,12 @@ class Delivery:
 
     status: QueueStatus | None
     message_id: int = 0
-    data: bytes = field(default=b"", repr=False)
+    data: bytes = b""
     remaining: int = 0
     position: int = 0
+
+    def __repr__(self) -> str:
+        return f"<delivery of {len(self.data)} bytes, {self.remaining} left: {self.status}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from apmatrix.arch import NO_BITS, Mask, ResponseCode
 
@@ -15,8 +14,7 @@ Admission: TypeAlias = ResponseCode | bytes
 """What :meth:`Firmware.admit` decides: NORMAL, a refusal, or a reply that is ready without processing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One message to a card, with what the machine knows about its sender.
 
     ``message_id`` is the program's 64-bit number, opaque and not necessarily unique; ``special`` is NQAP's S
@@ -25,10 +23,13 @@ class Request:
     """
 
     message_id: int
-    message: bytes = field(repr=False)
+    message: bytes
     special: bool = False
     control_domains: Mask = NO_BITS
     rc8a: bool = False
+
+    def __repr__(self) -> str:
+        return f"<request {self.message_id:016x} of {len(self.message)} bytes>"
 
 
 class Firmware(ABC):

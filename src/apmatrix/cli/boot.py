@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import read_file
+from apmatrix.cli.refused import check_strictly, exit_code, report, strict_option
 from apmatrix.cli.remote import machine_or_file_option
+from apmatrix.cli.terminal import Terminal
 from apmatrix.faces.boot import BootedGuest, Hardware, Interactive, Software, Way, find_qemu
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.errors import ExitCode
@@ -24,6 +25,7 @@ from apmatrix.service.state import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from apmatrix.faces.boot import GuestLevel
+    from apmatrix.hosts import Refusal
 
 POWER_OFF_TIMEOUT = 30.0
 
@@ -55,6 +57,7 @@ POWER_OFF_TIMEOUT = 30.0
     show_default=True,
     help="How AP instructions reach the machine; the mailbox is faster.",
 )
+@strict_option
 @click.option("--verbose", "-v", is_flag=True, help="Show what the kernel says while it starts.")
 @click.pass_context
 def boot(
@@ -71,13 +74,14 @@ def boot(
     processors: int,
     storage: int,
     interception: str,
+    strict: bool,
     verbose: bool,
 ) -> None:
     """Boot a real s390x Linux at a level of the machine in FILE.
 
     An unmodified Debian kernel runs in QEMU; the machine executes its AP instructions. Kernel and tools come from
     Debian and are kept in the user's cache directory. On a running machine, the kernel sees what administrators
-    change on its host.
+    change on its host. If the machine refuses a part of FILE, a success gives exit code 1.
 
     \b
       apmatrix boot examples/three-guests.toml --guest guest1
@@ -95,23 +99,26 @@ def boot(
     software = Software(kernel, initrd, command, None if command is not None else _terminal())
     find_qemu()
     with ExitStack() as stack:
-        level = _level(stack, file, machine, lpar, guest)
+        level, refusals = _level(stack, file, machine, lpar, guest, strict=strict)
         progress = _Progress(stack, verbose=verbose)
         image, first = software.prepare(progress.step)
         hardware = Hardware(image, first, level.kernel_parameters, storage, processors)
         text = _show if verbose else _forget
         running = BootedGuest(hardware, level, way=Way(interception), progress=progress.step, text=text)
-        ctx.exit(_use(stack.enter_context(running), progress, software))
+        ctx.exit(exit_code(_use(stack.enter_context(running), progress, software), refusals))
 
 
 def _level(
-    stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None
-) -> GuestLevel:
-    """Take the level, of a new or a running machine; it is given back when the stack unwinds."""
+    stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None, *, strict: bool
+) -> tuple[GuestLevel, list[Refusal]]:
+    """Take the level until the stack unwinds; returns it with what a new machine refused."""
     if file is None:
-        return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest))
-    emulation = stack.enter_context(brought_up(read_file(file)))
-    return stack.enter_context(take_level(emulation, lpar, guest))
+        return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest)), []
+    emulation = stack.enter_context(brought_up(read_file(file, strict=strict)))
+    refusals = list(emulation.refusals)
+    check_strictly(refusals, strict=strict)
+    report(refusals)
+    return stack.enter_context(take_level(emulation, lpar, guest)), refusals
 
 
 def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
@@ -132,7 +139,7 @@ class _Progress:
     """Shows progress on stderr: in place on a terminal, line by line elsewhere."""
 
     def __init__(self, stack: ExitStack, *, verbose: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Terminal(stderr=True)
         in_place = self._console.is_terminal and not verbose
         self._status = stack.enter_context(self._console.status("starting")) if in_place else None
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from apmatrix.cli.terminal import Terminal
 from apmatrix.emulation import Emulation
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 @contextmanager
 def brought_up(file: MachineFile) -> Iterator[Emulation]:
     """The running machine; on a terminal something moves while it comes up: a large one takes seconds."""
-    with Console(stderr=True).status(f"bringing up {file.machine.name}"):
+    with Terminal(stderr=True).status(f"bringing up {file.machine.name}"):
         emulation = Emulation.start(file)
     with emulation:
         yield emulation

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.output import SentenceGroup
+from apmatrix.cli.sentences import SentenceGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.cli.output import read_file
-from apmatrix.cli.remote import machine_or_file_option, system_name
+from apmatrix.cli.refused import check_strictly, exit_code, report, strict_option
+from apmatrix.cli.remote import machine_or_file_option, scope
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.command import Command
 from apmatrix.service.run import run_on_new, run_on_running
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.emulation import Emulation
+    from apmatrix.hosts import Refusal
+    from apmatrix.service.protocol.names import Scope
 
     Function = Callable[..., None]
 
@@ -27,6 +30,7 @@ def sandbox_options(function: Function) -> Function:
     """Add the options of run and shell that say where the command runs."""
     for option in (
         click.option("--udev", is_flag=True, help="Start a udevd of its own first, as at boot."),
+        strict_option,
         machine_or_file_option,
         click.option("--guest", metavar="NAME", help="In this guest's Linux."),
         click.option("--lpar", metavar="NAME", help="In this LPAR's Linux; by default the first one's."),
@@ -38,11 +42,15 @@ def sandbox_options(function: Function) -> Function:
 @click.command(context_settings={"ignore_unknown_options": True})
 @sandbox_options
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="FILE -- COMMAND...")
-def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
+def run(
+    words: tuple[str, ...], lpar: str | None, guest: str | None, machine: str | None, udev: bool, strict: bool
+) -> None:
     """Run COMMAND on the machine that FILE describes, and exit with its exit code.
 
     COMMAND sees the emulated Linux system as its own /sys and /dev. It has namespaces of its own: its changes to
     /etc, /usr, /var, /run and /dev end with it, and so does the machine. Your own files are the real ones.
+
+    If the machine refuses a part of FILE, COMMAND runs all the same, and its success gives exit code 1.
 
     \b
       apmatrix run examples/three-guests.toml -- lszcrypt -V
@@ -55,13 +63,15 @@ def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: st
         arguments = arguments[1:]
     if not arguments:
         raise click.UsageError("no COMMAND given; to look around: apmatrix shell FILE")
-    _run(file, machine, arguments, system_name(lpar, guest), udev=udev)
+    _run(file, machine, arguments, scope(lpar, guest), udev=udev, strict=strict)
 
 
 @click.command()
 @sandbox_options
 @click.argument("file", required=False, type=click.Path())
-def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | None, udev: bool) -> None:
+def shell(
+    file: str | None, lpar: str | None, guest: str | None, machine: str | None, udev: bool, strict: bool
+) -> None:
     """Open a shell on the machine that FILE describes.
 
     The same as apmatrix run with your shell as the command.
@@ -72,22 +82,31 @@ def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | 
     """
     if (file is None) == (machine is None):
         raise click.UsageError("give either FILE or --machine NAME")
-    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), system_name(lpar, guest), udev=udev)
+    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), scope(lpar, guest), udev=udev, strict=strict)
 
 
 def _run(
-    file: str | None, machine: str | None, arguments: tuple[str, ...], system: str | None, *, udev: bool
+    file: str | None,
+    machine: str | None,
+    arguments: tuple[str, ...],
+    system: Scope | None,
+    *,
+    udev: bool,
+    strict: bool,
 ) -> None:
     # Machines in the background can be reached from inside, too.
     keep = (str(state_directory().absolute()),) if os.geteuid() == 0 else ()
     if file is None:
         path = find_machine(machine)
         run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep))
-    description = read_file(file)
+    description = read_file(file, strict=strict)
     name = description.machine.name or Path(file).stem
-    raise SystemExit(run_on_new(description, Command(arguments, name, system, udev, keep), _report))
+    refusals: list[Refusal] = []
 
+    def look(emulation: Emulation) -> None:
+        check_strictly(emulation.refusals, strict=strict)
+        refusals.extend(emulation.refusals)
+        report(refusals)
 
-def _report(emulation: Emulation) -> None:
-    for refusal in emulation.refusals:
-        click.echo(f"apmatrix: refused: {refusal}", err=True)
+    code = run_on_new(description, Command(arguments, name, system, udev, keep), look)
+    raise SystemExit(exit_code(code, refusals))

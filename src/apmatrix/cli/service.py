@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import exit_code, json_option, print_json
-from apmatrix.cli.remote import machine_option, system_name, system_options
+from apmatrix.cli.output import json_option, print_json, printable
+from apmatrix.cli.refused import check_strictly, report, strict_option
+from apmatrix.cli.refused import exit_code as exit_code_of
+from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
+from apmatrix.cli.sentences import exit_code
 from apmatrix.service.client import ask, connect, find_machine
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.machine import GetLog, GetStatus, MachineStatus, StopMachine
 from apmatrix.service.state import StateDirectory, already_running, machines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apmatrix.config import MachineFile
     from apmatrix.emulation import Emulation
     from apmatrix.service.keystore import Secret
@@ -30,46 +35,67 @@ if TYPE_CHECKING:
 @click.option("--foreground", is_flag=True, help="Run in the foreground (for a service manager).")
 @key_file_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
-def up(file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool) -> None:
+@strict_option
+@click.pass_context
+def up(
+    ctx: click.Context, file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool, strict: bool
+) -> None:
     """Start the machine that FILE describes in the background.
 
     The file names it. What its systems write to /etc, such as mdevctl's and chzdev's files, is kept in its state
     directory and restored by the next up. State directories are in $APMATRIX_STATE, /var/lib/apmatrix for root, else
     ~/.local/state/apmatrix. The master keys of its cards are kept there too, encrypted with a key file, or with a
     passphrase (also from $APMATRIX_PASSPHRASE).
+
+    If the machine refuses a part of FILE, it runs without that part, and the exit code is 1.
     """
     from apmatrix.cli.output import read_file  # noqa: PLC0415 - slow to import
 
-    description = read_file(file)
+    description = read_file(file, strict=strict)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
     state.make()
     secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
-    if foreground:
-        _serve(description, state, secret, None)
-        return
-    _detach(description, state, secret)
+    start = _start_here if foreground else _detach
+    ctx.exit(exit_code_of(ExitCode.FINE, start(_Start(description, state, secret, strict))))
 
 
-def _serve(file: MachineFile, state: StateDirectory, secret: Secret, ready: int | None) -> None:
-    """Be the machine; write to ``ready``, a pipe, when it is up."""
-    import logging  # noqa: PLC0415 - slow to import
+class _Start(NamedTuple):
+    """What a machine is started with."""
 
-    from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
+    file: MachineFile
+    state: StateDirectory
+    secret: Secret
+    strict: bool
 
-    def report(emulation: Emulation) -> None:
-        text = "".join(f"apmatrix: refused: {refusal}\n" for refusal in emulation.refusals)
-        if ready is None:
-            click.echo(text, err=True, nl=False)
-        else:
-            os.write(ready, b"ok\n" + text.encode())
-            os.close(ready)
+    def serve(self, ready: Callable[[Emulation], None]) -> None:
+        """Be the machine; ``ready`` is called when it can be reached."""
+        import logging  # noqa: PLC0415 - slow to import
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    serve_in_background(file, state, secret, report)
+        from apmatrix.service.run import serve_in_background  # noqa: PLC0415 - slow to import
+
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+
+        def check(emulation: Emulation) -> None:
+            check_strictly(emulation.refusals, strict=self.strict)
+
+        serve_in_background(self.file, self.state, self.secret, check, ready)
 
 
-def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
-    """Start the machine in a process of its own, and wait until it is up."""
+def _start_here(start: _Start) -> list[str]:
+    """Be the machine until it ends; returns what was refused."""
+    refusals: list[str] = []
+
+    def ready(emulation: Emulation) -> None:
+        refusals.extend(map(str, emulation.refusals))
+        report(refusals)
+
+    start.serve(ready)
+    return refusals
+
+
+def _detach(start: _Start) -> list[str]:
+    """Start the machine in a process of its own, and wait until it is up; returns what was refused."""
+    state = start.state
     if state.running():
         raise already_running(state)
     reading, writing = os.pipe()
@@ -79,7 +105,7 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
         # A second fork: no process has to wait for the machine.
         if os.fork():
             os._exit(0)
-        _become_service(file, state, secret, writing)
+        _become_service(start, writing)
     os.close(writing)
     os.wait()
     with os.fdopen(reading, encoding="utf-8") as pipe:
@@ -87,20 +113,30 @@ def _detach(file: MachineFile, state: StateDirectory, secret: Secret) -> None:
     if first != "ok\n":
         code = ExitCode(int(first)) if first.strip().isdigit() else ExitCode.REFUSED
         raise ControlError("".join(others).strip() or f"the machine did not start: see {state.log}", code)
-    click.echo("".join(others), err=True, nl=False)
+    refusals = [line.rstrip("\n") for line in others]
+    report(refusals)
     click.echo(f"machine {state.path.name} is running: apmatrix shell --machine {state.path.name}")
+    return refusals
 
 
-def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, ready: int) -> None:
+def _become_service(start: _Start, ready: int) -> None:
+    """Be the machine in the background; write to ``ready``, a pipe, when it is up."""
+    import dataclasses  # noqa: PLC0415 - slow to import
     import logging  # noqa: PLC0415 - slow to import
 
-    log = os.open(state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDWR)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
+    def tell(emulation: Emulation) -> None:
+        os.write(ready, "".join(("ok\n", *(f"{refusal}\n" for refusal in emulation.refusals))).encode())
+        os.close(ready)
+
     status = 1
     try:
-        _serve(file, state, secret, ready)
+        log, null = start.state.open_log(), os.open(os.devnull, os.O_RDWR)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        if (key_file := start.secret.key_file) is not None:
+            start = start._replace(secret=dataclasses.replace(start.secret, key_file=key_file.absolute()))
+        os.chdir("/")  # the directory that it was started in does not stay busy
+        start.serve(tell)
         status = 0
     except ApmatrixError as error:
         logging.getLogger(__name__).error("the machine ended: %s", error)
@@ -115,13 +151,29 @@ def _become_service(file: MachineFile, state: StateDirectory, secret: Secret, re
 @click.command()
 @click.argument("name", required=False)
 @machine_option
-def down(name: str | None, machine: str | None) -> None:
-    """Stop a machine in the background; commands on it end. Its saved state is kept."""
-    path = find_machine(name or machine)
-    with connect(path) as client:
-        client.ask(StopMachine())
-        client.wait_for_the_end()  # of the machine's process, and with it of this connection
-    click.echo(f"machine {path.parent.name} stopped")
+@click.option("--forget", is_flag=True, help="Also remove its saved state and its keys, even if it is not running.")
+def down(name: str | None, machine: str | None, forget: bool) -> None:
+    """Stop a machine in the background; commands on it end. Its saved state is kept, unless you say --forget."""
+    chosen = _one_machine(name, machine)
+    state = StateDirectory.of(chosen) if chosen else None
+    if not (forget and state and not state.running()):
+        path = find_machine(chosen)
+        with connect(path) as client:
+            client.ask(StopMachine())
+            client.wait_for_the_end()  # of the machine's process, and with it of this connection
+        state = state or StateDirectory.of(path.parent.name)
+        click.echo(f"machine {path.parent.name} stopped")
+    if forget:
+        assert state is not None
+        state.forget()
+        click.echo(f"machine {state.path.name} forgotten")
+
+
+def _one_machine(name: str | None, machine: str | None) -> str | None:
+    """The machine that is named as the argument or by the option; a usage error for two."""
+    if name is not None and machine not in (None, name):
+        raise click.UsageError(f"give NAME or --machine, not both: {name} is not {machine}")
+    return name or machine
 
 
 class StoppedMachine(msgspec.Struct, frozen=True):
@@ -131,28 +183,49 @@ class StoppedMachine(msgspec.Struct, frozen=True):
     running: bool = False
 
 
+class UnreachableMachine(msgspec.Struct, frozen=True):
+    """A machine that is running but does not answer, or whose state this user may not see; ``problem`` says why."""
+
+    machine: str
+    problem: str
+    running: bool | None = None
+
+
 @click.command()
 @click.argument("name", required=False)
 @machine_option
 @json_option
 def status(name: str | None, machine: str | None, as_json: bool) -> None:
     """Show the machines, or what is running on one. The exit code is 3 if the named one is not running."""
-    facts: list[MachineStatus | StoppedMachine]
-    chosen = name or machine
+    facts: list[MachineStatus | StoppedMachine | UnreachableMachine]
+    chosen = _one_machine(name, machine)
     if chosen or "APMATRIX_MACHINE" in os.environ:
         facts = [ask(chosen, GetStatus())]
     else:
-        names = [(state.path.name, state.running()) for state in machines()]
-        facts = [ask(name, GetStatus()) if running else StoppedMachine(name) for name, running in names]
+        facts = [_facts(state) for state in machines()]
     if as_json:
         print_json(facts)
     elif not facts:
         click.echo("no machine: start one with apmatrix up FILE")
     for fact in facts if not as_json else ():
         _print_status(fact)
+    if any(isinstance(fact, UnreachableMachine) for fact in facts):
+        sys.exit(ExitCode.UNREACHABLE)
 
 
-def _print_status(fact: MachineStatus | StoppedMachine) -> None:
+def _facts(state: StateDirectory) -> MachineStatus | StoppedMachine | UnreachableMachine:
+    """One of all machines; what cannot be asked must not hide the others."""
+    name = state.path.name
+    try:
+        return ask(name, GetStatus()) if state.running() else StoppedMachine(name)
+    except ControlError as error:
+        return UnreachableMachine(name, str(error))
+
+
+def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> None:
+    if isinstance(fact, UnreachableMachine):
+        click.echo(f"{fact.machine}  unreachable: {fact.problem}")
+        return
     click.echo(f"{fact.machine}  {'running' if fact.running else 'stopped'}")
     if isinstance(fact, StoppedMachine):
         return
@@ -167,10 +240,10 @@ def _print_status(fact: MachineStatus | StoppedMachine) -> None:
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, GetLog(system_name(lpar, guest)))
+    entries = ask(machine, GetLog(scope(lpar, guest)))
     if as_json:
         print_json(entries)
         return
     for entry in entries:
-        click.echo(f"[{entry.time:12.6f}] {entry.text}")
+        click.echo(f"[{entry.time:12.6f}] {printable(entry.text)}")
     sys.stdout.flush()

@@ -4,6 +4,7 @@ ApmatrixError
 ├── UnknownGuest    no guest or mdev has the name that was given, or several have it
 ├── KeysRefused     a command about master keys was refused
 └── TestbedError    a record or a replay cannot be started, stopped or compared
+    └── TestbedActive    it is already active, or it is not
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class TestbedError(ApmatrixError):
     """A record or a replay cannot be started, stopped or compared; the text says what to do."""
 
     __test__ = False  # for pytest
+
+
+class TestbedActive(TestbedError):
+    """What is to be started is already active, or what is to be stopped is not."""

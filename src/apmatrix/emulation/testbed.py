@@ -16,7 +16,7 @@ from apmatrix.cards import Fault, Recorder, Replay, Switchboard, TimingModel
 from apmatrix.cards.faults import FaultError
 from apmatrix.cards.recording import read_exchanges, write_exchange
 from apmatrix.config import ConfigError
-from apmatrix.emulation.errors import TestbedError
+from apmatrix.emulation.errors import TestbedActive, TestbedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +124,7 @@ class Testbed:
         """Append every exchange of the adapters, by default of all, to a new file for its owner only."""
         with self._lock:
             if self._record is not None:
-                raise TestbedError(f"{self._record.path} is already being recorded: apmatrix record stop")
+                raise TestbedActive(f"{self._record.path} is already being recorded: apmatrix record stop")
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             except OSError as error:
@@ -149,7 +149,7 @@ class Testbed:
         """End the record; returns its file and number of exchanges. TestbedError also if some are missing."""
         with self._lock:
             if self._record is None:
-                raise TestbedError("nothing is being recorded: apmatrix record start FILE")
+                raise TestbedActive("nothing is being recorded: apmatrix record start FILE")
             watch, self._record = self._record, None
             watch.stop()
         if watch.lost:
@@ -164,7 +164,7 @@ class Testbed:
         exchanges = read_exchanges(path)
         with self._lock:
             if self._replay is not None:
-                raise TestbedError(f"{self._replay.path} is already being replayed: apmatrix replay stop")
+                raise TestbedActive(f"{self._replay.path} is already being replayed: apmatrix replay stop")
             self._replay = _Watch(path, self._adapters(adapters), Replay(exchanges), len(exchanges))
             self._replay.start()
         return len(exchanges)
@@ -173,7 +173,7 @@ class Testbed:
         """Let the cards answer again; returns the file of the record."""
         with self._lock:
             if self._replay is None:
-                raise TestbedError("nothing is being replayed: apmatrix replay start FILE")
+                raise TestbedActive("nothing is being replayed: apmatrix replay start FILE")
             watch, self._replay = self._replay, None
             watch.stop()
             return watch.path

@@ -106,12 +106,13 @@ class Level:
 
         01 if the queue is not in the effective matrix, 03 if SCLP configured its adapter off for the LPAR.
         """
-        if apqn not in self.effective:
-            return ResponseCode.NOT_AVAILABLE
-        level = self
-        while level.parent is not None:
-            level = level.parent
-        return ResponseCode.DECONFIGURED if apqn.adapter in level.configured_off else ResponseCode.NORMAL
+        adapter, domain = apqn
+        level: Level | None = self
+        while level is not None:  # every instruction asks: testing two bits is faster than building a matrix
+            if adapter not in level._matrix.apm or domain not in level._matrix.aqm:
+                return ResponseCode.NOT_AVAILABLE
+            lpar, level = level, level.parent
+        return ResponseCode.DECONFIGURED if adapter in lpar.configured_off else ResponseCode.NORMAL
 
     @property
     def interpreted(self) -> bool:

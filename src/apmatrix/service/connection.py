@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,8 @@ from apmatrix.arch.events import RequestRefused
 from apmatrix.faces.namespaces import device_directory
 from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
+from apmatrix.service.naming import find_system
+from apmatrix.service.operations import OPERATIONS, Asked, list_guests
 from apmatrix.service.protocol.events import Subscribe, Subscribed
 from apmatrix.service.protocol.guests import ListGuests
 from apmatrix.service.protocol.lines import Lines, LongLine
@@ -29,7 +31,7 @@ from apmatrix.service.protocol.messages import (
 )
 from apmatrix.service.protocol.session import Attach, Attached, Detach, EtcMount, GiveEtc, ReplayUevents, TakeEtc
 from apmatrix.service.remote import RemoteGuest
-from apmatrix.service.session import Session
+from apmatrix.service.session import Offer, Session, peer_process
 from apmatrix.service.state import sandbox_directory
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ if TYPE_CHECKING:
     from apmatrix.service.sharing import SharedMount
 
 _log = logging.getLogger(__name__)
+
+_UNKNOWN_PROCESSES = (
+    "this machine is in another PID namespace than the command and does not see its processes: "
+    "start a machine in the command's namespace, or run the command in the machine's"
+)
 
 Handlers: TypeAlias = "dict[type[MachineRequest[Any]], Callable[[Any], Any]]"
 """The functions that answer the requests that belong to a connection."""
@@ -94,7 +101,14 @@ class Connection:
             self._guest.close()
             self._lines.close()
 
+    def close(self) -> None:
+        """End the connection from another thread, once the request that is being answered is."""
+        with contextlib.suppress(OSError):
+            self._lines.connection.shutdown(socket.SHUT_RDWR)
+
     def _serve(self, line: bytes) -> None:
+        if _has_gone(self._lines.connection):
+            raise BrokenPipeError("the client gave up before its request was read")
         try:
             request = decode_request(line, self._known)
         except ControlError as error:
@@ -165,20 +179,16 @@ class Connection:
 
     def _attach(self, request: Attach) -> Attached:
         """Serve a new sandbox, whose descriptors come with the request (``Sandbox.for_machine``)."""
-        descriptors = fuse, uevents, control, devices, dev = self._lines.take_descriptors(5)
-        try:
+        with Offer(self._lines.take_descriptors(Offer.COUNT)) as offer:
             if self._session is not None:
                 raise ControlError("this connection already has a sandbox", ExitCode.UNREADABLE)
+            if not peer_process(self._lines.connection):
+                raise ControlError(_UNKNOWN_PROCESSES, ExitCode.REFUSED)
             system = find_system(self._server.emulation, request.system)
-        except ApmatrixError:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        self._session = Session(system, fuse, uevents, self._server.flush)
-        nodes = device_directory(sandbox_directory(self._server.name))
-        self._session.serve_devices(devices, dev, str(nodes))
+            nodes = device_directory(sandbox_directory(self._server.name))
+            self._session = Session(system, offer, str(nodes), self._server.flush)
+            self._listener = offer.take_listener()
         self._server.add(self._session)
-        self._listener = socket.socket(fileno=control)
         self._server.listen(self._listener, system)
         state = self._server.state
         return Attached(tuple(self._session.bindings), str(state.of_system(system.name)) if state else None)
@@ -212,3 +222,10 @@ class Connection:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """True if the other end has closed the connection: what it asked for is not wanted any more."""
+    poll = select.poll()
+    poll.register(connection, 0)  # POLLHUP is always reported: no data can be sent in either direction
+    return bool(poll.poll(0))

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     """Wrong usage, or input that cannot be read."""
 
     UNREACHABLE = 3
-    """The machine is not running or has ended, or what is needed is in use."""
+    """The machine or the guest is not running, or is already running, or what is needed is in use."""
 
     INCOMPLETE = 4
     """A change was left incomplete."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.cards import Fault
 from apmatrix.cards.faults import FaultError
+from apmatrix.emulation.errors import TestbedActive
 from apmatrix.emulation.testbed import send_again
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
@@ -54,6 +55,15 @@ def remove_fault(asked: Asked, request: RemoveFault) -> tuple[FaultFacts, ...]:
 
 
 @contextmanager
+def _one_exit_code() -> Iterator[None]:
+    """Starting what is active and stopping what is not has the exit code that it has for machines and guests."""
+    try:
+        yield
+    except TestbedActive as error:
+        raise ControlError(str(error), ExitCode.UNREACHABLE) from error
+
+
+@contextmanager
 def _unreadable_faults() -> Iterator[None]:
     try:
         yield
@@ -64,27 +74,31 @@ def _unreadable_faults() -> Iterator[None]:
 @answers(StartRecord)
 def start_record(asked: Asked, request: StartRecord) -> None:
     """Record the traffic; TestbedError if that is impossible."""
-    asked.emulation.testbed.start_record(Path(request.file), request.adapters)
+    with _one_exit_code():
+        asked.emulation.testbed.start_record(Path(request.file), request.adapters)
 
 
 @answers(StopRecord)
 def stop_record(asked: Asked, _request: StopRecord) -> RecordFacts:
     """End the record; TestbedError if there is none."""
-    path, count = asked.emulation.testbed.stop_record()
+    with _one_exit_code():
+        path, count = asked.emulation.testbed.stop_record()
     return RecordFacts(str(path), count)
 
 
 @answers(StartReplay)
 def start_replay(asked: Asked, request: StartReplay) -> RecordFacts:
     """Answer requests from a record; TestbedError if that is impossible."""
-    count = asked.emulation.testbed.start_replay(Path(request.file), request.adapters)
+    with _one_exit_code():
+        count = asked.emulation.testbed.start_replay(Path(request.file), request.adapters)
     return RecordFacts(request.file, count)
 
 
 @answers(StopReplay)
 def stop_replay(asked: Asked, _request: StopReplay) -> RecordFacts:
     """Let the cards answer again; TestbedError if they already do."""
-    return RecordFacts(str(asked.emulation.testbed.stop_replay()))
+    with _one_exit_code():
+        return RecordFacts(str(asked.emulation.testbed.stop_replay()))
 
 
 @answers(CompareRecord)

@@ -121,7 +121,9 @@ class RsaAttempt(Attempt[bytes]):
     def send(self, queue: ApQueue) -> bytes:
         """Send it in the form that the card understands."""
         mode = queue.card.mode or Mode.CCA
-        reply = exchange(queue, build(self._load(), mode, queue.apqn.domain), task=self.task)
+        with queue.bus.kernel.released():  # the operands are a program's
+            operands = self._load()
+        reply = exchange(queue, build(operands, mode, queue.apqn.domain), task=self.task)
         take = accelerator_result if mode is Mode.ACCELERATOR else cca_result
         return take(reply, self._length)
 

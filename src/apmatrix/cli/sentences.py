@@ -1,0 +1,133 @@
+"""How every command ends: an error becomes one sentence on stderr, and every end an exit code.
+
+That holds for what click does itself, such as printing help, as well as for the commands.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apmatrix.arch import ApmatrixError
+from apmatrix.service.errors import ControlError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import ReadableBuffer
+
+
+class SentenceGroup(click.Group):
+    """A command group in which every error becomes a sentence on stderr and an exit code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program, with all three standard streams there, as libraries expect."""
+        _prepare_standard_streams()
+        return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line, and print help and version."""
+        with _sentences():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _sentences():
+            return super().invoke(ctx)
+
+
+def exit_code(error: ApmatrixError) -> ExitCode:
+    """The exit code that fits an error: UNREADABLE for input that cannot be understood, REFUSED for the others."""
+    if isinstance(error, ControlError):
+        return error.code
+    from apmatrix.config import ConfigError, NotInFile, Severity  # noqa: PLC0415 - slow
+    from apmatrix.rules.reference import UnknownRule  # noqa: PLC0415 - slow
+
+    if isinstance(error, ConfigError) and any(found.severity is Severity.ERROR for found in error.findings):
+        return ExitCode.UNREADABLE
+    return ExitCode.UNREADABLE if isinstance(error, NotInFile | UnknownRule) else ExitCode.REFUSED
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    click.echo(f"apmatrix: {sentence}", err=True)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn every way in which the program can end into a sentence and SystemExit."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end(ExitCode.INTERRUPTED)
+    except click.Abort as abort:  # at a prompt: Ctrl-C, or the end of the input
+        if isinstance(abort.__context__, EOFError):
+            _end(ExitCode.UNREADABLE, "the input ended before what was asked for: nothing was done")
+        _end(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        _end(error.exit_code)
+    except ApmatrixError as error:
+        _end(exit_code(error), str(error))
+    except BrokenPipeError:
+        _end(ExitCode.BROKEN_PIPE)
+    except OSError as error:  # that no command expects
+        place = f"{error.filename}: " if error.filename else ""
+        _end(ExitCode.REFUSED, f"{place}{error.strerror or error}")
+
+
+def _end(code: int, sentence: str | None = None) -> None:
+    """Say why, and end, whatever has become of the standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is sys.stderr and sentence is not None:
+                say(sentence)
+            stream.flush()
+        except OSError:  # the interpreter would try again to write what is left
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def _prepare_standard_streams() -> None:
+    """Let no file that is opened later be taken for a standard stream that was closed, and name stdout in errors.
+
+    Reading a closed one finds the end, writing fails.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (2, "stderr", "w"), (1, "stdout", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+            if null != number:
+                os.dup2(null, number, inheritable=False)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    with suppress(OSError):  # of a stream without a descriptor
+        if sys.stdout.fileno() == 1:
+            out, raw = sys.stdout, _StandardOutput(1, "w", closefd=False)
+            buffer = io.BufferedWriter(raw)
+            sys.stdout = io.TextIOWrapper(
+                buffer, encoding=out.encoding, errors=out.errors, line_buffering=out.isatty()
+            )
+
+
+class _StandardOutput(io.FileIO):
+    """Standard output, whose errors say that they are its own."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write to it."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = "standard output"
+            raise

@@ -1,0 +1,28 @@
+"""Consoles for tables, text and progress; an import that takes time, so commands make it when they print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+
+PIPE_WIDTH = 120
+"""Columns of tables that go to a file or another program."""
+
+
+class Terminal(Console):
+    """A console that leaves a broken pipe to the program's end, which knows its exit code.
+
+    ``narrow`` says whether lines must fit into its width: on a terminal, or where the user says so with COLUMNS.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        self.narrow = stream.isatty() or "COLUMNS" in os.environ
+        super().__init__(stderr=stderr, highlight=False, width=None if self.narrow else PIPE_WIDTH)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise the error again that rich has caught."""
+        raise BrokenPipeError

@@ -1,0 +1,86 @@
+"""How commands end: output that cannot be written, a reader that is gone, Ctrl-C. One sentence, and an exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.documents import ROOT
+
+PROGRAM = Path(sys.executable).parent / "apmatrix"
+THREE = "examples/three-guests.toml"
+COMMANDS = {
+    "help": ["--help"],
+    "version": ["--version"],
+    "help of a command": ["show", "--help"],
+    "help of a subcommand": ["key", "load", "--help"],
+    "show": ["show", THREE],
+    "show as JSON": ["show", "--json", THREE],
+    "explain": ["explain", THREE, "guest1"],
+    "demo": ["demo", THREE],
+    "demo as JSON": ["demo", "--json", THREE],
+    "rule": ["rule"],
+    "a rule": ["rule", "MTX-21"],
+    "status": ["status"],
+    "status as JSON": ["status", "--json"],
+    "run": ["run", "--help"],
+}
+each_command = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {**os.environ, "APMATRIX_STATE": str(tmp_path), "COLUMNS": "100"}
+
+
+def start(words, environment, *before, **streams):
+    command = [*before, PROGRAM, *words]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@each_command
+def test_a_full_disk(words, environment):
+    with Path("/dev/full").open("w") as full:
+        process = start(words, environment, stdout=full)
+        assert process.communicate(timeout=100)[1] == "apmatrix: standard output: No space left on device\n"
+    assert process.returncode == 1
+
+
+@each_command
+def test_a_closed_standard_output(words, environment):
+    shell = ["sh", "-c", 'exec "$0" "$@" >&-', PROGRAM, *words]
+    done = subprocess.run(shell, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE, timeout=100)
+    assert done.stderr == "apmatrix: standard output: Bad file descriptor\n"
+    assert done.returncode == 1
+
+
+@each_command
+def test_a_broken_pipe(words, environment):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(words, environment, stdout=writing)
+    os.close(writing)
+    assert process.communicate(timeout=100)[1] == ""
+    assert process.returncode == 141
+
+
+@pytest.mark.parametrize("words", [["demo", "examples/large.toml"], ["shwo"]], ids=" ".join)
+def test_closed_standard_input_and_error(words, environment):
+    shell = ["sh", "-c", 'exec "$0" "$@" <&- 2>&-', PROGRAM, *words]
+    done = subprocess.run(shell, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, timeout=100)
+    assert done.returncode == (2 if words == ["shwo"] else 0)
+
+
+def test_an_interrupted_command(environment):
+    # A shell in the background lets its commands ignore SIGINT, and the tests may run there.
+    script = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    before = (sys.executable, "-c", script)
+    process = start(["demo", "examples/large.toml"], environment, *before, stdout=subprocess.PIPE)
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=100)[1] == ""
+    assert process.returncode == 130

@@ -69,6 +69,15 @@ def test_an_asynchronous_error_stops_the_queue_until_it_is_polled_for_another_re
     assert outcome(message) == 0
 
 
+def test_BUS_10_a_written_poll_timeout_polls_at_once(host):
+    """It arms the timer for a time since the boot, which has passed."""
+    host.answer(QueueFunction.NQAP, [Answer(Code.CHECKSTOPPED, async_error=True)], "05.0004")
+    message = send(host)
+    assert host.write("bus/ap/poll_timeout", "60000000000") == "ok"
+    host.clock.advance(0)
+    assert outcome(message) == 0
+
+
 def test_a_card_that_loses_every_request_does_not_keep_linux_for_ever(host):
     """A real kernel would not come back; the emulated one tries again after a while."""
     board = Switchboard()

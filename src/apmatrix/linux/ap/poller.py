@@ -92,12 +92,12 @@ class Poller:
         return [queue for queue in self._unsettled if active.get(queue.apqn) is queue]
 
     def reschedule(self) -> None:
-        """Restart the timer with a changed poll timeout."""
+        """Restart the timer after the poll timeout was written: at once, as that is taken for a time (BUS-10)."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._due = None
-        if self._unsettled:
-            self._schedule(Wait.HIGH)
+        clock = self._bus.machine.clock
+        self._due, self._wait = clock.now(), Wait.HIGH
+        self._timer = clock.call_later(0, self._expired)
 
     def _schedule(self, wait: Wait) -> None:
         bus = self._bus

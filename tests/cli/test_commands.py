@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.main import COMMANDS, main
+from apmatrix.cli.output import printable
 from apmatrix.config import load
 from apmatrix.emulation import Emulation, look
 from apmatrix.service.operations import Asked, explain_queues
@@ -178,6 +179,7 @@ def test_version(run):
 def test_show_draws_a_running_machine_like_a_file(run, monkeypatch):
     with Emulation.start(load(EXAMPLES / "nested.toml", allow_refused=True)) as emulation:
         view = look(emulation)
+    monkeypatch.setenv("COLUMNS", "300")
     asked = []
 
     def ask(machine, request):
@@ -231,3 +233,7 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
 )
 def test_explain_with_words_that_make_no_sense(run, words, said):
     assert said in " ".join(run("explain", *words, code=2).stderr.split())
+
+
+def test_what_a_guest_writes_reaches_a_terminal_without_control_characters():
+    assert printable("ap: \x1b]0;mine\x07 \x9b\r\nünd 05.0004") == "ap: \\x1b]0;mine\\x07 \\x9b\\r\\nünd 05.0004"

@@ -1,5 +1,7 @@
 """The guest's storage: translation, interrupted programs, the table of handlers, the mailbox."""
 
+import fcntl
+import os
 import struct
 
 import pytest
@@ -10,7 +12,7 @@ from apmatrix.faces.boot.frame import Frame, Psw
 from apmatrix.faces.boot.handler import PROGRAM, RESERVED, Mailbox
 from apmatrix.faces.boot.kernel import Handlers
 from apmatrix.faces.boot.service import DONE, NOT_OURS, ProgramInterruption, Service
-from apmatrix.faces.boot.storage import AddressSpace
+from apmatrix.faces.boot.storage import PAGE, AddressSpace, Storage
 from support.storage import guest_storage
 
 SIZE = 8 << 20
@@ -312,3 +314,39 @@ def test_a_full_address_space_gets_no_mailbox(space, storage):
 def test_too_many_processors(space):
     with pytest.raises(KernelError, match="up to 32"):
         Mailbox.install(space, FRAME, 33)
+
+
+def test_storage_can_never_become_shorter():
+    """Otherwise a read of what is gone would end the machine with SIGBUS."""
+    with guest_storage(4 * PAGE) as storage:
+        with pytest.raises(PermissionError):
+            os.ftruncate(storage.fd, 0)
+        assert storage.read(3 * PAGE, PAGE) == bytes(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("seals", "size", "said"),
+    [
+        (0, PAGE, "the storage is not shared memory that is sealed against shrinking"),
+        (fcntl.F_SEAL_GROW, PAGE, "the storage is not shared memory that is sealed against shrinking"),
+        (fcntl.F_SEAL_SHRINK, 0, "the storage has 4096 bytes, not 0"),
+        (fcntl.F_SEAL_SHRINK, PAGE + 1, "the storage has 4096 bytes, not 4097"),
+        (fcntl.F_SEAL_SHRINK, 1 << 80, "the storage has 4096 bytes, not "),
+        (fcntl.F_SEAL_SHRINK, -1, "the storage has 4096 bytes, not -1"),
+    ],
+)
+def test_storage_that_could_be_taken_away_is_refused(seals, size, said):
+    descriptor = os.memfd_create("guest", os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, PAGE)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        with pytest.raises(ValueError, match=said):
+            Storage(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_file_is_no_storage(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(PAGE))
+    with (tmp_path / "file").open("r+b") as file, pytest.raises(ValueError, match="sealed against shrinking"):
+        Storage(file.fileno(), PAGE)

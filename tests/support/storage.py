@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from apmatrix.faces.boot.storage import Storage
+from apmatrix.faces.boot.storage import Storage, make_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 @contextmanager
 def guest_storage(size: int) -> Iterator[Storage]:
     """Storage of ``size`` bytes, all zero."""
-    descriptor = os.memfd_create("guest")
+    descriptor = make_storage(size)
     try:
-        os.ftruncate(descriptor, size)
         storage = Storage(descriptor, size)
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.arch import Mask
-from apmatrix.cli.output import json_option
+from apmatrix.cli.output import json_option, printable
 from apmatrix.cli.remote import machine_option
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.protocol.messages import encode
@@ -45,5 +45,5 @@ def _line(happened: Happened) -> str:
 def _text(value: object) -> str:
     if isinstance(value, Mask):
         return value.ranges() or "none"
-    text = str(value)
+    text = printable(str(value))
     return f'"{text}"' if " " in text else text

@@ -32,6 +32,11 @@ def console() -> Terminal:
     return Terminal()
 
 
+def printable(text: str) -> str:
+    r"""Text that a guest or a program chose, for a terminal: control characters as ``\x1b``, as dmesg shows them."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def print_json(facts: Any) -> None:
     """Print plain data as JSON, for programs."""
     import msgspec  # noqa: PLC0415 - slow

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import file_argument, json_option, print_guests, print_json, print_line
+from apmatrix.cli.output import file_argument, json_option, print_guests, print_json, print_line, printable
 from apmatrix.cli.refused import check_strictly, report, strict_option
 from apmatrix.cli.refused import exit_code as exit_code_of
 from apmatrix.cli.remote import machine_option, scope, system_options
@@ -121,18 +121,21 @@ def _detach(start: _Start) -> list[str]:
 
 def _become_service(start: _Start, ready: int) -> None:
     """Be the machine in the background; write to ``ready``, a pipe, when it is up."""
+    import dataclasses  # noqa: PLC0415 - slow to import
     import logging  # noqa: PLC0415 - slow to import
 
     def tell(emulation: Emulation) -> None:
         os.write(ready, "".join(("ok\n", *(f"{refusal}\n" for refusal in emulation.refusals))).encode())
         os.close(ready)
 
-    log = os.open(start.state.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDWR)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
     status = 1
     try:
+        log, null = start.state.open_log(), os.open(os.devnull, os.O_RDWR)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        if (key_file := start.secret.key_file) is not None:
+            start = start._replace(secret=dataclasses.replace(start.secret, key_file=key_file.absolute()))
+        os.chdir("/")  # the directory that it was started in does not stay busy
         start.serve(tell)
         status = 0
     except ApmatrixError as error:
@@ -241,5 +244,5 @@ def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool)
         print_json(entries)
         return
     for entry in entries:
-        click.echo(f"[{entry.time:12.6f}] {entry.text}")
+        click.echo(f"[{entry.time:12.6f}] {printable(entry.text)}")
     sys.stdout.flush()

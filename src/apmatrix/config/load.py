@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+import zlib
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -17,7 +19,6 @@ from apmatrix.config.reader import Reader
 from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, MachineFile
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
 MEBIBYTE = 1 << 20
@@ -118,9 +119,18 @@ def _syntax(message: str) -> tuple[str, int | None]:
     return f"is not valid TOML: {found[1]} (column {found[3]})", int(found[2])
 
 
+def _machine_name(stem: str) -> str:
+    """The name of a machine whose file gives none: the file's, with ``-`` for spaces, or one like it."""
+    simple = stem.replace(" ", "-")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", simple):
+        return simple
+    cleaned = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("-._")[:50] or "machine"
+    return f"{cleaned}-{zlib.crc32(os.fsencode(stem)):08x}"
+
+
 def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
     """The file with the defaults that depend on names."""
-    name = tables.machine.name or re.sub(r"[^A-Za-z0-9._-]", "-", FilePath(path).stem) or "machine"
+    name = tables.machine.name or _machine_name(FilePath(path).stem)
     return MachineFile(
         path=path,
         findings=tuple(reader.findings),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.arch import Mode
 from apmatrix.cards.vault import Vault, VaultError, create_file, replace_file, sync_directory
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.state import KEYS_CHECK, NEXT_KEYS
+from apmatrix.service.state import DEFAULT_KEY, KEYS_CHECK, NEXT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
 
 
 def _key_file(state: StateDirectory) -> Path:
-    return state.path / "key"
+    return state.path / DEFAULT_KEY
 
 
 def _is_default(state: StateDirectory, secret: Secret) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import stat
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,9 +28,16 @@ KEYS_CHECK: Final = "vault"
 
 NEXT_KEYS: Final = "keys.next"
 """The keys under another secret, complete: a change that a kill interrupted and that only has to be finished."""
+DEFAULT_KEY: Final = "key"
+"""The key file that is made unless the user gives a secret."""
+
+_LOCK: Final = "lock"
+_LONGEST_NAME: Final = 255
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_ACCESS: Final = stat.S_IRWXG | stat.S_IRWXO
+_MOMENT: Final = 0.001
 _KEPT: Final = ("control", "key", "keys", "lock", "log", "systems")
 """What a machine keeps; a change of the secret adds names that begin with ``keys.``."""
-
 _REMEDY: Final = f": set {STATE_VARIABLE} to a directory of yours, where machines are kept"
 
 
@@ -40,17 +49,20 @@ def sandbox_directory(machine: str) -> Path:
 def state_directory() -> Path:
     """The directory of all machines: ``$APMATRIX_STATE``, root's in /var/lib, others' below their home.
 
-    ControlError for a user without a home.
+    ControlError for a user without a home, and for a relative ``$APMATRIX_STATE``: its machines could not be found
+    from elsewhere. A relative ``$XDG_STATE_HOME`` is ignored, as the XDG specification demands.
     """
     if given := os.environ.get(STATE_VARIABLE):
+        if not Path(given).is_absolute():
+            raise ControlError(f"{STATE_VARIABLE} is {given}: give an absolute path", ExitCode.UNREADABLE)
         return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/apmatrix")
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+        return (home if home.is_absolute() else Path.home() / ".local/state") / "apmatrix"
     except RuntimeError as error:
         raise ControlError(f"this user has no home directory{_REMEDY}", ExitCode.UNREADABLE) from error
-    return Path(home, "apmatrix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +74,12 @@ class StateDirectory:
     @classmethod
     def of(cls, machine: str) -> StateDirectory:
         """The directory for a machine of that name; it need not exist."""
-        if "/" in machine or machine in ("", ".", ".."):
-            raise ControlError(
-                f"{machine!r} cannot name a machine: it must be a valid directory name", ExitCode.UNREADABLE
-            )
+        if machine in ("", ".", "..") or any(character in machine for character in "/\0"):
+            sentence = f"{machine!r} cannot name a machine: it must be a valid directory name"
+            raise ControlError(sentence, ExitCode.UNREADABLE)
+        if len(os.fsencode(machine)) > _LONGEST_NAME:
+            sentence = f"{machine[:40]}... cannot name a machine: a name has up to {_LONGEST_NAME} bytes"
+            raise ControlError(sentence, ExitCode.UNREADABLE)
         return cls(state_directory() / machine)
 
     @property
@@ -91,13 +105,31 @@ class StateDirectory:
             shutil.rmtree(directory / "lock", ignore_errors=True)
 
     def make(self) -> None:
-        """Make the directory unless it exists; ControlError if this user cannot make or use it."""
+        """Make the directory unless it exists; ControlError if this user cannot use or trust it."""
+        base = self.path.parent
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_directories(base)
+            if os.access(base, os.W_OK | os.X_OK):
+                require_private(base)
+            self.path.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", ExitCode.UNREADABLE) from error
+            raise _unusable(error) from error
+        self.check()
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
-            raise ControlError(f"{self.path} is not this user's{_REMEDY}", ExitCode.UNREADABLE)
+            read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+            reason = "is on a read-only file system" if read_only else "cannot be written to"
+            raise ControlError(f"{self.path} {reason}{_REMEDY}", ExitCode.UNREADABLE)
+
+    def check(self) -> None:
+        """ControlError unless this directory, the one above and what is in it are this user's, as for ssh's keys."""
+        try:
+            require_private(self.path.parent)
+            require_private(self.path)
+            for path in self.path.iterdir():
+                with suppress(FileNotFoundError):  # a machine that runs makes and removes files
+                    _require_trustworthy(path)
+        except OSError as error:
+            raise _unusable(error) from error
 
     @property
     def keys(self) -> Path:
@@ -109,18 +141,20 @@ class StateDirectory:
         return any((self.path / name / KEYS_CHECK).exists() for name in (self.keys.name, NEXT_KEYS))
 
     def running(self) -> bool:
-        """True if a machine of this name is running."""
+        """True if a machine of this name is running; ControlError if this user may not know.
+
+        The look disturbs nobody: a machine that starts meanwhile takes its lock in the next moment.
+        """
         try:
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
+            lock = os.open(self.path / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise _unusable(error) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _take(lock, fcntl.LOCK_SH)
         finally:
             os.close(lock)
-        return False
 
     def forget(self) -> None:
         """Remove the directory with all that is kept in it, the keys too.
@@ -131,10 +165,11 @@ class StateDirectory:
 
         if not self.path.is_dir():
             raise unknown_machine(self.path.name)
+        self.check()
         strange = sorted(entry.name for entry in self.path.iterdir() if entry.name.partition(".")[0] not in _KEPT)
-        if strange or self.path.is_symlink():
-            what = f"{strange[0]} in it is" if strange else "it is a link and"
-            raise ControlError(f"{self.path} is not removed: {what} not a machine's", ExitCode.REFUSED)
+        if strange:
+            sentence = f"{self.path} is not removed: {strange[0]} in it is not a machine's"
+            raise ControlError(sentence, ExitCode.REFUSED)
         with self.locked():
             try:
                 shutil.rmtree(self.path)
@@ -143,22 +178,88 @@ class StateDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for a running machine; ControlError if another process holds it."""
+        """Hold the directory for a running machine; ControlError if another process does, or it cannot be used."""
         self.make()
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise already_running(self) from None
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(error) from error
         try:
+            while not _take(lock, fcntl.LOCK_EX):
+                if self.running():
+                    raise already_running(self)
+                time.sleep(_MOMENT)  # somebody was just looking
             # A predecessor that was killed left its socket, and locks of programs that are gone.
-            self.socket.unlink(missing_ok=True)
+            self._remove_socket()
             self.forget_locks()
             yield
-            self.socket.unlink(missing_ok=True)
+            self._remove_socket()
         finally:
             os.close(lock)
+
+    def _remove_socket(self) -> None:
+        try:
+            self.socket.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def open_log(self) -> int:
+        """A descriptor that appends to the log; ControlError if it is not a file of this directory."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self.log, flags, 0o600)
+        except OSError as error:
+            raise _unusable(error) from error
+
+
+def _take(lock: int, kind: int) -> bool:
+    """Take a lock of an open file unless others prevent it."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _make_directories(directory: Path) -> None:
+    """Make a directory and those above it that are missing, for this user only whatever the umask."""
+    for each in (*reversed(directory.parents), directory):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
+def require_private(directory: Path) -> None:
+    """ControlError unless a directory is this user's, and nobody else can write to it or replace it.
+
+    It must not be a symbolic link. Directories above it may be others', but only those with the sticky bit, such as
+    /tmp, writable for everybody. OSError if it cannot be looked at.
+    """
+    _require_own(directory, found := directory.lstat())
+    if found.st_mode & _OTHERS_WRITE:
+        raise ControlError(f"others can write to {directory}: chmod go-w {directory}", ExitCode.UNREADABLE)
+    for above in directory.parents:
+        mode = above.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            sentence = f"everybody can replace {directory}, for they can write to {above}{_REMEDY}"
+            raise ControlError(sentence, ExitCode.UNREADABLE)
+
+
+def _require_trustworthy(path: Path) -> None:
+    _require_own(path, found := path.lstat())
+    if path.name == DEFAULT_KEY and found.st_mode & _OTHERS_ACCESS:
+        sentence = f"{path} can be used by others: make new keys, or chmod 600 {path}"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
+
+
+def _require_own(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise ControlError(f"{path} is a symbolic link, which is not followed{_REMEDY}", ExitCode.UNREADABLE)
+    if found.st_uid != os.geteuid():
+        raise ControlError(f"{path} belongs to user {found.st_uid}, not to you{_REMEDY}", ExitCode.UNREADABLE)
+
+
+def _unusable(error: OSError) -> ControlError:
+    return ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", ExitCode.UNREADABLE)
 
 
 def machines() -> list[StateDirectory]:
@@ -167,7 +268,7 @@ def machines() -> list[StateDirectory]:
     try:
         return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
     except PermissionError as error:
-        raise ControlError(f"{error.filename}: {error.strerror}{_REMEDY}", ExitCode.UNREADABLE) from error
+        raise _unusable(error) from error
 
 
 def unknown_machine(name: str) -> ControlError:

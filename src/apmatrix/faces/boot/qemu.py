@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import QemuError
 from apmatrix.faces.boot.handler import RESERVED
-from apmatrix.faces.boot.storage import Storage
+from apmatrix.faces.boot.storage import Storage, make_storage
 from apmatrix.faces.gdb import GdbClient
 
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ class Qemu:
             program = find_qemu(hardware.program)
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             undo.callback(self._errors.close)
-            memory = os.memfd_create("apmatrix-guest")
+            memory = make_storage(hardware.storage * MEBIBYTE)
             undo.callback(os.close, memory)
-            os.ftruncate(memory, hardware.storage * MEBIBYTE)
             self.storage = Storage(memory, hardware.storage * MEBIBYTE)
             undo.callback(self.storage.close)
             stub, its_stub = socket.socketpair()

@@ -6,6 +6,7 @@ and a copy, and does not involve QEMU.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -52,13 +53,42 @@ class PageEntry(Layout, width=64):
     no_execution = flag(55)
 
 
+def make_storage(size: int) -> int:
+    """A descriptor of new shared memory of ``size`` bytes, all zero, that can never become shorter."""
+    descriptor = os.memfd_create("apmatrix-guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_lasting(fd: int, size: int) -> None:
+    try:
+        sealed = bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:  # not shared memory
+        sealed = False
+    if not sealed:
+        raise ValueError("the storage is not shared memory that is sealed against shrinking: F_SEAL_SHRINK")
+    if os.fstatvfs(fd).f_bsize != mmap.PAGESIZE:
+        raise ValueError("the storage is made of huge pages, which can run out")
+    there = os.fstat(fd).st_size
+    if not 0 < size <= there:
+        raise ValueError(f"the storage has {there} bytes, not {size}")
+
+
 class Storage:
     """The guest's absolute storage. Numbers are big-endian.
 
-    It is a file of ``size`` bytes that QEMU maps too; ``fd`` is a descriptor of it.
+    It is a file of ``size`` bytes that QEMU maps too; ``fd`` is a descriptor of it. ValueError unless the file is one
+    of :func:`make_storage`, or like it: of another, whoever shares it could take pages away, and Linux would end the
+    process that touches them.
     """
 
     def __init__(self, fd: int, size: int) -> None:
+        _require_lasting(fd, size)
         self.size = size
         self._map = mmap.mmap(fd, size)
         self.fd = os.dup(fd)

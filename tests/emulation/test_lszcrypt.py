@@ -40,6 +40,7 @@ def admin():
 
 def test_cards_and_queues_with_their_state(admin):
     admin.write("devices/ap/card02/02.0006/online", "0")
+    admin.write("devices/ap/card05/request_count", "0")
     admin.write("bus/ap/drivers/vfio_ap/unbind", "02.0033")
     assert lszcrypt.table(list(lszcrypt.rows(admin))) == [
         "CARD.DOM TYPE  MODE        STATUS     REQUESTS  PENDING HWTYPE QDEPTH FUNCTIONS  DRIVER",

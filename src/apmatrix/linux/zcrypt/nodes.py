@@ -188,7 +188,7 @@ class ZcryptFile:
         ioctls.handle(number, ioctls.IoctlCall(self._zcrypt, self._node.permissions, user, argument, task))
         return 0
 
-    def read(self, _length: int) -> bytes:
+    def read(self, _length: int, _task: Task | None = None) -> bytes:
         """Refuse to read: EPERM."""
         raise Failed("zcrypt nodes cannot be read", number=errno.EPERM)
 

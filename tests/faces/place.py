@@ -8,20 +8,28 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+from apmatrix.faces.fuse import mount
+from apmatrix.faces.namespaces import device_directory
 from apmatrix.faces.sysfs import SysfsFace
 from apmatrix.service.protocol.lines import Lines
 
+DIRECTORY = Path("/run/apmatrix/test")
 AGENT = """
 import json, os, socket, sys
 from pathlib import Path
-from apmatrix.faces.namespaces import enter
+from apmatrix.faces.fuse import mount
+from apmatrix.faces.namespaces import device_directory, enter
 from apmatrix.service.protocol.lines import Lines
 lines = Lines(socket.socket(fileno=int(sys.argv[1])))
 sandbox = enter(Path("/run/apmatrix/test"))
 lines.send(b"entered", sandbox.for_machine)
-lines.receive()
+serves_devices = lines.receive() == b"served with devices"
 sandbox.leave_to_machine()
+mount.attach(sandbox.to_mount[0], "/sys")
+if serves_devices:
+    mount.attach(sandbox.to_mount[1], str(device_directory(sandbox.directory)))
 if child := os.fork():
     sys.exit(os.wait()[1])
 while code := lines.receive():
@@ -49,7 +57,8 @@ def missing():
 class Place:
     """Serves ``sysfs`` to one such process; ``do`` runs code there and returns its ``result``."""
 
-    def __init__(self, sysfs, settle=None):
+    def __init__(self, sysfs, settle=None, devices=None):
+        """``devices`` makes the face of the device nodes of an open /dev and the path of their directory."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -57,10 +66,19 @@ class Place:
             )
         self.lines = Lines(ours)
         assert self.lines.receive() == b"entered"
-        fuse, *self.others = self.lines.take_descriptors(5)
+        fuse, context, *self.others = self.lines.take_descriptors(7)
+        mount.create(context, fuse)
+        os.close(context)
         self.face = SysfsFace(sysfs, settle=settle)
         self.channel = self.face.serve(fuse, "test")
-        self.lines.send(b"served")
+        if devices is not None:
+            fuse, context, dev = self.others[0], self.others[1], self.others.pop()
+            mount.create(context, fuse)
+            os.close(context)
+            del self.others[:2]
+            self.devices = devices(dev, str(device_directory(DIRECTORY)))
+            self.devices_channel = self.devices.serve(fuse, "test devices")
+        self.lines.send(b"served" if devices is None else b"served with devices")
 
     def begin(self, code):
         """Start ``code``; :meth:`end` gives what it results in."""

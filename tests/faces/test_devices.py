@@ -1,13 +1,16 @@
 """``/dev/z90crypt`` and other device nodes, used by a native program."""
 
+import errno
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from .place import missing
-from .test_run import sh
+from .test_run import PROGRAM, sh
 
 ROOT = Path(__file__).parents[2]
 HOST = str(ROOT / "tests/data/clients/host.toml")
@@ -90,3 +93,64 @@ def test_a_guests_program_uses_the_guests_queues():
     """The same node name in a guest leads to the guest's own system."""
     out = sh(f"{CLIENT} z90crypt right mask", "--guest", "guest2")
     assert [json.loads(line) for line in out.splitlines()] == [True, [0, [5]]]
+
+
+@pytest.fixture(scope="module")
+def nesting(tmp_path_factory):
+    """A machine in the background, for commands in commands."""
+    state = tmp_path_factory.mktemp("state")
+    state.chmod(0o700)
+    environment = {**os.environ, "APMATRIX_STATE": str(state)}
+    assert subprocess.run([PROGRAM, "up", HOST], env=environment, capture_output=True).returncode == 0
+    yield environment
+    subprocess.run([PROGRAM, "down", "host"], env=environment, capture_output=True, check=True)
+
+
+INSIDE = [PROGRAM, "run", "--machine", "host", "--"]
+OTHER_NUMBERS = ["unshare", "-pf", "--mount-proc", *([] if os.geteuid() == 0 else ["-r"])]
+
+
+@pytest.mark.parametrize(
+    "words", [[*INSIDE, *INSIDE], [*OTHER_NUMBERS, *INSIDE], [*INSIDE, *OTHER_NUMBERS], [*INSIDE, *INSIDE, *INSIDE]]
+)
+def test_cards_compute_in_any_pid_namespace(nesting, words):
+    """The machine finds the caller whatever number it has in its own namespace."""
+    words = [*words, *CLIENT.split(), "z90crypt", "right", "bad output"]
+    done = subprocess.run(words, env=nesting, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ('true\n"EFAULT"\n', "")
+
+
+def test_names_of_nodes_take_nothing_away():
+    script = (
+        "cd /sys/class/zcrypt;"
+        "for name in null tty urandom ..v ..!v ..!..!v . a!b; do /bin/echo $name > create; done;"
+        "/bin/echo remove > /sys/class/misc/z90crypt/uevent;"
+        "test -L /dev/a/b && test -L /dev/z90crypt || echo no links;"
+        "for name in null tty urandom ..v ..!v ..!..!v . a!b; do /bin/echo $name > destroy; done;"
+        "test -L /dev/a/b && echo link left; for name in null tty urandom; do test -c /dev/$name || echo $name; done"
+    )
+    assert sh(script, file=HOST) == ""
+
+
+def test_a_large_structure_is_as_unknown_as_a_small_one():
+    """The kernel passes on as many bytes as the number states."""
+    code = (
+        "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True); file = os.open('/dev/z90crypt', os.O_RDWR);"
+        "room = ctypes.create_string_buffer(1 << 14);"
+        "print([(libc.ioctl(file, ctypes.c_ulong(direction << 30 | size << 16 | 0x7A7F), room), ctypes.get_errno())"
+        " for direction in (1, 2, 3) for size in (8, 12216, 12217, 16383)])"
+    )
+    out = sh(f'{sys.executable} -c "{code}"', file=HOST)
+    assert out == f"{[(-1, errno.ENOTTY)] * 12}\n"
+
+
+def test_storage_that_the_machine_itself_has_to_bring_in():
+    """The caller's page is a private mapping of a file below /sys, which is only read while the ioctl fetches it."""
+    code = (
+        "import ctypes, mmap, os; libc = ctypes.CDLL(None); file = os.open('/dev/z90crypt', os.O_RDWR);"
+        "attribute = os.open('/sys/bus/ap/ap_domain', os.O_RDONLY);"
+        "area = mmap.mmap(attribute, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE);"
+        "start = ctypes.addressof(ctypes.c_char.from_buffer(area));"
+        "print(libc.ioctl(file, ctypes.c_ulong(0x80047A47), ctypes.c_void_p(start)), area[0])"
+    )
+    assert sh(f'{sys.executable} -c "{code}"', file=HOST) == "0 4\n"

@@ -2,7 +2,8 @@
 
 The scenarios of a transcript are one boot: each test goes on where the one before it ended. Those below ``bus`` come
 from Debian's kernel, which has no vfio_ap, with the machine's own cards (``apmatrix boot``): they show uevents and
-kernel log, and what scans make of changes of the machine.
+kernel log, and what scans make of changes of the machine. Those below ``vfio_ap`` show the same of a kernel with
+vfio_ap, but no VMs (record_vfio_ap.py).
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ TRANSCRIPTS = {path: scenarios(path) for path in sorted(DATA.glob("**/*.txt.gz")
 CASES = [(path, name) for path, named in TRANSCRIPTS.items() for name in named]
 
 
-def bus_operations() -> BusOps:
-    """On a system without vfio_ap, some time after boot."""
+def bus_operations(*, vfio_ap: bool) -> BusOps:
+    """Some time after boot."""
     clock = ManualClock()
     machine, level = recorded_machine(clock)
-    system = LinuxSystem(machine, level, name=level.name, vfio_ap=False)
+    system = LinuxSystem(machine, level, name=level.name, vfio_ap=vfio_ap)
     clock.advance(1)
     return BusOps(system, clock)
 
@@ -51,7 +52,9 @@ class Boot:
     """One system and the scenarios it has gone through."""
 
     def __init__(self, path: Path) -> None:
-        self.operations = bus_operations() if path.parent.name == "bus" else SysOps(recorded_system())
+        watched = path.parent != DATA
+        vfio_ap = path.parent.name == "vfio_ap"
+        self.operations = bus_operations(vfio_ap=vfio_ap) if watched else SysOps(recorded_system())
         self.scenarios = TRANSCRIPTS[path]
         self.answers: dict[str, list[str]] = {}
 

@@ -146,7 +146,7 @@ SENTENCES = [
     (b'{"op": "set-adapter-state", "adapter": 5, "state": "on"}', "request set-adapter-state: state: invalid enum"),
     (b'{"op": "set-adapter-state", "adapter": 77, "state": "online"}', "there is no adapter 77 in machine: 5"),
     (b'{"op": "execute-instruction", "frame": -1, "kernel_asce": 0, "user_asce": 0}', "frame: expected int >= 0"),
-    (b'{"op": "attach"}', "request attach: 5 file descriptors expected, 0 came"),
+    (b'{"op": "attach"}', "request attach: 7 file descriptors expected, 0 came"),
     (b'{"op": "share-storage", "size": 4096}', "request share-storage: 1 file descriptors expected, 0 came"),
     (b'{"op": "give-etc", "comes": true}', "request give-etc: 1 file descriptors expected, 0 came"),
     (b'{"op": "take-etc"}', "this connection has no sandbox yet"),

@@ -7,18 +7,19 @@ there is fetched from the calling process.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import itertools
 import os
 import stat
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.faces.fuse import wire
 from apmatrix.faces.fuse.channel import Channel
 from apmatrix.faces.fuse.wire import Attributes, Entry, FuseOpcode, OpenFlag
-from apmatrix.faces.process import ClientTask, ProcessMemory
+from apmatrix.faces.node_links import NodeLinks
+from apmatrix.faces.process import ProcessMemory
 from apmatrix.linux.zcrypt import ByteOrder
 from apmatrix.rules.refusals import Refused
 
@@ -41,8 +42,8 @@ class DeviceFile(Protocol):
     def ioctl(self, number: int, argument: int, memory: UserMemory, task: Task | None = None) -> int:
         """Do an ioctl; raises Refused."""
 
-    def read(self, length: int) -> bytes:
-        """Read up to ``length`` bytes; raises Refused."""
+    def read(self, length: int, task: Task | None = None) -> bytes:
+        """Read up to ``length`` bytes; raises Refused, EINTR for a signal for ``task``."""
 
     def write(self, data: bytes) -> int:
         """Write ``data``, return how much was taken; raises Refused."""
@@ -61,9 +62,9 @@ class _Random:
         """Refuse: the device has no ioctls."""
         raise _error(errno.ENOTTY)
 
-    def read(self, length: int) -> bytes:
+    def read(self, length: int, task: Task | None = None) -> bytes:
         """Read ``length`` random bytes."""
-        return self._device.read(length)
+        return self._device.read(length, task)
 
     def write(self, _data: bytes) -> int:
         """Refuse to write: EINVAL."""
@@ -79,21 +80,18 @@ class DevicesFace:
     def __init__(self, system: LinuxSystem, directory: int, target: str) -> None:
         """``directory`` is an open /dev; the links in it lead to ``target``, where the face will be mounted."""
         self._system = system
-        self._directory = directory
-        self._target = target
+        self._links = NodeLinks(directory, target)
         self._channel: Channel | None = None
         self._names = [""]
         self._files: dict[int, DeviceFile] = {}
         self._handles = itertools.count(1)
-        self._tasks: dict[int, Task] = {}
 
     def serve(self, device: int, name: str = "devices") -> Channel:
         """Serve an open ``/dev/fuse``, in threads of its own, until it is unmounted."""
         self._channel = Channel(device, self, name)
         with self._system.kernel:
             self._unsubscribe = self._system.uevents.subscribe(self._follow)
-            for known in self._modes():
-                self._link(known)
+            self._links.update(self._modes())
         self._channel.start()
         return self._channel
 
@@ -115,38 +113,25 @@ class DevicesFace:
 
     def interrupt(self, request: FuseRequest) -> None:
         """Pass a signal on to the emulated kernel."""
-        task = self._tasks.get(request.unique)
-        if task is not None:
-            self._system.kernel.signal(task)
+        self._system.kernel.signal(request.task)
 
     def ended(self) -> None:
         """Close everything: the file system and its users are gone."""
         with self._system.kernel:
             self._unsubscribe()
-        os.close(self._directory)
+            self._links.close()
         while self._files:
             _, file = self._files.popitem()
             file.close()
 
     def _modes(self) -> dict[str, int]:
-        nodes = {node.device_name: node.mode for node in self._system.zcrypt_nodes.nodes.values()}
+        nodes = {node.device_name: node.mode for node in tuple(self._system.zcrypt_nodes.nodes.values())}
         return {**nodes, self._system.hwrng.device_name: self._system.hwrng.mode}
 
-    # /dev
-
     def _follow(self, event: Uevent) -> None:
-        """Do what devtmpfs does; called under the system's lock."""
-        name = event.env.get("DEVNAME", "")
-        if event.action == "add" and name in self._modes():
-            self._link(name)
-        elif event.action == "remove" and name:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._directory)
-
-    def _link(self, name: str) -> None:
-        # A device that the command made itself stays.
-        with contextlib.suppress(OSError):
-            os.symlink(f"{self._target}/{name}", name, dir_fd=self._directory)
+        """Look at the nodes again; called under the system's lock. An event may be synthetic, and proves nothing."""
+        if "DEVNAME" in event.env:
+            self._links.update(self._modes())
 
     # requests
 
@@ -157,7 +142,7 @@ class DevicesFace:
         return Attributes(number, stat.S_IFREG | mode)
 
     def _lookup(self, request: FuseRequest) -> bytes:
-        name = request.body[:-1].decode()
+        name = request.body[:-1].decode(errors="surrogateescape")
         if name not in self._modes():
             raise _error(errno.ENOENT)
         if name not in self._names:
@@ -192,7 +177,7 @@ class DevicesFace:
     def _read(self, request: FuseRequest) -> bytes:
         handle, _, size = wire.TRANSFER.unpack_from(request.body)
         try:
-            return self._files[handle].read(size)
+            return self._files[handle].read(size, request.task)
         except Refused as refused:
             raise refused.as_oserror() from refused
 
@@ -206,13 +191,12 @@ class DevicesFace:
 
     def _ioctl(self, request: FuseRequest) -> bytes:
         handle, _, number, argument, _, _ = wire.IOCTL_REQUEST.unpack_from(request.body)
-        task = self._tasks[request.unique] = ClientTask(request.process)
+        assert self._channel
         try:
-            result = self._files[handle].ioctl(number, argument, ProcessMemory(request.process), task)
+            with ProcessMemory(request.process, partial(self._channel.waits, request)) as memory:
+                result = self._files[handle].ioctl(number, argument, memory, request.task)
         except Refused as refused:
             raise refused.as_oserror() from refused
-        finally:
-            del self._tasks[request.unique]
         return wire.IOCTL_REPLY.pack(result, 0, 0, 0)
 
 

@@ -17,11 +17,19 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_CAPBSET_DROP: Final = 24
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
 _SYS_MOUNT_SETATTR: Final = 442
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
 _OPEN_TREE_CLONE: Final = 1
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+_FSOPEN_CLOEXEC: Final = 1
+_FSMOUNT_CLOEXEC: Final = 1
+_FSCONFIG_SET_FLAG: Final = 0
+_FSCONFIG_SET_STRING: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
 _MOUNT_ATTR_RDONLY: Final = 1
 
 
@@ -29,6 +37,8 @@ class Namespaces(IntFlag):
     """Kinds of namespaces for :func:`unshare`."""
 
     MOUNT = 0x00020000
+    UTS = 0x04000000
+    IPC = 0x08000000
     USER = 0x10000000
     PID = 0x20000000
     NETWORK = 0x40000000
@@ -82,6 +92,34 @@ def attach_mount(descriptor: int, path: str) -> None:
     """Attach a detached mount, once; it may come from another namespace."""
     flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
     _check(_libc.syscall(_SYS_MOVE_MOUNT, descriptor, b"", _AT_FDCWD, path.encode(), flags), path)
+
+
+def open_filesystem(kind: str) -> int:
+    """A context in which a file system of this kind is configured; OSError ENOSYS before Linux 5.2."""
+    descriptor = int(_libc.syscall(_SYS_FSOPEN, kind.encode(), ctypes.c_uint(_FSOPEN_CLOEXEC)))
+    _check(min(descriptor, 0), kind)
+    return descriptor
+
+
+def set_option(context: int, key: str, value: str | None = None) -> None:
+    """Set an option of a file system's context, or a flag if there is no ``value``; OSError with the option."""
+    command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
+    text = None if value is None else value.encode()
+    _check(_libc.syscall(_SYS_FSCONFIG, context, ctypes.c_uint(command), key.encode(), text, 0), key)
+
+
+def create_superblock(context: int) -> None:
+    """Create the file system that is configured in a context; OSError."""
+    command = ctypes.c_uint(_FSCONFIG_CMD_CREATE)
+    _check(_libc.syscall(_SYS_FSCONFIG, context, command, None, None, 0), "file system context")
+
+
+def mount_superblock(context: int, flags: MountFlag) -> int:
+    """A descriptor of a detached mount of a context's file system; ``flags`` are NO_SUID, NO_DEVICES, NO_EXEC."""
+    # These have the same values as the attributes that fsmount(2) takes.
+    descriptor = int(_libc.syscall(_SYS_FSMOUNT, context, ctypes.c_uint(_FSMOUNT_CLOEXEC), ctypes.c_uint(flags)))
+    _check(min(descriptor, 0), "file system context")
+    return descriptor
 
 
 def unshare(namespaces: Namespaces) -> None:

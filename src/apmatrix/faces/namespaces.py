@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.faces.errors import SandboxError
+from apmatrix.faces.fuse import mount as fuse_mount
 from apmatrix.faces.layers import Handover, cover_etc, cover_system
 from apmatrix.faces.libc import MountFlag, Namespaces, enter_namespace, give_up, make_read_only, mount, unshare
 
@@ -29,7 +30,15 @@ DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "f
 """Device nodes of the private /dev."""
 
 _NETLINK_KOBJECT_UEVENT: Final = 15
-_UNWANTED: Final = {"CAP_SYS_MODULE": 16, "CAP_SYS_TIME": 25}
+_UNWANTED: Final = {
+    "CAP_SYS_MODULE": 16,
+    "CAP_SYS_RAWIO": 17,
+    "CAP_SYS_BOOT": 22,
+    "CAP_SYS_TIME": 25,
+    "CAP_SYSLOG": 34,
+}
+_OWN: Final = Namespaces.UTS | Namespaces.IPC
+_COMPUTERS: Final = ("sys", "irq", "bus", "fs", "sysrq-trigger")
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 
@@ -38,13 +47,14 @@ _IFF_UP: Final = 1
 class Sandbox:
     """File descriptors of a new sandbox, and its ``directory`` in the private /run.
 
-    ``for_machine``, in this order: /dev/fuse of /sys, the uevent socket, the listening control socket, /dev/fuse of
-    the device nodes, and the directory /dev. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is
-    true in a user namespace of its own, where the real machine's files belong to another user, unless this is
-    ``root``.
+    ``for_machine``, in this order: /dev/fuse and the prepared file system of /sys, the same of the device nodes, the
+    uevent socket, the listening control socket, and the directory /dev. ``to_mount`` are the two file systems again,
+    which the machine creates. ``real_sys`` is the real /sys, under the emulated one. ``own_user`` is true in a user
+    namespace of its own, where the real machine's files belong to another user, unless this is ``root``.
     """
 
-    for_machine: tuple[int, int, int, int, int]
+    for_machine: tuple[int, ...]
+    to_mount: tuple[int, int]
     real_sys: int
     own_user: bool
     root: bool
@@ -53,30 +63,31 @@ class Sandbox:
     def leave_to_machine(self) -> None:
         """Close this process's copies, so that the mount fails at once if the machine dies."""
         for descriptor in self.for_machine:
-            os.close(descriptor)
+            if descriptor not in self.to_mount:
+                os.close(descriptor)
 
 
 def enter(directory: Path) -> Sandbox:
-    """Move the calling process, which must have one thread, into new namespaces and mount the emulated /sys.
+    """Move the calling process, which must have one thread, into new namespaces and prepare the emulated /sys.
 
-    ``directory``, in the private /run, gets the control socket and the mounted device nodes. Nothing serves the
-    mounts yet: the caller hands the result to the machine, and then calls :func:`complete`. Its children are in a new
-    PID namespace, the first one as number 1. Raises SandboxError.
+    ``directory``, in the private /run, gets the control socket and the device nodes. The caller hands the result to
+    the machine, which creates the file systems, and then calls :func:`complete`. Its children are in a new PID
+    namespace, the first one as number 1. Raises SandboxError.
     """
     root = os.geteuid() == 0
     own_user = _unshare()
     mount("none", "/", flags=MountFlag.RECURSIVE | MountFlag.PRIVATE)
-    fuse, devices = _open_fuse(), _open_fuse()
-    real_sys = _mount_sys(fuse)
+    sys = (_open_fuse(), fuse_mount.prepare())
+    devices = (_open_fuse(), fuse_mount.prepare())
+    real_sys = _keep_sys()
     uevents = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
     _loopback_up()
     control = _private_run(directory)
     _private_dev()
-    nodes = device_directory(directory)
-    nodes.mkdir()
-    mount_fuse(devices, str(nodes))
+    device_directory(directory).mkdir()
     dev = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return Sandbox((fuse, uevents.detach(), control, devices, dev), real_sys, own_user, root, directory)
+    for_machine = (*sys, *devices, uevents.detach(), control, dev)
+    return Sandbox(for_machine, (sys[1], devices[1]), real_sys, own_user, root, directory)
 
 
 def device_directory(directory: Path) -> Path:
@@ -108,10 +119,12 @@ class Mounts:
 
 
 def complete(sandbox: Sandbox, mounts: Mounts, etc: Handover) -> None:
-    """Complete /sys with the real entries, and make /etc, /usr and /var private; the machine already serves /sys.
+    """Mount /sys and the device nodes, complete /sys with the real entries, and make /etc, /usr and /var private.
 
-    An /etc that is kept comes through ``etc``.
+    The machine already serves both file systems. An /etc that is kept comes through ``etc``.
     """
+    for context, target in zip(sandbox.to_mount, ("/sys", str(device_directory(sandbox.directory))), strict=True):
+        fuse_mount.attach(context, target)
     _bind_real(sandbox.real_sys, mounts.bindings)
     os.close(sandbox.real_sys)
     layers = sandbox.directory
@@ -128,17 +141,35 @@ def complete(sandbox: Sandbox, mounts: Mounts, etc: Handover) -> None:
             give_up(capability)
 
 
+def mount_proc(*, own_user: bool) -> None:
+    """Mount a /proc for the PID namespace of the caller, whose settings of the whole computer are read-only.
+
+    In a user namespace of its own the computer's settings belong to somebody else. Where /proc is masked, as in
+    containers, the outer one stays, which works, too.
+    """
+    with contextlib.suppress(OSError):
+        mount("proc", "/proc", "proc", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC)
+    if own_user:
+        return
+    flags = MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
+    for name in _COMPUTERS:
+        path = f"/proc/{name}"
+        with contextlib.suppress(FileNotFoundError):
+            mount(path, path, flags=MountFlag.BIND | MountFlag.RECURSIVE)
+            mount("", path, flags=MountFlag.BIND | MountFlag.REMOUNT | MountFlag.READ_ONLY | flags)
+
+
 def _unshare() -> bool:
     """Leave the namespaces; True if that needed a user namespace."""
     if os.geteuid() == 0:
         with contextlib.suppress(PermissionError):
             if not _quiet_network():
                 unshare(Namespaces.NETWORK)
-            unshare(Namespaces.MOUNT | Namespaces.PID)
+            unshare(Namespaces.MOUNT | Namespaces.PID | _OWN)
             return False
     user, group = os.geteuid(), os.getegid()
     try:
-        unshare(Namespaces.USER | Namespaces.MOUNT | Namespaces.NETWORK | Namespaces.PID)
+        unshare(Namespaces.USER | Namespaces.MOUNT | Namespaces.NETWORK | Namespaces.PID | _OWN)
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
@@ -211,8 +242,8 @@ def _share_locks(directory: Path) -> None:
     mount(str(directory), "/run/lock", flags=MountFlag.BIND)
 
 
-def _mount_sys(device: int) -> int:
-    """Mount the emulated tree over the real one, which becomes read-only; returns the real one's descriptor."""
+def _keep_sys() -> int:
+    """Make the real /sys read-only; returns a descriptor of it, for what is bound into the emulated one."""
     real = os.open("/sys", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         make_read_only("/sys")
@@ -220,7 +251,6 @@ def _mount_sys(device: int) -> int:
         # Before Linux 5.12 it cannot be done for a whole tree. EINVAL: /sys is not a mount point.
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
-    mount_fuse(device, "/sys")
     return real
 
 
@@ -233,12 +263,6 @@ def _bind_real(real: int, bindings: Iterable[str]) -> None:
             # A real device may vanish at any time.
             if error.errno != errno.ENOENT:
                 raise
-
-
-def mount_fuse(device: int, target: str) -> None:
-    """Mount the file system of an open /dev/fuse."""
-    options = f"fd={device},rootmode=40755,user_id=0,group_id=0,default_permissions,allow_other"
-    mount("apmatrix", target, "fuse", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC, options)
 
 
 def _private_dev() -> None:

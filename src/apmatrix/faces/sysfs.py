@@ -18,7 +18,6 @@ from apmatrix.faces.fuse.channel import Channel
 from apmatrix.faces.fuse.wire import FuseOpcode, Notice, OpenFlag, SetAttribute
 from apmatrix.faces.inodes import Inode, Inodes
 from apmatrix.faces.overlay import Merged
-from apmatrix.faces.process import ClientTask
 from apmatrix.linux.core import ChangeKind, OpenFile
 from apmatrix.linux.core.sysfs import Directory, File
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apmatrix.faces.fuse import FuseRequest
-    from apmatrix.linux.core import Sysfs, Task, TreeChange
+    from apmatrix.linux.core import Sysfs, TreeChange
 
 POLL_DEFAULT: Final = 0x001 | 0x004 | 0x040 | 0x100
 """POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: what poll reports for every attribute."""
@@ -68,7 +67,6 @@ class SysfsFace:
         self._files: dict[int, _OpenAttribute] = {}
         self._directories: dict[int, list[bytes]] = {}
         self._handles = itertools.count(1)
-        self._tasks: dict[int, Task] = {}
         self._settle = settle
         self._channel: Channel | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -113,9 +111,7 @@ class SysfsFace:
 
     def interrupt(self, request: FuseRequest) -> None:
         """Pass a signal on to the emulated kernel."""
-        task = self._tasks.get(request.unique)
-        if task is not None:
-            self.kernel.signal(task)
+        self.kernel.signal(request.task)
 
     def ended(self) -> None:
         """Unsubscribe: the file system is gone."""
@@ -133,7 +129,7 @@ class SysfsFace:
 
     def _lookup(self, request: FuseRequest) -> bytes:
         with self.kernel.lock:
-            child = self.inodes.look_up(self.inodes[request.node], request.body[:-1].decode())
+            child = self.inodes.look_up(self.inodes[request.node], request.body[:-1].decode(errors="surrogateescape"))
         if child is None:
             raise _error(errno.ENOENT)
         return child.entry
@@ -196,11 +192,7 @@ class SysfsFace:
             if not opened.inode.alive:
                 raise _error(errno.ENODEV)
             opened.seen = opened.inode.events
-            task = self._tasks[request.unique] = ClientTask(request.process)
-            try:
-                opened.content = opened.file.read(task)
-            finally:
-                del self._tasks[request.unique]
+            opened.content = opened.file.read(request.task)
         return opened.content[offset : offset + size]
 
     def _write(self, request: FuseRequest) -> bytes:
@@ -208,11 +200,9 @@ class SysfsFace:
         opened = self._files[handle]
         if not opened.inode.alive:
             raise _error(errno.ENODEV)
-        task = self._tasks[request.unique] = ClientTask(request.process)
         try:
-            taken = opened.file.write(request.body[_HEADER : _HEADER + size], task)
+            taken = opened.file.write(request.body[_HEADER : _HEADER + size], request.task)
         finally:
-            del self._tasks[request.unique]
             self.flush()
             if self._settle:
                 self._settle()

@@ -8,7 +8,6 @@ the supervisor dies, so does init: nothing can outlive the machine.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shutil
@@ -22,8 +21,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.errors import SandboxError
-from apmatrix.faces.libc import MountFlag, die_with_parent, mount
-from apmatrix.faces.namespaces import Mounts, complete, enter
+from apmatrix.faces.libc import die_with_parent
+from apmatrix.faces.namespaces import Mounts, complete, enter, mount_proc
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.session import Attach, Detach, GiveEtc, ReplayUevents, TakeEtc
 from apmatrix.service.state import sandbox_directory
@@ -118,7 +117,7 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     _go(here)
     init = os.fork()
     if init == 0:
-        _be_init(command, client, report)
+        _be_init(command, client, report, own_user=sandbox.own_user)
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
@@ -159,14 +158,12 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
-def _be_init(command: Command, client: Client, report: Callable[[str], None]) -> NoReturn:
+def _be_init(command: Command, client: Client, report: Callable[[str], None], *, own_user: bool) -> NoReturn:
     """Be the init process of the PID namespace."""
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
-        # Where /proc is masked, as in containers, the outer one stays, which works, too.
-        with contextlib.suppress(OSError):
-            mount("proc", "/proc", "proc", MountFlag.NO_SUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC)
+        mount_proc(own_user=own_user)
         environment = _environment(command)
         if command.udev:
             udevadm = _start_udevd(environment)
@@ -179,6 +176,8 @@ def _be_init(command: Command, client: Client, report: Callable[[str], None]) ->
         client.ask(Detach())
     except ApmatrixError as error:
         report(str(error))
+    except OSError as error:
+        report(f"a private /proc cannot be made: {error.filename}: {error.strerror}")
     finally:
         os._exit(status)
 

@@ -31,7 +31,7 @@ from apmatrix.service.protocol.messages import (
 )
 from apmatrix.service.protocol.session import Attach, Attached, Detach, EtcMount, GiveEtc, ReplayUevents, TakeEtc
 from apmatrix.service.remote import RemoteGuest
-from apmatrix.service.session import Session
+from apmatrix.service.session import Offer, Session, peer_process
 from apmatrix.service.state import sandbox_directory
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from apmatrix.service.sharing import SharedMount
 
 _log = logging.getLogger(__name__)
+
+_UNKNOWN_PROCESSES = (
+    "this machine is in another PID namespace than the command and does not see its processes: "
+    "start a machine in the command's namespace, or run the command in the machine's"
+)
 
 Handlers: TypeAlias = "dict[type[MachineRequest[Any]], Callable[[Any], Any]]"
 """The functions that answer the requests that belong to a connection."""
@@ -174,20 +179,16 @@ class Connection:
 
     def _attach(self, request: Attach) -> Attached:
         """Serve a new sandbox, whose descriptors come with the request (``Sandbox.for_machine``)."""
-        descriptors = fuse, uevents, control, devices, dev = self._lines.take_descriptors(5)
-        try:
+        with Offer(self._lines.take_descriptors(Offer.COUNT)) as offer:
             if self._session is not None:
                 raise ControlError("this connection already has a sandbox", ExitCode.UNREADABLE)
+            if not peer_process(self._lines.connection):
+                raise ControlError(_UNKNOWN_PROCESSES, ExitCode.REFUSED)
             system = find_system(self._server.emulation, request.system)
-        except ApmatrixError:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        self._session = Session(system, fuse, uevents, self._server.flush)
-        nodes = device_directory(sandbox_directory(self._server.name))
-        self._session.serve_devices(devices, dev, str(nodes))
+            nodes = device_directory(sandbox_directory(self._server.name))
+            self._session = Session(system, offer, str(nodes), self._server.flush)
+            self._listener = offer.take_listener()
         self._server.add(self._session)
-        self._listener = socket.socket(fileno=control)
         self._server.listen(self._listener, system)
         state = self._server.state
         return Attached(tuple(self._session.bindings), str(state.of_system(system.name)) if state else None)

@@ -3,7 +3,9 @@
 from apmatrix.linux.core.attributes import PAGE_SIZE, AttributeGroup, Written
 from apmatrix.linux.core.eventfd import EventFd
 from apmatrix.linux.core.host import Host
+from apmatrix.linux.core.ida import LowestFree
 from apmatrix.linux.core.log import KernelLog, LogEntry, LogLevel
+from apmatrix.linux.core.nodes import DeviceNode
 from apmatrix.linux.core.objects import Bus, Device, Driver, KObject
 from apmatrix.linux.core.sync import Kernel, Mutex, Task
 from apmatrix.linux.core.sysfs import ChangeKind, FixedDirectory, Kind, Link, OpenFile, Stat, Sysfs, TreeChange
@@ -15,6 +17,7 @@ __all__ = [
     "Bus",
     "ChangeKind",
     "Device",
+    "DeviceNode",
     "Driver",
     "EventFd",
     "FixedDirectory",
@@ -26,6 +29,7 @@ __all__ = [
     "Link",
     "LogEntry",
     "LogLevel",
+    "LowestFree",
     "Mutex",
     "OpenFile",
     "Stat",

@@ -47,6 +47,15 @@ class Kernel:
     def __exit__(self, *_exc: object) -> None:
         self.lock.release()
 
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Give up the lock, which the thread has taken once, for a block that may wait for programs."""
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
+
     def wake(self) -> None:
         """Let every sleeper check its condition again."""
         with self.lock:

@@ -90,14 +90,20 @@ class UeventStream:
 
         ``device`` identifies a device in the kernel log: its driver or bus, and its name.
         """
+        action, variables = self.check(written, devpath, device)
+        self.emit(action, devpath, subsystem, (*variables, *env))
+
+    def check(
+        self, written: bytes, devpath: str, device: str | None = None
+    ) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """The action and the variables that a write to a ``uevent`` file asks for; raises and logs BadValue."""
         try:
-            action, variables = requested(written)
+            return requested(written)
         except BadValue as refused:
             self._log.warning(f"synth uevent: {devpath}: {refused}")
             if device:
                 self._log.error(f"{device}: uevent: failed to send synthetic uevent: -{refused.errno}")
             raise
-        self.emit(action, devpath, subsystem, (*variables, *env))
 
     def subscribe(self, subscriber: Callable[[Uevent], None]) -> Callable[[], None]:
         """Call ``subscriber`` with every new event, under the system's lock; returns a function that unsubscribes."""

@@ -10,7 +10,7 @@ from apmatrix.rules.text import ap_config_text, control_domains_text, matrix_tex
 
 if TYPE_CHECKING:
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
-    from apmatrix.linux.vfio_ap.module import MatrixDevice, MdevType
+    from apmatrix.linux.vfio_ap.module import MatrixDevice, MdevType, VfioApRoot
 
 ASSIGNMENT: AttributeGroup[MatrixMdev] = AttributeGroup()
 
@@ -136,3 +136,18 @@ MATRIX_DEVICE: AttributeGroup[MatrixDevice] = AttributeGroup()
 def features(_device: MatrixDevice) -> str:
     """The driver's features beyond those of its first version (MTX-2)."""
     return "guest_matrix hotplug ap_config\n"
+
+
+ROOT_DEVICE: AttributeGroup[VfioApRoot] = AttributeGroup()
+
+
+@ROOT_DEVICE.show("uevent")
+def show_root_uevent(_device: VfioApRoot) -> str:
+    """Empty."""
+    return ""
+
+
+@ROOT_DEVICE.store("uevent")
+def synthesize_root_uevent(device: VfioApRoot, value: Written) -> None:
+    """Check the request; the kernel sends no event about a device without bus and class."""
+    device.host.uevents.check(value.raw, f"/{device.path}", f" {device.name}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX
 from apmatrix.linux.core import ChangeKind, Link, Task, Written
-from apmatrix.linux.vfio_ap.iommu import IommuGroups
 from apmatrix.linux.vfio_ap.mdev import MatrixMdev
+from apmatrix.linux.vfio_ap.vfio import Vfio
 from apmatrix.rules.refusals import BadValue, Exists, Failed, NoDevice, Refused, quoted
 from apmatrix.rules.text import strict_number
 
@@ -34,7 +34,7 @@ class Lifecycle:
         self._host = module.host
         self._sequence = 0
         self.mdevs: dict[str, MatrixMdev] = {}
-        self.groups = IommuGroups(module.host.sysfs)
+        self.vfio = Vfio(module.host)
 
     @property
     def available(self) -> int:
@@ -67,11 +67,12 @@ class Lifecycle:
     def _create(self, name: str) -> MatrixMdev:
         module = self._module
         self._sequence += 1
-        mdev = MatrixMdev(module, name, self._sequence, self.groups.add(name, f"{module.matrix_device.path}/{name}"))
+        mdev = MatrixMdev(module, name, self._sequence)
         with module.mdevs_lock:
             self.mdevs[name] = mdev
             module.claims.set(mdev, EMPTY_MATRIX)
         module.mdev_bus.add_device(mdev, module.matrix_device)
+        module.mdev_bus.bind(module.mdev_driver, mdev)
         module.type_devices.add_child(name, Link(mdev.path))
         return mdev
 
@@ -98,8 +99,9 @@ class Lifecycle:
     def _hide(self, mdev: MatrixMdev) -> None:
         """Remove the attributes first: the mdev can no longer be reached."""
         module = self._module
-        gone = [name for name in mdev.names() if name != "iommu_group"]
+        before = tuple(mdev.names())
         mdev.removing = True
+        gone = [name for name in before if mdev.lookup(name) is None]
         for name in gone:
             mdev.entry_changed(ChangeKind.REMOVED, name)
         module.type_devices.remove_child(mdev.name)
@@ -145,6 +147,7 @@ class Lifecycle:
         module = self._module
         self._module.policy.check_remove(mdev)
         self._await_release(mdev, Task())
+        self.vfio.unregister(mdev)
         with module.guests_lock, module.mdevs_lock:
             module.reset(sorted(mdev.queues.values(), key=lambda queue: queue.apqn))
             for queue in mdev.queues.values():
@@ -160,7 +163,6 @@ class Lifecycle:
         with module.mdevs_lock:
             del self.mdevs[mdev.name]
             module.claims.drop(mdev)
-        self.groups.remove(mdev.group)
         mdev.alive = False
         mdev.uevent("remove")
         module.matrix_device.remove_child(mdev.name)

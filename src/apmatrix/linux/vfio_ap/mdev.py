@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from apmatrix.linux.core.sysfs import Node
     from apmatrix.linux.kvm import KvmVm
     from apmatrix.linux.vfio_ap.module import VfioAp
+    from apmatrix.linux.vfio_ap.vfio import Registration
     from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
     from apmatrix.rules.handover import Obstacle
 
@@ -33,13 +34,12 @@ class MatrixMdev(Device):
 
     ``matrix`` is what was assigned, ``guest`` what a guest has or would get, ``queues`` those of the assigned
     APQNs that are bound to vfio_ap, ``pending`` what a scan is about to add, ``limits`` the highest numbers that
-    may be assigned, fixed at creation (MTX-4), ``obstacles`` why the last filter left adapters out. ``removing`` is
-    set from the moment a removal begins.
+    may be assigned, fixed at creation (MTX-4), ``obstacles`` why the last filter left adapters out.
+    ``registration`` is its presence in VFIO while the driver has it, ``removing`` is set when a removal begins.
     """
 
     __slots__ = (
         "config_event",
-        "group",
         "guest",
         "limits",
         "matrix",
@@ -48,6 +48,7 @@ class MatrixMdev(Device):
         "opens",
         "pending",
         "queues",
+        "registration",
         "removing",
         "request_event",
         "sequence",
@@ -56,11 +57,11 @@ class MatrixMdev(Device):
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, MDEV)
 
-    def __init__(self, module: VfioAp, uuid: str, sequence: int, group: int) -> None:
+    def __init__(self, module: VfioAp, uuid: str, sequence: int) -> None:
         super().__init__(module.mdev_bus, module.matrix_device.path, uuid)
         self.module = module
         self.sequence = sequence
-        self.group = group
+        self.registration: Registration | None = None
         self.limits = module.limits()
         self.matrix = EMPTY_MATRIX
         self.guest = EMPTY_MATRIX
@@ -79,14 +80,15 @@ class MatrixMdev(Device):
 
     def names(self) -> Iterator[str]:
         """The names of the attributes and links."""
-        yield from ("iommu_group",) if self.removing else (*super().names(), "iommu_group", "mdev_type")
+        if self.removing:
+            yield from self.children or ()
+        else:
+            yield from (*super().names(), "mdev_type")
 
     def lookup(self, name: str) -> Node | None:
         """The entry of that name."""
-        if name == "iommu_group":
-            return Link(f"kernel/iommu_groups/{self.group}")
         if self.removing:
-            return None
+            return self.children.get(name) if self.children else None
         if name == "mdev_type":
             return Link(self.module.mdev_type.path)
         return super().lookup(name)

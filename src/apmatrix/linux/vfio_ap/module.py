@@ -9,7 +9,7 @@ from apmatrix.arch import Apqn, Configuration, Mask, Matrix, ResponseCode
 from apmatrix.arch.matrix import queues_named
 from apmatrix.linux.core import Bus, Device, Driver, KObject, Link, Mutex
 from apmatrix.linux.core.objects import DRIVER
-from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE
+from apmatrix.linux.vfio_ap.attributes import ASSIGNMENT, MATRIX_DEVICE, MDEV_TYPE, ROOT_DEVICE
 from apmatrix.linux.vfio_ap.driver import VfioApDriver
 from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from apmatrix.rules.handover import Obstacle
 
 TYPE_NAME = "vfio_ap-passthrough"
+
+
+class VfioApRoot(KObject):
+    """``/sys/devices/vfio_ap``: a device without bus and class, of which the kernel sends no uevents."""
+
+    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (ROOT_DEVICE,)
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host.sysfs, "devices", "vfio_ap")
+        self.host = host
 
 
 class MatrixDevice(Device):
@@ -68,6 +78,14 @@ class MdevDriver(Driver[Any]):
         super().__init__(bus, "vfio_ap_mdev")
         self._lifecycle = lifecycle
 
+    def matches(self, device: Device) -> bool:  # noqa: ARG002 - none matches
+        """False: the driver gets each mdev when it is created, and never again (MTX-14)."""
+        return False
+
+    def probe(self, device: MatrixMdev) -> None:
+        """Register the mdev with VFIO."""
+        self._lifecycle.vfio.register(device)
+
     def remove(self, device: MatrixMdev) -> None:
         """Clear the assignment of an mdev that is unbound, as of one that is removed."""
         self._lifecycle.let_go(device)
@@ -101,8 +119,10 @@ class VfioAp:
         self.matrix_bus.add_driver(MatrixDriver(self.matrix_bus, "vfio_ap"))
         self.mdev_driver = MdevDriver(self.mdev_bus, self.lifecycle)
         self.mdev_bus.add_driver(self.mdev_driver)
-        self.matrix_device = MatrixDevice(self.matrix_bus, "devices/vfio_ap", "matrix")
-        self.matrix_bus.add_device(self.matrix_device)
+        self.root_device = VfioApRoot(host)
+        host.sysfs.place("devices", self.root_device.name, self.root_device)
+        self.matrix_device = MatrixDevice(self.matrix_bus, self.root_device.path, "matrix")
+        self.matrix_bus.add_device(self.matrix_device, self.root_device)
         types = KObject(host.sysfs, self.matrix_device.path, "mdev_supported_types")
         self.mdev_type = MdevType(self, types.path)
         self.type_devices = KObject(host.sysfs, self.mdev_type.path, "devices")
@@ -119,7 +139,7 @@ class VfioAp:
             self.lifecycle.remove(mdev)
         self.bus.remove_driver(self.driver)
         self.matrix_device.uevent("change", (("MDEV_STATE", "unregistered"),))
-        self.matrix_bus.remove_device(self.matrix_device)
+        self.matrix_bus.remove_device(self.matrix_device, self.root_device)
         for directory, name in (("class", "mdev_bus"), ("devices", "vfio_ap"), ("bus", "matrix"), ("bus", "mdev")):
             self.host.sysfs.drop(directory, name)
 

@@ -47,7 +47,7 @@ class Attempt(ABC, Generic[T]):
 
     ``permissions`` are those of the node that it came through, ``task`` is the program that waits for the answer.
     ``tries`` counts the failures; at ``limit`` the attempt ends. ``last`` is the queue of the last failure: the next
-    try prefers others.
+    try prefers others. ``scan`` is the number of the bus scan that ended the last try, if one did.
     """
 
     limit = TRIES
@@ -58,6 +58,7 @@ class Attempt(ABC, Generic[T]):
         self.task = task
         self.tries = 0
         self.last: ApQueue | None = None
+        self.scan: int | None = None
         self._work = work
         self._factor = factor
 
@@ -120,7 +121,9 @@ class RsaAttempt(Attempt[bytes]):
     def send(self, queue: ApQueue) -> bytes:
         """Send it in the form that the card understands."""
         mode = queue.card.mode or Mode.CCA
-        reply = exchange(queue, build(self._load(), mode, queue.apqn.domain), task=self.task)
+        with queue.bus.kernel.released():  # the operands are a program's
+            operands = self._load()
+        reply = exchange(queue, build(operands, mode, queue.apqn.domain), task=self.task)
         take = accelerator_result if mode is Mode.ACCELERATOR else cca_result
         return take(reply, self._length)
 

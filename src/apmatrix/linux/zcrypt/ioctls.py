@@ -7,16 +7,17 @@ Errors are Refused with the errno that the program gets. A face serves a node th
 from __future__ import annotations
 
 import errno
+import struct
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.linux.zcrypt import status
+from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.cprb import CcaRequest, Ep11Request, StatusError, no_room
 from apmatrix.linux.zcrypt.rsa import ModExpo, ModExpoCrt
 from apmatrix.linux.zcrypt.structures import (
     OUTPUT_LENGTH_OFFSET,
-    Ep11Target,
     Ep11Urb,
     IoctlNumber,
     RsaModExpo,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from apmatrix.linux.ap import ApBus
     from apmatrix.linux.core import Task
-    from apmatrix.linux.zcrypt.byteorder import ByteOrder
     from apmatrix.linux.zcrypt.memory import UserSpace
     from apmatrix.linux.zcrypt.perms import Permissions
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
@@ -39,6 +39,7 @@ MAGIC: Final = ord("z")
 _READ, _READ_WRITE = 2, 3
 _PADDING: Final = 8
 _WORD: Final = 4
+_TARGET: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +166,9 @@ def send_ep11_cprb(call: IoctlCall) -> None:
 
 
 def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
-    listed = call.user.bytes_at(block.targets, block.targets_count * _WORD)
-    entries = [
-        call.user.order.parse(Ep11Target, listed[start : start + _WORD]) for start in range(0, len(listed), _WORD)
-    ]
-    return tuple((entry.card, entry.domain) for entry in entries)
+    """The list of (card, domain); there may be 65,535, of two numbers each."""
+    listed = call.user.bytes_at(block.targets, block.targets_count * _TARGET)
+    return tuple(struct.iter_unpack("<HH" if call.user.order is ByteOrder.LITTLE else ">HH", listed))
 
 
 def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:
@@ -178,7 +177,8 @@ def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall
     def answer(call: IoctlCall) -> None:
         bus = call.zcrypt.bus
         with bus.kernel:
-            call.user.store(call.argument, make(bus, call.user.order))
+            data = make(bus, call.user.order)
+        call.user.store(call.argument, data)
 
     return answer
 

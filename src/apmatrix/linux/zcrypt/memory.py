@@ -19,7 +19,7 @@ class UserMemory(Protocol):
     """Access to a program's storage.
 
     Both raise Failed with EFAULT, or any OSError, for storage that the program could not use that way itself. They
-    are called with the system's lock held and must not call back into the system.
+    are called without the system's lock: another program, or this system, may have to bring the storage in first.
     """
 
     def read(self, address: int, length: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from apmatrix.linux.core import AttributeGroup, KObject, Link, Written
+from apmatrix.linux.core import AttributeGroup, DeviceNode, KObject, Link, Written
 from apmatrix.linux.zcrypt import ioctls
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.memory import UserMemory, UserSpace
@@ -17,12 +17,9 @@ from apmatrix.rules.refusals import Exists, Failed
 from apmatrix.rules.text import written_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apmatrix.linux.ap import ApBus
     from apmatrix.linux.core import Host, Task
     from apmatrix.linux.core.attributes import AnyGroup
-    from apmatrix.linux.core.sysfs import Node
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
 MAJOR: Final = 250
@@ -53,66 +50,6 @@ _declare_mask("ioctlmask", "ioctls")
 _declare_mask("apmask", "adapters")
 _declare_mask("aqmask", "domains")
 _declare_mask("admask", "administered")
-
-DEVICE_NODE: AttributeGroup[DeviceNode] = AttributeGroup()
-
-
-@DEVICE_NODE.show("dev")
-def show_device_number(node: DeviceNode) -> str:
-    """Major and minor number."""
-    return f"{node.major}:{node.minor}\n"
-
-
-@DEVICE_NODE.show("uevent")
-def show_uevent(node: DeviceNode) -> str:
-    """The variables that udev reads."""
-    return "".join(f"{key}={value}\n" for key, value in node.env())
-
-
-@DEVICE_NODE.store("uevent")
-def synthesize_uevent(node: DeviceNode, value: Written) -> None:
-    """Send a synthetic uevent, as ``udevadm trigger`` requests it."""
-    node.request_uevent(value.raw)
-
-
-class DeviceNode(KObject):
-    """A device with a node in /dev, called ``device_name`` there.
-
-    ``opens`` counts its open files, ``mode`` are the node's permission bits.
-    """
-
-    GROUPS: ClassVar[tuple[AnyGroup, ...]] = (DEVICE_NODE,)
-
-    def __init__(self, host: Host, kind: str, name: str, number: tuple[int, int], mode: int) -> None:
-        super().__init__(host.sysfs, f"devices/virtual/{kind}", name)
-        self.kind = kind
-        self.major, self.minor = number
-        self.mode = mode
-        self.device_name = name
-        self.opens = 0
-        self._uevents = host.uevents
-
-    def names(self) -> Iterator[str]:
-        """The names of the attributes and of the class's link."""
-        yield from super().names()
-        yield "subsystem"
-
-    def lookup(self, name: str) -> Node | None:
-        """The entry of that name."""
-        return Link(f"class/{self.kind}") if name == "subsystem" else super().lookup(name)
-
-    def env(self) -> Iterator[tuple[str, str]]:
-        """The variables of its uevents; ``!`` in a name is the ``/`` of a path below /dev."""
-        yield from (("MAJOR", str(self.major)), ("MINOR", str(self.minor)))
-        yield "DEVNAME", self.device_name.replace("!", "/")
-
-    def uevent(self, action: str) -> None:
-        """Send an event about the device."""
-        self._uevents.emit(action, f"/{self.path}", self.kind, self.env())
-
-    def request_uevent(self, written: bytes) -> None:
-        """Send the event that a write to ``uevent`` asks for; raises BadValue."""
-        self._uevents.request(written, f"/{self.path}", self.kind, self.env(), device=f"{self.kind} {self.name}")
 
 
 class MiscNode(DeviceNode):
@@ -251,7 +188,7 @@ class ZcryptFile:
         ioctls.handle(number, ioctls.IoctlCall(self._zcrypt, self._node.permissions, user, argument, task))
         return 0
 
-    def read(self, _length: int) -> bytes:
+    def read(self, _length: int, _task: Task | None = None) -> bytes:
         """Refuse to read: EPERM."""
         raise Failed("zcrypt nodes cannot be read", number=errno.EPERM)
 

@@ -86,13 +86,6 @@ class Ep11Urb(Layout, size=58):
     reply = octets(50, 8)
 
 
-class Ep11Target(Layout, size=4):
-    """``struct ep11_target_dev``: a card and a domain that an EP11 request may go to."""
-
-    card = octets(0, 2)
-    domain = octets(2, 2)
-
-
 class DeviceStatus(Layout, width=32):
     """``struct zcrypt_device_status_ext``: type, queue, state and functions, as bit-fields."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import MachineRequest, Number
+from apmatrix.service.protocol.messages import MachineRequest
 
 AdapterStateName = Literal["online", "deconfigured", "checkstopped"]
 
@@ -33,12 +33,12 @@ class SetProfile(MachineRequest[ProfileFacts], frozen=True):
 class AdapterFacts(msgspec.Struct, frozen=True):
     """An adapter and its state."""
 
-    adapter: Number
+    adapter: int
     state: AdapterStateName
 
 
 class SetAdapterState(MachineRequest[AdapterFacts], frozen=True):
     """Configure an adapter on or off, or make it fail."""
 
-    adapter: Number
+    adapter: int
     state: AdapterStateName

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import MachineRequest, Number, T_co
+from apmatrix.service.protocol.messages import MachineRequest, T_co
 
 SetName = Literal["AES", "APKA", "ASYM", "WK"]
 StepName = Literal["first", "middle", "last", "import", "commit"]
@@ -52,7 +52,7 @@ class KeyRequest(MachineRequest[T_co], frozen=True, kw_only=True):
 
     adapters: Mask | None = None
     system: str | None = None
-    through: Number | None = None
+    through: int | None = None
 
 
 class ShowKeys(KeyRequest[KeysDone], frozen=True, kw_only=True):
@@ -120,5 +120,5 @@ class FilesDone(msgspec.Struct, frozen=True):
 class ReencipherFiles(KeyRequest[FilesDone], frozen=True, kw_only=True):
     """Put EP11 key blobs under the new wrapping key of a domain: all of them or none."""
 
-    domain: Number
+    domain: int
     files: tuple[KeyFile, ...]

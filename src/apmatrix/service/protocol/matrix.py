@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apmatrix.arch import Apqn, Mask
+from apmatrix.arch import Apqn
 from apmatrix.hosts import Explanation, MatrixView
 from apmatrix.service.protocol.messages import MachineRequest
 
@@ -16,8 +16,3 @@ class ExplainQueues(MachineRequest[tuple[Explanation, ...]], frozen=True):
 
     guest: str
     apqn: Apqn | None = None
-
-    def __post_init__(self) -> None:
-        """ValueError for an APQN that cannot exist."""
-        if self.apqn is not None:
-            Mask.of(*self.apqn)

@@ -19,9 +19,6 @@ from apmatrix.service.errors import ControlError, ExitCode
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=255)]
-"""The number of an adapter or a domain in a request."""
-
 Unsigned = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """A number of something that is counted from 0, such as bytes."""
 

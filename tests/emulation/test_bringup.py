@@ -294,7 +294,7 @@ def test_the_cards_work_where_the_caller_says(start):
     workers = Counted()
     with Emulation.start(parse(MACHINE, "f.toml"), clock=VirtualClock(), workers=workers) as emulation:
         linux = emulation.lpars[0].linux
+        workers.count = 0
         question = Question.random(RsaKey.generate(1024), crt=False)
         assert question.is_answered_by(linux.zcrypt.rsa(question.request(), queue="06.0004"))
-        assert emulation.machine.clock.now() > 0
     assert workers.count == 1

@@ -1,5 +1,7 @@
 """Which queue gets a request, and how often it is tried (hardware.md 3.3, 5.2, 9.1)."""
 
+from dataclasses import replace
+
 import pytest
 
 from apmatrix.arch import Apqn, Mask, Matrix
@@ -144,10 +146,21 @@ def test_what_is_offline_gets_nothing(make, device):
 
 def test_a_card_that_appears_is_found_by_the_forced_scan(make):
     crypto = make({2: "CEX8A"})
-    crypto.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
+    matrix = crypto.machine.lpars["lpar"].profile.matrix
+    crypto.machine.set_profile("lpar", replace(matrix, apm=Mask.of(3)))
     crypto.system.scan()
     assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ENODEV"
+    crypto.machine.set_profile("lpar", matrix)
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ok"
+
+
+def test_after_a_scan_that_finds_the_same_configuration_nothing_is_tried_again(make):
+    """Linux 7.2 asks whether QCI gives something else: an adapter that is configured again does not change that."""
+    crypto = make({2: "CEX8A"})
+    crypto.machine.set_adapter_state(2, AdapterState.DECONFIGURED)
+    crypto.system.scan()
     crypto.machine.set_adapter_state(2, AdapterState.ONLINE)
+    assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ENODEV"
     assert outcome(lambda: crypto.zcrypt.rsa(key(128))) == "ok"
 
 
@@ -176,9 +189,10 @@ def test_tries_are_counted_over_the_forced_scan(make):
     scanner = crypto.system.ap.scanner
     scan = scanner.scan
 
-    def scan_and_repair():
-        scan()
+    def scan_and_repair(joined):
+        scan(joined)
         crypto.write("bus/ap/devices/02.0006/online", "1")
+        return True
 
     scanner.scan = scan_and_repair
     crypto.wire.always = AGAIN

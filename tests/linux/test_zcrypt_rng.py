@@ -22,8 +22,28 @@ def test_mv9_the_request():
     assert random_request(6) == MV["MV-9"]
 
 
-def test_nothing_is_asked_before_somebody_reads(crypto):
-    assert not crypto.wire.sent
+def test_the_entropy_thread_reads_once_when_the_generator_appears(crypto):
+    for queue in ("05.0006", "05.0033"):
+        crypto.write("bus/ap/drivers/cex4queue/unbind", queue)
+    crypto.clock.advance(1)
+    assert crypto.wire.sent == []
+    for queue in ("05.0033", "05.0006"):
+        crypto.write("bus/ap/drivers/cex4queue/bind", queue)
+    crypto.clock.advance(1)
+    assert crypto.wire.queues == ["05.0033"]
+    assert len(crypto.system.hwrng.read(4092)) == 4092
+    assert crypto.wire.queues == ["05.0033"]
+
+
+def test_the_entropy_thread_tries_again_while_it_fails(crypto):
+    crypto.write("bus/ap/drivers/cex4queue/unbind", "05.0033")
+    crypto.write("bus/ap/drivers/cex4queue/unbind", "05.0006")
+    crypto.wire.answer(MV["MV-19"])
+    crypto.write("bus/ap/drivers/cex4queue/bind", "05.0006")
+    crypto.clock.advance(1)
+    assert (crypto.wire.queues, crypto.system.hwrng.prefetched) == (["05.0006"], 0)
+    crypto.clock.advance(10)
+    assert (crypto.wire.queues, crypto.system.hwrng.prefetched) == (["05.0006"] * 2, 4092)
 
 
 def test_a_request_brings_4096_bytes(crypto):

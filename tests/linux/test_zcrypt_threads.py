@@ -45,10 +45,15 @@ class LoadedMachine:
         self.machine = Cpc("M", facilities=facilities, max_adapter=63, max_domain=84)
         self.hiccups = Hiccups()
         for number, kind in {2: "CEX7A", 5: "CEX8C", 10: "CEX8P"}.items():
-            self.machine.add_adapter(number, CardType.parse(kind)).filters.add(self.hiccups)
+            self.machine.add_adapter(number, CardType.parse(kind))
         matrix = Matrix(Mask.of(2, 5, 10), Mask.of(6, 0x33), Mask.of(6, 0x33))
         self.machine.add_lpar(ActivationProfile("lpar", matrix))
         self.system = LinuxSystem(self.machine, self.machine.lpars["lpar"].level)
+        with self.system.kernel:  # the boot's own request
+            assert self.system.kernel.wait_until(lambda: self.system.hwrng.prefetched > 0, 60)
+        for card in self.system.ap.cards.values():
+            self.system.sysfs.write(f"bus/ap/devices/{card.name}/request_count", b"0")
+            self.machine.adapters[card.number].filters.add(self.hiccups)
 
     def close(self):
         self.system.shut_down()

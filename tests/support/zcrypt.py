@@ -124,6 +124,19 @@ class Crypto:
         self.system = LinuxSystem(self.machine, self.machine.lpars["lpar"].level, **linux)
         self.zcrypt = self.system.zcrypt
         self.sysfs = self.system.sysfs
+        self._forget_boot()
+
+    def _forget_boot(self) -> None:
+        """Let nothing be left of the random numbers that the booting kernel asked for."""
+        self.clock.advance(1)
+        if self.system.hwrng.prefetched:
+            self.system.hwrng.read(self.system.hwrng.prefetched)
+        for card in self.system.ap.cards.values():
+            self.write(f"bus/ap/devices/{card.name}/request_count", "0")
+        for queue in self.system.ap.queues.values():
+            queue.buffer = b""
+        self.wire.sent.clear()
+        self.wire.functions.clear()
 
     def close(self) -> None:
         self.system.shut_down()

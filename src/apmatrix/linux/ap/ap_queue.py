@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import ResponseCode
@@ -69,7 +68,7 @@ def request_reset(queue: ApQueue, _value: Written) -> None:
     """Flush the requests and restart the queue; no instruction is issued unless it is operating (BUS-77)."""
     queue.flush(errno.EAGAIN)
     queue.state = State.RESET_START
-    queue.kick()
+    queue.step()
 
 
 @QUEUE.show()
@@ -97,7 +96,7 @@ def chkstop(queue: ApQueue) -> str:
 def ap_functions(queue: ApQueue) -> str:
     """The facility bits, from a live TAPQ; EIO if that gives no information."""
     status, info = queue.port.tapq()
-    if status.response_code > ResponseCode.BUSY and not status.async_error:
+    if status.response_code > ResponseCode.BUSY:
         raise Failed(f"TAPQ of {queue.apqn} ended with response code {status.response_code:02x}", number=errno.EIO)
     if status.response_code == ResponseCode.NOT_AVAILABLE:
         return "0x00000000\n"
@@ -134,8 +133,8 @@ class ApQueue(Device):
     """A queue of an adapter in one of the system's usage domains.
 
     ``online`` and ``load`` belong to the host driver. ``total`` counts requests.
-    ``requests`` wait to be sent, ``pending`` are in the card, by message ID. ``interrupts`` is True if replies
-    raise an interruption; ``buffer`` receives the replies, and keeps what later ones do not overwrite.
+    ``requests`` wait to be sent, ``pending`` are in the card, by message ID. ``receives`` is True once a driver
+    that sends requests has had it; ``buffer`` receives the replies, and keeps what later ones do not overwrite.
     """
 
     __slots__ = (
@@ -145,12 +144,12 @@ class ApQueue(Device):
         "chkstop",
         "config",
         "device_state",
-        "interrupts",
         "last_error",
         "load",
         "online",
         "outstanding",
         "pending",
+        "receives",
         "requests",
         "state",
         "timeout",
@@ -174,7 +173,7 @@ class ApQueue(Device):
         self.device_state = DeviceState.UNINITIATED
         self.state = State.RESET_START
         self.last_error: ResponseCode | None = None
-        self.interrupts = False
+        self.receives = False
         self.buffer = b""
         self.online = True
         self.load = 0
@@ -190,9 +189,14 @@ class ApQueue(Device):
         return self.bus.port(self.apqn)
 
     @property
+    def usable_by_card(self) -> bool:
+        """True if the card can work for the queue, as far as the last scan saw."""
+        return self.config and not self.chkstop
+
+    @property
     def usable(self) -> bool:
         """True if requests can be sent through this queue now."""
-        return self.config and not self.chkstop and self.device_state is DeviceState.OPERATING
+        return self.usable_by_card and self.device_state is DeviceState.OPERATING
 
     def own_env(self) -> Iterable[tuple[str, str]]:
         """The mode of the card, as a uevent variable."""
@@ -207,15 +211,16 @@ class ApQueue(Device):
 
     def send(self, message: ApMessage) -> None:
         """Send a request; it ends at once with ENODEV if the queue is not operating."""
-        if self.device_state is not DeviceState.OPERATING:
+        operating = self.device_state is DeviceState.OPERATING
+        if operating:
+            if self.requests is self._NOTHING:
+                self.requests, self.pending = deque(), {}
+            self.requests.append(message)
+            self.total += 1
+            self.card.total += 1
+        self.bus.poller.run(self)
+        if not operating:
             message.finish(-errno.ENODEV)
-            return
-        if self.requests is self._NOTHING:
-            self.requests, self.pending = deque(), {}
-        self.requests.append(message)
-        self.total += 1
-        self.card.total += 1
-        self.kick()
 
     def cancel(self, message: ApMessage) -> None:
         """Forget a request: its reply will be ignored."""
@@ -226,8 +231,6 @@ class ApQueue(Device):
     def receive(self, message_id: int, reply: bytes | None) -> None:
         """Take a reply, None for one that was too long. A reply with an unknown ID is ignored."""
         message = self.pending.pop(message_id, None)
-        if not self.pending:
-            self.disarm_timeout()
         if reply is None:
             if message is not None:
                 message.finish(-errno.EMSGSIZE)
@@ -238,14 +241,13 @@ class ApQueue(Device):
             message.finish(0, reply, behind)
 
     def requeue_pending(self) -> None:
-        """Send the requests that the card has lost again."""
-        if not self.outstanding and not self.pending:
+        """Send the requests that the card has lost again, if there are any."""
+        if not self.outstanding:
             return
         for message in reversed(tuple(self.pending.values())):
             self.requests.appendleft(message)
         self.pending.clear()
         self.outstanding = 0
-        self.disarm_timeout()
 
     def flush(self, number: int) -> None:
         """End all requests with an errno."""
@@ -253,8 +255,8 @@ class ApQueue(Device):
         self.pending.clear()
         self.requests.clear()
         self.outstanding = 0
-        self.disarm_timeout()
         for message in messages:
+            message.scan = self.bus.scanner.running
             message.finish(-number)
 
     # use
@@ -276,40 +278,50 @@ class ApQueue(Device):
 
     # life
 
-    def kick(self) -> None:
-        """Run the state machine now, and again whenever it asks to be run."""
-        self.bus.poller.run(self)
+    def step(self) -> None:
+        """Run the state machine once; it goes on at the next poll."""
+        self.bus.poller.step(self)
 
     def start(self) -> None:
         """Put the queue into operation, beginning with a reset."""
         self.device_state = DeviceState.OPERATING
         self.state = State.RESET_START
-        self.kick()
+        self.last_error = None
+        self.step()
 
     def shut_down(self) -> None:
         """Stop using the queue before its driver goes (BUS-44)."""
         self.flush(errno.EAGAIN)
         self.device_state = DeviceState.SHUTDOWN
+        self.disarm_timeout()
         self.bus.poller.forget(self)
 
     def halt(self) -> None:
         """End all requests with ENODEV and take no more: the system is shutting down, no reply will come."""
         if self.device_state is DeviceState.OPERATING:
             self.device_state = DeviceState.SHUTDOWN
+            self.disarm_timeout()
             self.flush(errno.ENODEV)
 
     def hand_back(self) -> None:
-        """Zeroize the queue after its driver is gone (BUS-44)."""
+        """Zeroize the queue after its driver is gone (BUS-44); it was polled until then, if it had requests."""
+        if self.state in (states.State.WORKING, states.State.QUEUE_FULL):
+            self.step()
+            self.bus.poller.forget(self)
         self.port.zapq()
         self.device_state = DeviceState.UNINITIATED
 
     def lose(self, code: ResponseCode) -> None:
         """Stop using the queue until its adapter is back (BUS-76)."""
         if self.device_state > DeviceState.UNINITIATED:
-            self.flush(errno.EAGAIN)
             self.device_state = DeviceState.ERROR
             self.last_error = code
-            self.bus.poller.forget(self)
+        self.flush(errno.EAGAIN)
+
+    def recover(self) -> None:
+        """End the requests of a queue in the error state, and put it into operation again (BUS-76)."""
+        self.flush(errno.EAGAIN)
+        self.start()
 
     def regain(self) -> None:
         """Use the queue again: its adapter is back (BUS-76)."""
@@ -324,7 +336,7 @@ class ApQueue(Device):
     def arm_timeout(self) -> None:
         """Start the timer that resets the queue if no reply comes in time."""
         self.disarm_timeout()
-        self.timeout = self.bus.machine.clock.call_later(states.REQUEST_TIMEOUT, partial(self._timed_out, self.total))
+        self.timeout = self.bus.machine.clock.call_later(states.REQUEST_TIMEOUT, self._timed_out)
 
     def disarm_timeout(self) -> None:
         """Stop the timer: no request is outstanding."""
@@ -332,8 +344,7 @@ class ApQueue(Device):
             self.timeout.cancel()
             self.timeout = None
 
-    def _timed_out(self, total: int) -> None:
+    def _timed_out(self) -> None:
         with self.bus.kernel:
-            if self.pending and self.total == total:
-                self.state = State.RESET_START
-                self.kick()
+            if not self.bus.stopped:
+                self.bus.poller.time_out(self)

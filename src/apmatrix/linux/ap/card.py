@@ -113,7 +113,7 @@ class ApCard(Device):
     """An adapter of which the system has queues.
 
     ``mode`` is None if it is neither accelerator nor coprocessor; ``mode_env`` is the mode in the uevents of the card
-    and its queues.
+    and its queues. ``used`` are the queues that the host's own driver has, by domain, in the order of their binding.
     """
 
     __slots__ = (
@@ -128,6 +128,7 @@ class ApCard(Device):
         "online",
         "queues",
         "total",
+        "used",
     )
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*Device.GROUPS, CARD)
@@ -146,6 +147,7 @@ class ApCard(Device):
         self.load = 0
         self.total = 0
         self.queues: dict[int, ApQueue] = {}
+        self.used: dict[int, ApQueue] = {}
         self.mode = info.functions.mode
         self.mode_env = (("MODE", MODE_NAMES[self.mode]),) if self.mode else ()
 
@@ -164,8 +166,8 @@ class ApCard(Device):
         return tuple(queue for queue in self.queues.values() if queue.driver)
 
     def host_queues(self) -> tuple[ApQueue, ...]:
-        """The card's queues that the host's own driver has."""
-        return tuple(queue for queue in self.queues.values() if queue.has_host_driver)
+        """The card's queues that the host's own driver has, in the order of their binding."""
+        return tuple(queue for queue in self.used.values() if queue.has_host_driver)
 
     def own_env(self) -> Iterable[tuple[str, str]]:
         """Type, alias and mode (BUS-80)."""

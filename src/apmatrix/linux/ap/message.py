@@ -16,10 +16,10 @@ class ApMessage:
 
     ``rc`` is None while it is in flight, then 0 with the ``reply``, or a negative errno. ``behind`` is what the
     queue's receive buffer holds after the reply: the end of a longer, earlier one. ``done`` is called once, under
-    the system's lock.
+    the system's lock. ``scan`` is the number of the bus scan that ended it, if one did.
     """
 
-    __slots__ = ("behind", "done", "message", "message_id", "rc", "reply", "special")
+    __slots__ = ("behind", "done", "message", "message_id", "rc", "reply", "scan", "special")
 
     def __init__(
         self, message: bytes, done: Callable[[ApMessage], None], *, special: bool = False, task_id: int = 1
@@ -31,6 +31,7 @@ class ApMessage:
         self.rc: int | None = None
         self.reply = b""
         self.behind = b""
+        self.scan: int | None = None
 
     def finish(self, rc: int, reply: bytes = b"", behind: bytes = b"") -> None:
         """End the request with ``rc`` and what was received, and call ``done``."""

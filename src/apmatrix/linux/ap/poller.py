@@ -9,6 +9,8 @@ from apmatrix.linux.ap import states
 from apmatrix.linux.ap.states import Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apmatrix.cards import Timer
     from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
 class Poller:
     """Runs the state machines of the queues.
 
-    One timer serves all waiting queues: short while replies are awaited without interrupts, 40 ms while queues are in
-    reset. An interrupt, or a request from a callback, that comes while a machine is running waits its turn.
+    One timer serves all queues: short while replies are awaited without interrupts, 40 ms while queues are in reset.
+    Whatever it was started for, all queues that are not at rest are run then: those too that wait for nothing. An
+    interrupt, or a request from a callback, that comes while a machine is running waits its turn.
     """
 
     def __init__(self, bus: ApBus) -> None:
         self._bus = bus
-        self._waiting: dict[ApQueue, Wait] = {}
+        self._unsettled: dict[ApQueue, None] = {}
         self._turn: deque[ApQueue] = deque()
         self._running = False
         self._missed = False
@@ -34,30 +37,44 @@ class Poller:
     def run(self, *queues: ApQueue) -> None:
         """Run the machines of ``queues`` now, and again whenever they ask to be run."""
         self._turn.extend(queues)
+        self._take_turns(lambda: None)
+
+    def step(self, queue: ApQueue) -> None:
+        """Run the machine of ``queue`` once, and again at the next poll if it asks for that."""
+        self._take_turns(lambda: self._attend(queue, states.step(queue)))
+
+    def time_out(self, queue: ApQueue) -> None:
+        """The requests of ``queue`` have waited too long."""
+        self._take_turns(lambda: self._attend(queue, states.time_out(queue)))
+
+    def _take_turns(self, first: Callable[[], None]) -> None:
         if self._running:
+            first()
             return
         self._running = True
         try:
-            while self._turn:
-                queue = self._turn.popleft()
-                self._attend(queue, states.run(queue))
-                if self._missed and not self._turn:
+            first()
+            while self._turn or self._missed:
+                if not self._turn:
                     self._missed = False
                     self._turn.extend(self._seen())
+                    continue
+                queue = self._turn.popleft()
+                self._attend(queue, states.run(queue))
         finally:
             self._running = False
 
     def _attend(self, queue: ApQueue, wait: Wait) -> None:
-        """Run the machine of ``queue`` again after ``wait``."""
-        if wait is Wait.NONE:
-            self._waiting.pop(queue, None)
-            return
-        self._waiting[queue] = wait
+        """Let ``queue`` have a part in the polls as long as it can change, and poll after ``wait`` at the latest."""
+        if states.needs_polling(queue):
+            self._unsettled[queue] = None
+        else:
+            self._unsettled.pop(queue, None)
         self._schedule(wait)
 
     def forget(self, queue: ApQueue) -> None:
         """Do not run the machine of ``queue`` again."""
-        self._waiting.pop(queue, None)
+        self._unsettled.pop(queue, None)
 
     def poll(self) -> None:
         """Poll every waiting queue now: the timer expired, or an interrupt came."""
@@ -70,21 +87,21 @@ class Poller:
         self.run(*self._seen())
 
     def _seen(self) -> list[ApQueue]:
-        """The waiting queues that have a driver (BUS-46); the first reset of the others ends unnoticed."""
+        """The unsettled queues that have a driver (BUS-46); the first reset of the others ends unnoticed."""
         active = self._bus.active
-        return [queue for queue in self._waiting if active.get(queue.apqn) is queue]
+        return [queue for queue in self._unsettled if active.get(queue.apqn) is queue]
 
     def reschedule(self) -> None:
-        """Restart the timer with a changed poll timeout."""
+        """Restart the timer after the poll timeout was written: at once, as that is taken for a time (BUS-10)."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._due = None
-        for wait in tuple(self._waiting.values()):
-            self._schedule(wait)
+        clock = self._bus.machine.clock
+        self._due, self._wait = clock.now(), Wait.HIGH
+        self._timer = clock.call_later(0, self._expired)
 
     def _schedule(self, wait: Wait) -> None:
         bus = self._bus
-        if wait is Wait.INTERRUPT:
+        if wait is Wait.NONE or (bus.interrupts and wait in (Wait.AGAIN, Wait.INTERRUPT)):
             return
         if self._timer is not None and wait >= self._wait:
             return  # it expires no later than this would
@@ -105,6 +122,6 @@ class Poller:
 
     def stop(self) -> None:
         """Cancel the timer and poll no more."""
-        self._waiting.clear()
+        self._unsettled.clear()
         if self._timer is not None:
             self._timer.cancel()

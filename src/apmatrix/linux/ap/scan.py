@@ -36,34 +36,47 @@ def informative(status: QueueStatus) -> bool:
 
 
 class Scanner:
-    """Scans a bus, on request and every ``config_time`` seconds. ``count`` is the number of finished scans."""
+    """Scans a bus, on request and every ``config_time`` seconds.
+
+    ``count`` is the number of finished scans; ``changed`` is True if the last one found another configuration.
+    """
 
     def __init__(self, bus: ApBus) -> None:
         self._bus = bus
         self.count = 0
+        self.changed = False
         self._thread: int | None = None
         self._timer: Timer | None = None
 
     # when
 
-    def scan(self) -> None:
-        """Scan now. A second requester takes the result of the running scan (BUS-70).
+    @property
+    def running(self) -> int | None:
+        """The number of the scan that the calling thread is running, or None."""
+        return self.count + 1 if self._thread == threading.get_ident() else None
 
-        Does nothing in a system that has been shut down.
+    def scan(self, joined: int | None = None) -> bool:
+        """Scan now; True if the configuration has changed.
+
+        A second requester takes the result of the running scan (BUS-70). So does one that the scan ``joined`` has
+        woken, as it asks while that is running. A system that has been shut down scans no more.
         """
         me = threading.get_ident()
         if self._thread == me or self._bus.stopped:
-            return
+            return False
+        if joined is not None and self.count >= joined:
+            return self.changed
         if self._thread is not None:
             running = self.count
             self._bus.kernel.wait_until(lambda: self.count != running or self._thread is None)
-            return
+            return self.changed
         self._thread = me
         try:
             self._scan()
         finally:
             self._thread = None
             self._bus.kernel.wake()
+        return self.changed
 
     def arm(self) -> None:
         """Schedule the next scan for ``config_time`` seconds from now."""
@@ -91,7 +104,7 @@ class Scanner:
     def _scan(self) -> None:
         bus = self._bus
         old, new = bus.info, bus.fetch_info()
-        changed = bus.qci_supported and new != old
+        self.changed = changed = bus.qci_supported and new != old
         bus.info = new
         if new.apm - old.apm or new.aqm - old.aqm:
             bus.completion.arm()
@@ -163,7 +176,7 @@ class Scanner:
         for domain in self._usage_domains():
             port = self._bus.port(Apqn(number, domain))
             status, info = port.tapq()
-            if informative(status):
+            if informative(status) and info.value:
                 return port, info, status
         return None
 
@@ -255,7 +268,7 @@ class Scanner:
                 queue.lose(ResponseCode.DECONFIGURED)
             queue.uevent("change", (("CONFIG", f"{config:d}"),))
         elif config and queue.device_state is DeviceState.ERROR:
-            queue.start()
+            queue.recover()
 
 
 def _facilities(info: QueueInfo) -> CardFunctions:

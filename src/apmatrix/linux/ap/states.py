@@ -14,7 +14,6 @@ from apmatrix.arch import ResponseCode
 
 if TYPE_CHECKING:
     from apmatrix.arch import QueueStatus
-    from apmatrix.cards import Delivery
     from apmatrix.linux.ap.ap_queue import ApQueue
 
 LOW_TIMEOUT = 0.04
@@ -22,6 +21,9 @@ LOW_TIMEOUT = 0.04
 
 REQUEST_TIMEOUT = 900.0
 """Seconds after which a request without an answer makes Linux reset the queue."""
+
+LONGEST_RUN = 1000
+"""How often a queue's machine runs without waiting."""
 
 
 class DeviceState(IntEnum):
@@ -55,25 +57,40 @@ class Wait(IntEnum):
 
 
 def step(queue: ApQueue) -> Wait:
-    """Run the queue's present state once."""
-    if queue.device_state is not DeviceState.OPERATING:
+    """Run the queue's present state once. It goes on in the error state, which only keeps new requests out."""
+    if not queue.config or queue.chkstop or queue.device_state is DeviceState.UNINITIATED:
         return Wait.NONE
     return _STATES[queue.state](queue)
 
 
 def run(queue: ApQueue) -> Wait:
-    """Run until there is something to wait for."""
-    wait = step(queue)
-    while wait is Wait.AGAIN:
+    """Run until there is something to wait for.
+
+    A card that takes requests and loses them all keeps a real kernel here for ever; this one looks again later.
+    """
+    for _ in range(LONGEST_RUN):
         wait = step(queue)
-    return wait
+        if wait is not Wait.AGAIN:
+            return wait
+    return Wait.HIGH
 
 
-def fail(queue: ApQueue, code: ResponseCode) -> Wait:
-    """Put the queue into the error state until the next scan."""
+def time_out(queue: ApQueue) -> Wait:
+    """Reset a queue whose requests have waited too long; does nothing where none is with the card."""
+    if queue.state in (State.WORKING, State.QUEUE_FULL) and queue.usable_by_card:
+        return _reset(queue)
+    return Wait.NONE
+
+
+def needs_polling(queue: ApQueue) -> bool:
+    """True if running the machine could change something."""
+    return queue.state is not State.IDLE or bool(queue.requests)
+
+
+def _fail(queue: ApQueue, code: ResponseCode) -> Wait:
+    """Put the queue into the error state until the next scan, which ends its requests."""
     queue.device_state = DeviceState.ERROR
     queue.last_error = code
-    queue.flush(errno.EAGAIN)
     return Wait.NONE
 
 
@@ -82,41 +99,42 @@ def _reply_wait(status: QueueStatus) -> Wait:
     return Wait.INTERRUPT if status.interrupts_enabled and not status.replies_waiting else Wait.HIGH
 
 
-def _ready(queue: ApQueue) -> Wait:
+def _ready(queue: ApQueue) -> None:
     queue.state = State.WORKING if queue.outstanding else State.IDLE
-    return Wait.AGAIN
 
 
 def _reset(queue: ApQueue) -> Wait:
-    code = queue.port.rapq().response_code
-    if code not in (ResponseCode.NORMAL, ResponseCode.RESET_IN_PROGRESS):
-        return fail(queue, code)
+    status = queue.port.rapq()
+    if status.async_error:
+        return Wait.NONE
+    if status.response_code not in (ResponseCode.NORMAL, ResponseCode.RESET_IN_PROGRESS):
+        return _fail(queue, status.response_code)
     queue.state = State.RESET_WAIT
-    queue.interrupts = False
-    queue.requeue_pending()
     return Wait.LOW
 
 
 def _reset_wait(queue: ApQueue) -> Wait:
-    status, _ = queue.port.tapq()
-    if status.ok:
+    code = queue.port.tapq()[0].response_code
+    if code == ResponseCode.NORMAL:
         if queue.enable_interrupts():
             queue.state = State.SETIRQ_WAIT
-            return Wait.AGAIN
-        return _ready(queue)
-    if status.response_code in (ResponseCode.BUSY, ResponseCode.RESET_IN_PROGRESS):
+        else:
+            _ready(queue)
+        return Wait.AGAIN
+    if code in (ResponseCode.BUSY, ResponseCode.RESET_IN_PROGRESS):
         return Wait.LOW
-    return fail(queue, status.response_code)
+    return _fail(queue, code)
 
 
 def _setirq_wait(queue: ApQueue) -> Wait:
-    status, _ = queue.port.tapq()
-    if not status.ok:
-        return fail(queue, status.response_code)
-    if not status.interrupts_enabled:
+    status = _receive(queue) if queue.outstanding and queue.receives else queue.port.tapq()[0]
+    if status.interrupts_enabled:
+        _ready(queue)
+    if status.response_code == ResponseCode.NORMAL and queue.outstanding:
+        return Wait.AGAIN
+    if status.response_code in (ResponseCode.NORMAL, ResponseCode.NO_PENDING_REPLY):
         return Wait.LOW
-    queue.interrupts = True
-    return _ready(queue)
+    return _fail(queue, status.response_code)
 
 
 def _write(queue: ApQueue) -> Wait:
@@ -124,19 +142,11 @@ def _write(queue: ApQueue) -> Wait:
         return Wait.NONE
     request = queue.requests[0]
     status = queue.port.nqap(request.message_id, request.message, special=request.special)
+    if status.async_error:
+        return Wait.NONE
     code = status.response_code
-    if code == ResponseCode.NORMAL:
-        queue.requests.popleft()
-        queue.pending[request.message_id] = request
-        queue.outstanding += 1
-        queue.arm_timeout()
-        full = queue.outstanding >= queue.card.depth
-        queue.state = State.QUEUE_FULL if full else State.WORKING
-        more = status.replies_waiting or (queue.requests and not full)
-        return Wait.AGAIN if more else _reply_wait(status)
-    if code == ResponseCode.QUEUE_FULL:
-        queue.state = State.QUEUE_FULL
-        return _reply_wait(status)
+    if code in (ResponseCode.NORMAL, ResponseCode.QUEUE_FULL):
+        return _sent(queue, status)
     if code == ResponseCode.RESET_IN_PROGRESS:
         queue.state = State.RESET_WAIT
         return Wait.LOW
@@ -144,54 +154,71 @@ def _write(queue: ApQueue) -> Wait:
         queue.requests.popleft()
         request.finish(-errno.EINVAL)
         return Wait.AGAIN
-    return fail(queue, code)
+    return _fail(queue, code)
+
+
+def _sent(queue: ApQueue, status: QueueStatus) -> Wait:
+    """The card has taken the request, or is full."""
+    if status.ok:
+        request = queue.requests.popleft()
+        queue.pending[request.message_id] = request
+        queue.outstanding += 1
+        if queue.outstanding == 1:
+            queue.arm_timeout()
+        if queue.outstanding < queue.card.depth:
+            queue.state = State.WORKING
+            return Wait.AGAIN
+    queue.state = State.QUEUE_FULL
+    return _reply_wait(status)
 
 
 def _read(queue: ApQueue) -> Wait:
+    if not queue.receives:
+        return Wait.NONE
+    status = _receive(queue)
+    if status.async_error:
+        return Wait.NONE
+    if status.response_code == ResponseCode.NORMAL and queue.outstanding:
+        queue.state = State.WORKING
+        return Wait.AGAIN
+    if status.response_code == ResponseCode.NO_PENDING_REPLY and queue.outstanding:
+        return _reply_wait(status)
+    if status.response_code not in (ResponseCode.NORMAL, ResponseCode.NO_PENDING_REPLY):
+        return _fail(queue, status.response_code)
+    return _nothing_outstanding(queue, status)
+
+
+def _nothing_outstanding(queue: ApQueue, status: QueueStatus) -> Wait:
+    queue.state = State.IDLE
+    queue.disarm_timeout()
+    if status.empty and not status.interrupts_enabled and queue.enable_interrupts():
+        queue.state = State.SETIRQ_WAIT
+        return Wait.AGAIN
+    return Wait.NONE
+
+
+def _receive(queue: ApQueue) -> QueueStatus:
+    """Take a reply, if there is one; one that is longer than the longest message is fetched in parts, and ends its
+    request with EMSGSIZE. If the card has nothing of what it was given, that is sent again.
+    """
     delivery = queue.port.dqap(queue.card.max_message_size)
-    if delivery.status is None:
-        return _truncated(queue, delivery)
-    code = delivery.status.response_code
-    if queue.interrupts and delivery.status.empty and not delivery.status.interrupts_enabled:
-        queue.interrupts = queue.enable_interrupts()  # they were switched off meanwhile
-    if code == ResponseCode.NORMAL:
-        _count_reply(queue, delivery.status)
-        queue.receive(delivery.message_id, delivery.data)
-        if delivery.status.empty and queue.outstanding:
-            queue.requeue_pending()
-        queue.state = State.WORKING if queue.outstanding else State.IDLE
-        return Wait.AGAIN
-    if code == ResponseCode.NO_PENDING_REPLY:
-        if delivery.status.empty:
-            queue.requeue_pending()
-        if queue.outstanding:
-            return _reply_wait(delivery.status)
-        queue.state = State.IDLE
-        return Wait.AGAIN
-    return fail(queue, code)
-
-
-def _count_reply(queue: ApQueue, status: QueueStatus) -> None:
-    """Count one reply. A flush forgets what the card still has, so a queue that is not empty has at least one."""
-    queue.outstanding = max(0 if status.empty else 1, queue.outstanding - 1)
-
-
-def _truncated(queue: ApQueue, delivery: Delivery) -> Wait:
-    """The reply is longer than the longest message: fetch it all, and end the request with EMSGSIZE."""
+    whole = delivery.status is not None
     while delivery.status is None:
         delivery = queue.port.dqap(queue.card.max_message_size, delivery.position)
-    _count_reply(queue, delivery.status)
-    queue.receive(delivery.message_id, None)
-    queue.state = State.WORKING if queue.outstanding else State.IDLE
-    return Wait.AGAIN
+    status = delivery.status
+    if status.response_code == ResponseCode.NORMAL:
+        # A flush forgets what the card still has, so a queue that is not empty has at least one.
+        queue.outstanding = max(0 if status.empty else 1, queue.outstanding - 1)
+        if queue.outstanding:
+            queue.arm_timeout()
+        queue.receive(delivery.message_id, delivery.data if whole else None)
+    if status.response_code in (ResponseCode.NORMAL, ResponseCode.NO_PENDING_REPLY) and status.empty:
+        queue.requeue_pending()
+    return status
 
 
 def _read_write(queue: ApQueue) -> Wait:
     reading = _read(queue)
-    if queue.device_state is not DeviceState.OPERATING:
-        return Wait.NONE
-    if reading is Wait.AGAIN or not queue.requests:
-        return reading
     return min(reading, _write(queue))
 
 

@@ -47,7 +47,7 @@ class Attempt(ABC, Generic[T]):
 
     ``permissions`` are those of the node that it came through, ``task`` is the program that waits for the answer.
     ``tries`` counts the failures; at ``limit`` the attempt ends. ``last`` is the queue of the last failure: the next
-    try prefers others.
+    try prefers others. ``scan`` is the number of the bus scan that ended the last try, if one did.
     """
 
     limit = TRIES
@@ -58,6 +58,7 @@ class Attempt(ABC, Generic[T]):
         self.task = task
         self.tries = 0
         self.last: ApQueue | None = None
+        self.scan: int | None = None
         self._work = work
         self._factor = factor
 

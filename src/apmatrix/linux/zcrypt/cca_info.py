@@ -89,22 +89,25 @@ def _facts(parameters: bytes, least_rules: int, least_data: int) -> Facts | None
     return Facts(elements, data)
 
 
+def _static_facts(zcrypt: Zcrypt, card: int, domain: int) -> tuple[Facts | None, Facts | None]:
+    """STATICSA and STATICSB; the driver does not ask for the second if the first fails."""
+    first = facility_query(zcrypt, b"STATICSA", card, domain)
+    return first, facility_query(zcrypt, b"STATICSB", card, domain) if first else None
+
+
 def serial_number(zcrypt: Zcrypt, card: ApCard) -> str:
     """The card's serial number, empty if the card does not report it."""
-    first = facility_query(zcrypt, b"STATICSA", card.number, ANY)
-    facility_query(zcrypt, b"STATICSB", card.number, ANY)
+    first, _ = _static_facts(zcrypt, card.number, ANY)
     return first.rules[0].rstrip(b"\0 ").decode("latin-1") if first else ""
 
 
 def master_key_patterns(zcrypt: Zcrypt, queue: ApQueue) -> str:
     """The nine lines of ``mkvps`` (DEV-11)."""
     lines: list[str] = []
-    where = (queue.card.number, queue.apqn.domain)
     aes_and_asym, apka = (
         [register.line(facts) for register in registers] if facts else [f"{r.name}: - -\n" for r in registers]
-        for registers, facts in (
-            (_STATICSA, facility_query(zcrypt, b"STATICSA", *where)),
-            (_STATICSB, facility_query(zcrypt, b"STATICSB", *where)),
+        for registers, facts in zip(
+            (_STATICSA, _STATICSB), _static_facts(zcrypt, queue.card.number, queue.apqn.domain), strict=True
         )
     )
     lines.extend(aes_and_asym[:3])

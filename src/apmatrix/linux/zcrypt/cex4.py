@@ -57,15 +57,9 @@ def set_card_online(card: ApCard, value: Written) -> None:
         raise NoDevice(f"{card.name} is deconfigured or checkstopped", remedy="configure it first")
     card.online = wanted
     card.uevent("change", (("ONLINE", f"{wanted:d}"),))
-    for queue in _used_queues(card):
+    for queue in card.host_queues():
         if queue.online != wanted:
             queue.set_online(wanted)
-
-
-def _used_queues(card: ApCard) -> list[ApQueue]:
-    """The card's queues that the host uses, in the order in which they were bound."""
-    driver = card.bus.drivers["cex4queue"]
-    return [queue for queue in driver.devices.values() if queue.card is card]
 
 
 @CARD_DRIVER.show("load")
@@ -212,7 +206,18 @@ class Cex4QueueDriver(Cex4Driver):
         """Set the queue online and reset it; NoDevice if its card has no mode."""
         _check_mode(device)
         device.online = True
+        device.card.used[device.apqn.domain] = device
         device.start()
+        device.receives = True
+        device.step()
+        if _is_cca(device):
+            self.zcrypt.count_random_source(1)
+
+    def remove(self, device: ApQueue) -> None:
+        """Let the queue go."""
+        del device.card.used[device.apqn.domain]
+        if _is_cca(device):
+            self.zcrypt.count_random_source(-1)
 
 
 def _check_mode(device: ApCard | ApQueue) -> None:

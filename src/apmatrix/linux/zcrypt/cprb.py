@@ -38,7 +38,7 @@ class StatusError(ReplyError):
     """A refused CPRB; ``status`` goes to the caller's structure."""
 
     def __init__(self, error: ReplyError, status: int) -> None:
-        super().__init__(error.errno, str(error), error.offline)
+        super().__init__(error.errno, str(error), error.offline, scan=error.scan)
         self.status = status
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from apmatrix.rules.refusals import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apmatrix.linux.ap import ApBus, ApCard, ApQueue
     from apmatrix.linux.zcrypt.attempts import Attempt
@@ -49,21 +49,29 @@ class Dispatcher:
     @contextmanager
     def queue(self, attempt: Attempt[Any]) -> Iterator[ApQueue]:
         """The chosen queue, loaded with the request's weight; Failed (ENODEV) if none fits."""
+        queue, release = self.take(attempt)
+        try:
+            yield queue
+        finally:
+            release()
+
+    def take(self, attempt: Attempt[Any]) -> tuple[ApQueue, Callable[[], None]]:
+        """Like :meth:`queue`, for requests that nothing waits for; the function takes the load off again."""
         choice = self._choose(attempt)
-        best = choice.queue
+        best, load = choice.queue, choice.load
         if best is None:
             raise Failed(
                 "no queue of this system can take the request",
                 remedy="look at lszcrypt: a card must be online and of a fitting mode",
                 number=errno.ENODEV,
             )
-        best.load += choice.load
-        best.card.load += choice.load
-        try:
-            yield best
-        finally:
-            best.load -= choice.load
-            best.card.load -= choice.load
+
+        def add(load: int) -> None:
+            best.load += load
+            best.card.load += load
+
+        add(load)
+        return best, lambda: add(-load)
 
     def _choose(self, attempt: Attempt[Any]) -> _Choice:
         choice = _Choice()

@@ -29,5 +29,6 @@ def exchange(queue: ApQueue, message: bytes, *, special: bool = False, task: Tas
             raise Interrupted(f"a signal ended the wait for queue {queue.apqn}")
     if request.rc:
         number = -request.rc
-        raise ReplyError(number, f"queue {queue.apqn} gave up the request: {errno.errorcode[number]}")
+        reason = f"queue {queue.apqn} gave up the request: {errno.errorcode[number]}"
+        raise ReplyError(number, reason, scan=request.scan)
     return Reply(request.reply, request.behind)

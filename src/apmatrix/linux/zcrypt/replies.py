@@ -25,11 +25,15 @@ _ERRORS: Final = (MessageType.ERROR, MessageType.ERROR_88)
 
 
 class ReplyError(Failed):
-    """A reply without an answer. ``offline`` is what the kernel log says if Linux takes the queue offline for it."""
+    """A reply without an answer. ``offline`` is what the kernel log says if Linux takes the queue offline for it.
 
-    def __init__(self, number: int, message: str, offline: str | None = None) -> None:
+    ``scan`` is the number of the bus scan that ended the request, if one did.
+    """
+
+    def __init__(self, number: int, message: str, offline: str | None = None, *, scan: int | None = None) -> None:
         super().__init__(message, number=number)
         self.offline = offline
+        self.scan = scan
 
 
 class Reply(NamedTuple):

@@ -1,7 +1,7 @@
 """The random number generator that the CCA coprocessors provide to Linux (hardware.md 3.8, 4.3).
 
-``/dev/hwrng`` and its attributes below ``/sys/class/misc/hw_random``. Nothing is requested in advance: the emulated
-kernel has no entropy thread.
+``/dev/hwrng`` and its attributes below ``/sys/class/misc/hw_random``. The kernel's entropy thread reads once when the
+generator appears, which is a request; the 4096 bytes of the reply last it for hours, so there is no other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from apmatrix.arch import Mode
 from apmatrix.arch.messages import Cprbx
 from apmatrix.linux.core import AttributeGroup, Mutex, Written
 from apmatrix.linux.zcrypt.messages import cca_control, cca_message
@@ -29,6 +28,9 @@ BYTES_A_REQUEST: Final = 4096
 BEST_QUALITY: Final = 1024
 _QUALITY: Final = 990  # per mille, as the driver states
 _WORD: Final = 4
+_RETRY: Final = 10.0
+"""Seconds after which the entropy thread tries again."""
+
 _PARAMETERS: Final = b"RL\x00\x0aRANDOM  \x00\x02\x00\x02"
 
 HWRNG: AttributeGroup[Hwrng] = AttributeGroup()
@@ -100,13 +102,54 @@ class Hwrng(MiscNode):
         self._zcrypt = zcrypt
         self._reading = Mutex(host.kernel, "the hwrng reading mutex")
         self._pool = b""
+        self._sources = 0
+        self._filling = False
+        self._scan: int | None = None
+        zcrypt.on_random_sources.append(self._sources_changed)
         self.register()
 
     @property
     def present(self) -> bool:
         """True if there is a queue to ask."""
-        active = self._zcrypt.bus.active.values()
-        return any(queue.has_host_driver and queue.card.mode is Mode.CCA for queue in active)
+        return self._zcrypt.random_sources > 0
+
+    @property
+    def prefetched(self) -> int:
+        """How many bytes can be read without a request."""
+        return len(self._pool)
+
+    def _sources_changed(self) -> None:
+        """The generator appears with its first queue, and goes with the last; it keeps nothing."""
+        before, self._sources = self._sources, self._zcrypt.random_sources
+        if not (before and self._sources):
+            self._pool = b""
+        if not before:
+            self._scan = self._zcrypt.bus.scanner.running
+            self._fill_later(0)
+
+    def _fill_later(self, delay: float) -> None:
+        clock = self._kernel.clock
+        clock.call_later(delay, lambda: clock.spawn(self._fill))
+
+    def _fill(self) -> None:
+        """What the entropy thread does: read once, and again after a while as long as it fails."""
+        with self._kernel:
+            if self._filling or self._pool or not self.present or self._zcrypt.bus.stopped:
+                return
+            self._filling = True
+            scan, self._scan = self._scan, None
+            try:
+                self._zcrypt.request_random(random_request, self._filled, scan)
+            except Refused:
+                self._filled(b"")
+
+    def _filled(self, data: bytes) -> None:
+        self._filling = False
+        self._kernel.wake()
+        if data:
+            self._pool = data[_WORD : len(data) // _WORD * _WORD]
+        elif self.present:
+            self._fill_later(_RETRY)
 
     def read(self, length: int, task: Task | None = None) -> bytes:
         """``length`` random bytes; fewer if the cards fail meanwhile.
@@ -116,6 +159,7 @@ class Hwrng(MiscNode):
         with self._kernel:
             self._reading.acquire(task)
             try:
+                self._kernel.wait_until(lambda: not self._filling or (task is not None and task.signalled))
                 return self._collect(length, task)
             finally:
                 self._reading.release()
@@ -133,6 +177,8 @@ class Hwrng(MiscNode):
 
     def _some(self, length: int, task: Task | None) -> bytes:
         """At most ``length`` bytes of what the last request brought, or of another."""
+        if self._filling:
+            raise Interrupted("a signal ended the wait for the entropy thread")
         if not self.present:
             self._pool = b""
             raise NoDevice("there is no random number generator")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from apmatrix.linux.ap import ApMessage
 from apmatrix.linux.zcrypt.attempts import Attempt, CcaAttempt, Ep11Attempt, RandomAttempt, RsaAttempt
 from apmatrix.linux.zcrypt.cprb import CcaReply, CcaRequest, Ep11Request, StatusError, no_room
 from apmatrix.linux.zcrypt.dispatch import Dispatcher
 from apmatrix.linux.zcrypt.exchange import exchange
 from apmatrix.linux.zcrypt.perms import Permissions
-from apmatrix.linux.zcrypt.replies import ReplyError
+from apmatrix.linux.zcrypt.replies import Reply, ReplyError, random_data
 from apmatrix.rules.refusals import Failed, Refused
 
 if TYPE_CHECKING:
@@ -32,13 +33,22 @@ SMALLEST_BUFFER: Final = 12288
 class Zcrypt:
     """The crypto of a Linux system, on the queues of its AP bus.
 
-    ``opens`` counts the open files of all device nodes, destroyed ones included.
+    ``opens`` counts the open files of all device nodes, destroyed ones included. ``random_sources`` is the number of
+    queues that random numbers come from; the listeners ``on_random_sources`` are called when it changes.
     """
 
     def __init__(self, bus: ApBus) -> None:
         self.bus = bus
         self.opens = 0
+        self.random_sources = 0
+        self.on_random_sources: list[Callable[[], None]] = []
         self._dispatcher = Dispatcher(bus)
+
+    def count_random_source(self, change: int) -> None:
+        """A queue of a CCA coprocessor comes (1) or goes (-1)."""
+        self.random_sources += change
+        for listener in self.on_random_sources:
+            listener()
 
     # the requests
 
@@ -93,6 +103,33 @@ class Zcrypt:
         """Random bytes from any CCA queue; ``request`` makes the message for a domain. It is sent only once."""
         return self._run(RandomAttempt(task, request))
 
+    def request_random(
+        self, request: Callable[[int], bytes], done: Callable[[bytes], None], scan: int | None = None
+    ) -> None:
+        """Ask for random bytes without waiting; ``done`` gets them later, or nothing (hardware.md 3.8).
+
+        Refused (ENODEV) if there is no queue to ask, after a scan that finds another configuration too. ``scan`` is
+        the number of the bus scan that found the queue to ask, if one did.
+        """
+        attempt = RandomAttempt(None, request)
+        with self.bus.kernel:
+            try:
+                queue, release = self._dispatcher.take(attempt)
+            except Refused:
+                if not self.bus.scanner.scan(scan):
+                    raise
+                queue, release = self._dispatcher.take(attempt)
+
+            def finished(message: ApMessage) -> None:
+                release()
+                try:
+                    data = b"" if message.rc else random_data(Reply(message.reply, message.behind))
+                except ReplyError:
+                    data = b""
+                done(data)
+
+            queue.send(ApMessage(request(queue.apqn.domain), finished))
+
     def send(self, queue: ApQueue, message: bytes, *, special: bool = False) -> bytes:
         """Send one message through one queue, wait, and return the reply. Refused with the errno of the queue."""
         return exchange(queue, message, special=special).data
@@ -110,14 +147,15 @@ class Zcrypt:
     # how
 
     def _run(self, attempt: Attempt[T]) -> T:
-        """Send until a card answers; where no queue fits, once more after a scan."""
+        """Send until a card answers; where no queue fits, once more after a scan that finds another configuration."""
         try:
             return self._repeat(attempt)
         except Refused as refused:
             if refused.errno != errno.ENODEV:
                 raise
-        with self.bus.kernel:
-            self.bus.scanner.scan()
+            with self.bus.kernel:
+                if not self.bus.scanner.scan(attempt.scan):
+                    raise
         return self._repeat(attempt)
 
     def _repeat(self, attempt: Attempt[T]) -> T:
@@ -129,6 +167,7 @@ class Zcrypt:
                 if error.errno != errno.EAGAIN:
                     raise
                 attempt.tries += 1
+                attempt.scan = error.scan
                 if attempt.tries >= attempt.limit:
                     raise _given_up(error) from error
 

@@ -46,11 +46,11 @@ _OBSTACLES: Final = {
 class Adapter:
     """A Crypto Express card: type, facility bits, state, filters, and up to 256 queues.
 
-    ``message_limit`` is in units of 4 KiB (0 means 12 KiB, None the card type's), ``reset_duration`` in seconds of
-    ``clock`` (0: a reset completes at once). ``hardware_type`` is what TAPQ reports, if it is to differ from the card
-    type's; ``compatible_type`` is what QACT answers for a type that Linux does not know. ``context`` holds serial number
-    and keys; without one the keys are lost with the adapter. CardError for a depth or limit that the information
-    word has no room for.
+    ``message_limit`` is in units of 4 KiB (0 means 12 KiB, None the card type's), ``reset_duration`` in seconds
+    of ``clock`` (0: a reset completes at once). ``hardware_type`` is what TAPQ reports, if it is to differ from
+    the card type's; ``compatible_type`` is what QACT answers for a type that Linux does not know. ``context``
+    holds serial number and keys; without one the keys are lost with the adapter. CardError for a depth or limit
+    that the information word has no room for.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.messages import MachineRequest, Unsigned
 from apmatrix.service.protocol.names import SystemName
 
 
@@ -32,7 +32,7 @@ class Detach(MachineRequest[None], frozen=True):
 class ReplayUevents(MachineRequest[int | None], frozen=True):
     """Send the next uevents for existing devices, from ``start`` on; the next start, None at the end."""
 
-    start: int
+    start: Unsigned
 
 
 class EtcMount(msgspec.Struct, frozen=True):

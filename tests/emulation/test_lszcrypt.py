@@ -42,7 +42,7 @@ def test_cards_and_queues_with_their_state(admin):
     admin.write("devices/ap/card02/02.0006/online", "0")
     admin.write("devices/ap/card05/request_count", "0")
     admin.write("bus/ap/drivers/vfio_ap/unbind", "02.0033")
-    assert [lszcrypt.title(), *map(str, lszcrypt.rows(admin))] == [
+    assert lszcrypt.table(list(lszcrypt.rows(admin))) == [
         "CARD.DOM TYPE  MODE        STATUS     REQUESTS  PENDING HWTYPE QDEPTH FUNCTIONS  DRIVER",
         "02       CEX7A Accelerator online            0        0     13     08 -MC-A-N-F- cex4card",
         "02.0006  CEX7A Accelerator offline           0        0     13     08 -MC-A-N-F- cex4queue",

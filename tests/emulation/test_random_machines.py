@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
+from contextlib import redirect_stdout
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.drawing import draw
@@ -87,7 +89,8 @@ def test_everything_can_be_done_with_every_machine(text):
         view = look(emulation)
         assert decode_answer(encode(Success(view)), GetMatrix) == view
         for width in (40, 120):
-            draw(Console(file=io.StringIO(), width=width), view)
+            with patch.dict(os.environ, COLUMNS=str(width)), redirect_stdout(io.StringIO()):
+                draw(view)
         for names, guest in file.guests():
             for apqn in (*guest.matrix.apqns(), Apqn(9, 9)):
                 explanation = explain(emulation, "/".join(names), apqn)

@@ -293,5 +293,5 @@ def test_a_directory_that_is_not_a_machine_s_is_not_forgotten(service):
     (service.state / "project" / "thesis").write_text("years of work")
     assert "thesis in it is not a machine's" in service.do("down", "project", "--forget", code=1)
     (service.state / "linked").symlink_to(service.state / "project")
-    service.do("down", "linked", "--forget", code=1)
+    service.do("down", "linked", "--forget", code=2)
     assert (service.state / "project" / "thesis").exists()

@@ -84,9 +84,10 @@ def boot(
     change on its host. If the machine refuses a part of FILE, a success gives exit code 1.
 
     \b
-      apmatrix boot examples/three-guests.toml --guest guest1
-      apmatrix boot examples/three-guests.toml --guest guest1 --exec 'lszcrypt -V'
-      apmatrix boot examples/three-guests.toml --lpar kvm1 --kernel trixie --exec lszcrypt
+      apmatrix example three-guests > three-guests.toml
+      apmatrix boot three-guests.toml --guest guest1
+      apmatrix boot three-guests.toml --exec lszcrypt
+      apmatrix boot three-guests.toml --kernel trixie
       apmatrix boot --machine cpc1 --guest guest2
     """
     if lpar and guest:

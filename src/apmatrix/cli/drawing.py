@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from apmatrix.arch import Apqn, Mask
+from apmatrix.cli.output import console
+from apmatrix.cli.tables import Column, print_table, print_text
 from apmatrix.config import counted
 from apmatrix.hosts.view import Holding
 
@@ -41,18 +43,19 @@ _FIRST_COLUMN: Final = 10
 _GAP: Final = 3
 
 
-def draw(out: Console, view: MatrixView) -> None:
+def draw(view: MatrixView) -> None:
     """Draw a machine: its adapters, each LPAR, what was refused."""
-    out.print(Text(f"Machine {view.machine}: {_adapters(view) or 'no adapters'}"))
+    out = console()
+    print_text(f"Machine {view.machine}: {_adapters(view) or 'no adapters'}")
     for lpar in view.lpars:
-        out.print(Text(f"\nLPAR {lpar.name}: {lpar.profile.describe()}"))
+        print_text(f"\nLPAR {lpar.name}: {lpar.profile.describe()}")
         if lpar.active:
             _Drawing(lpar, out).draw()
         else:
-            out.print(Text("  not activated"))
+            print_text("  not activated")
     for title, texts in (("In the file:", view.findings), ("Refused:", view.refusals)):
         if texts:
-            out.print(Text("\n".join((f"\n{title}", *(f"  {text}" for text in texts)))), soft_wrap=True)
+            print_text("\n".join((f"\n{title}", *(f"  {text}" for text in texts))))
 
 
 def _adapters(view: MatrixView) -> str:
@@ -85,12 +88,9 @@ class _Drawing:
             if start:
                 self._out.print()
             self._out.print(self._table(domains[start : start + room]))
-        legend = Table(box=None, show_header=False, pad_edge=False)
-        for row in self._legend():
-            legend.add_row(*row)
-        if legend.row_count:
+        if legend := list(self._legend()):
             self._out.print()
-            self._out.print(legend)
+            print_table((Column(), Column(prose=True), Column()), legend, head=False, gap=2)
 
     def _width(self) -> int:
         """The width of a column."""

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from apmatrix.arch import Apqn
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import console, json_option, print_json, read_file
+from apmatrix.cli.output import json_option, print_json, read_file
 from apmatrix.cli.remote import machine_option
+from apmatrix.cli.tables import Column, print_table, print_text
 from apmatrix.config import counted
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
@@ -42,8 +41,9 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
     Each step cites the rule that decides it; `apmatrix rule BUS-20` prints its text.
 
     \b
-      apmatrix explain examples/three-guests.toml guest2
-      apmatrix explain examples/three-guests.toml guest2 05.0004
+      apmatrix example three-guests > three-guests.toml
+      apmatrix explain three-guests.toml guest2
+      apmatrix explain three-guests.toml guest2 05.0004
       apmatrix explain --machine cpc1 guest2 05.0004
     """
     file, guest, apqn = _meant(arguments, machine)
@@ -89,32 +89,23 @@ def _apqn(value: str) -> Apqn:
 
 
 def _print_steps(explanation: Explanation) -> None:
-    out = console()
     answer = "Yes." if explanation.has else f"No: {explanation.reason.text}."
-    out.print(Text(f"Does {explanation.guest} have {explanation.apqn}? {answer}\n"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("", "where", "what", "why", "rule"):
-        table.add_column(title, overflow="fold", no_wrap=title in ("", "what"))
-    for step in explanation.steps:
-        table.add_row(_verdict(step.passes), step.where, step.subject, step.text, step.rule)
-    out.print(table)
-    out.print(Text(f"\nTo read the rule: apmatrix rule {explanation.reason.rule}"))
+    print_text(f"Does {explanation.guest} have {explanation.apqn}? {answer}\n")
+    columns = Column(), Column("where"), Column("what"), Column("why", prose=True), Column("rule")
+    rows = [(_verdict(step.passes), step.where, step.subject, step.text, step.rule) for step in explanation.steps]
+    print_table(columns, rows)
+    print_text(f"\nTo read the rule: apmatrix rule {explanation.reason.rule}")
 
 
 def _print_queues(guest: str, explanations: tuple[Explanation, ...]) -> None:
-    out = console()
     if not explanations:
-        out.print(Text(f"{guest} is given no queue: it needs adapters and domains."))
+        print_text(f"{guest} is given no queue: it needs adapters and domains.")
         return
     has = sum(explanation.has for explanation in explanations)
-    out.print(Text(f"{guest} has {has} of the {counted(len(explanations), 'queue')} that it is given.\n"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("queue", "", "where", "why"):
-        table.add_column(title, overflow="fold")
-    for explanation in explanations:
-        reason = explanation.reason
-        table.add_row(str(explanation.apqn), _verdict(explanation.has), reason.where, reason.text)
-    out.print(table)
+    print_text(f"{guest} has {has} of the {counted(len(explanations), 'queue')} that it is given.\n")
+    columns = Column("queue"), Column(), Column("where"), Column("why", prose=True)
+    rows = [(str(each.apqn), _verdict(each.has), each.reason.where, each.reason.text) for each in explanations]
+    print_table(columns, rows)
 
 
 def _verdict(passes: bool) -> Text:

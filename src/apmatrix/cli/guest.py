@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.output import json_option, print_guests, print_json
 from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
@@ -49,6 +49,4 @@ def list_guests(machine: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    width = max((len(guest.name) for guest in found), default=0)
-    for entry in found:
-        click.echo(f"{entry.name:<{width}}  {entry.uuid}  {'running' if entry.running else 'stopped'}")
+    print_guests(found)

@@ -125,7 +125,7 @@ def key() -> None:
     """Load, set, clear and show the master keys of a running machine's cards.
 
     The commands go through the queues of one of its systems, and change only what that system's control domains
-    allow. See docs/keys.md.
+    allow.
 
     \b
       apmatrix key load aes --random --adapter 5 --domain 4

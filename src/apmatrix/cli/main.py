@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "apmatrix.cli.demo",
     "down": "apmatrix.cli.service",
     "events": "apmatrix.cli.events",
+    "example": "apmatrix.cli.example",
     "explain": "apmatrix.cli.explain",
     "fault": "apmatrix.cli.testbed",
     "guest": "apmatrix.cli.guest",
@@ -59,13 +60,19 @@ class Commands(SentenceGroup):
 def main() -> None:
     """AP virtualization for IBM Z as software: emulate it, administer it.
 
-    FILE describes a machine with its adapters, LPARs, hosts and guests; see docs/file.md and examples/.
+    FILE describes a machine with its adapters, LPARs, hosts and guests. To begin with one:
 
     \b
-      apmatrix demo examples/three-guests.toml
-      apmatrix show examples/three-guests.toml
-      apmatrix explain examples/three-guests.toml guest2 05.0004
+      apmatrix demo
+      apmatrix example three-guests > three-guests.toml
+      apmatrix show three-guests.toml
+      apmatrix explain three-guests.toml guest2 05.0004
+      apmatrix shell three-guests.toml
 
-    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 the machine is not
-    running, or what is needed is in use.
+    Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 what is needed is not
+    running, or is in use.
     """
+
+
+if __name__ == "__main__":
+    main(prog_name="apmatrix")

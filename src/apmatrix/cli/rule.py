@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.output import console, json_option, print_json
+from apmatrix.cli.output import json_option, print_json
 from apmatrix.rules.reference import reference
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def rule(names: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json([asdict(passage) for passage in found])
         else:
-            click.echo("\n\n".join(_printed(passage) for passage in found))
+            _print("\n\n".join(_printed(passage) for passage in found))
     elif as_json:
         groups = [asdict(group) for group in reference().groups()]
         sections = [
@@ -45,6 +45,12 @@ def rule(names: tuple[str, ...], as_json: bool) -> None:
         _list()
 
 
+def _print(text: str) -> None:
+    from apmatrix.cli.tables import print_text  # noqa: PLC0415 - slow
+
+    print_text(text)
+
+
 def _printed(passage: Passage) -> str:
     place = f"{passage.document} {passage.section}, {passage.title}"
     head = place if passage.is_section else f"{passage.name} ({place})"
@@ -52,22 +58,13 @@ def _printed(passage: Passage) -> str:
 
 
 def _list() -> None:
-    from rich import box  # noqa: PLC0415 - slow
-    from rich.table import Table  # noqa: PLC0415 - slow
-    from rich.text import Text  # noqa: PLC0415 - slow
+    from apmatrix.cli.tables import Column, print_table  # noqa: PLC0415 - slow
 
-    rules = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("rules", "about", "where"):
-        rules.add_column(title)
-    for group in reference().groups():
-        span = f"{group.rules[0]} to {group.rules[-1].partition('-')[2]}"
-        rules.add_row(span, Text(group.title), f"{group.document} {group.section}")
-    sections = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("section", "about"):
-        sections.add_column(title)
-    for chapter in reference().chapters():
-        sections.add_row(chapter.name, Text(chapter.title))
-    out = console()
-    out.print(rules)
-    out.print()
-    out.print(sections)
+    groups = [
+        (f"{group.rules[0]} to {group.rules[-1].partition('-')[2]}", group.title, f"{group.document} {group.section}")
+        for group in reference().groups()
+    ]
+    print_table((Column("rules"), Column("about", prose=True), Column("where")), groups)
+    click.echo()
+    chapters = [(chapter.name, chapter.title) for chapter in reference().chapters()]
+    print_table((Column("section"), Column("about", prose=True)), chapters)

@@ -53,8 +53,9 @@ def run(
     If the machine refuses a part of FILE, COMMAND runs all the same, and its success gives exit code 1.
 
     \b
-      apmatrix run examples/three-guests.toml -- lszcrypt -V
-      apmatrix run examples/three-guests.toml --guest guest1 -- ls /sys/bus/ap/devices
+      apmatrix example three-guests > three-guests.toml
+      apmatrix run three-guests.toml -- lszcrypt -V
+      apmatrix run three-guests.toml --guest guest1 -- ls /sys
       apmatrix run --machine cpc1 -- cat /sys/bus/ap/apmask
     """
     file = None if machine else words[0]
@@ -77,7 +78,8 @@ def shell(
     The same as apmatrix run with your shell as the command.
 
     \b
-      apmatrix shell examples/three-guests.toml
+      apmatrix example three-guests > three-guests.toml
+      apmatrix shell three-guests.toml
       apmatrix shell --machine cpc1 --guest guest1
     """
     if (file is None) == (machine is None):

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import json_option, print_json, printable
+from apmatrix.cli.output import file_argument, json_option, print_guests, print_json, print_line, printable
 from apmatrix.cli.refused import check_strictly, report, strict_option
 from apmatrix.cli.refused import exit_code as exit_code_of
 from apmatrix.cli.remote import machine_option, scope, system_options
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @click.option("--foreground", is_flag=True, help="Run in the foreground (for a service manager).")
 @key_file_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
@@ -229,9 +229,8 @@ def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> 
     click.echo(f"{fact.machine}  {'running' if fact.running else 'stopped'}")
     if isinstance(fact, StoppedMachine):
         return
-    click.echo(f"  Linux systems: {', '.join(fact.systems) or 'none'}; commands: {fact.sessions}")
-    for guest in fact.guests:
-        click.echo(f"  guest {guest.name}  {guest.uuid}  {'running' if guest.running else 'stopped'}")
+    print_line(f"  Linux systems: {', '.join(fact.systems) or 'none'}; commands: {fact.sessions}")
+    print_guests(fact.guests, lead="  guest ")
 
 
 @click.command()

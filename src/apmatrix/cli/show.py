@@ -8,7 +8,7 @@ import click
 
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import console, json_option, print_json, read_file
+from apmatrix.cli.output import json_option, print_json, read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.emulation import look
 from apmatrix.service.client import ask
@@ -31,8 +31,9 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
     is listed, and the exit code is 1.
 
     \b
-      apmatrix show examples/three-guests.toml
-      apmatrix show --json examples/nested.toml
+      apmatrix example three-guests > three-guests.toml
+      apmatrix show three-guests.toml
+      apmatrix show --json three-guests.toml
       apmatrix show --machine cpc1
     """
     if file is not None and machine is not None:
@@ -41,7 +42,7 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
     if as_json:
         print_json(view.as_json())
     else:
-        draw(console(), view)
+        draw(view)
     ctx.exit(ExitCode.REFUSED if view.refusals else ExitCode.FINE)
 
 

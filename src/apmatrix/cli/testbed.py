@@ -38,7 +38,7 @@ _adapter_option = click.option(
 
 @click.group()
 def fault() -> None:
-    """Make queues and cards of a running machine fail, as docs/faults.md describes.
+    """Make queues and cards of a running machine fail, in words such as these.
 
     \b
       apmatrix fault add adapter=5 verb=PK reply=0x90 times=1

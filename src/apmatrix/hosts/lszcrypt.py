@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import CardFunctions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from apmatrix.hosts.shell import Shell
 
-_LINE = "{:<8} {:<5} {:<11} {:<9} {:>9} {:>8} {:>6} {:>6} {:<10} {}"
-_TITLES = ("CARD.DOM", "TYPE", "MODE", "STATUS", "REQUESTS", "PENDING", "HWTYPE", "QDEPTH", "FUNCTIONS", "DRIVER")
+_COLUMNS = {
+    "CARD.DOM": "{:<8}",
+    "TYPE": "{:<5}",
+    "MODE": "{:<11}",
+    "STATUS": "{:<9}",
+    "REQUESTS": "{:>9}",
+    "PENDING": "{:>8}",
+    "HWTYPE": "{:>6}",
+    "QDEPTH": "{:>6}",
+    "FUNCTIONS": "{:<10}",
+    "DRIVER": "{}",
+}
+_DISPENSABLE = ("QDEPTH", "HWTYPE", "PENDING", "FUNCTIONS", "REQUESTS", "MODE")
+"""The columns that are left out where there is not enough room, in this order."""
 
 _MODES = {"A": "Accelerator", "C": "CCA-Coproc", "P": "EP11-Coproc"}
 
@@ -33,13 +45,19 @@ class Row:
     functions: str
     driver: str
 
-    def __str__(self) -> str:
-        return _LINE.format(*astuple(self))
 
-
-def title() -> str:
-    """The line above the rows."""
-    return _LINE.format(*_TITLES)
+def table(rows: Sequence[Row], width: int | None = None) -> list[str]:
+    """The lines of the table, titles first; with fewer columns where ``width`` is not enough for all."""
+    lines = [tuple(_COLUMNS), *map(astuple, rows)]
+    dispensable = list(_DISPENSABLE)
+    chosen = list(_COLUMNS)
+    while True:
+        places = [place for place, title in enumerate(_COLUMNS) if title in chosen]
+        form = " ".join(_COLUMNS[title] for title in chosen)
+        shown = [form.format(*(line[place] for place in places)).rstrip() for line in lines]
+        if not dispensable or width is None or max(map(len, shown)) <= width:
+            return shown
+        chosen.remove(dispensable.pop(0))
 
 
 def rows(shell: Shell) -> Iterator[Row]:

@@ -14,11 +14,10 @@ import difflib
 import functools
 import re
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.rules.shipped import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -181,8 +180,6 @@ def _vectors(section: str, document: str, number: str) -> Iterator[tuple[str, st
 @functools.cache
 def reference() -> Reference:
     """The reference that comes with the package; in a checkout, the one in its ``docs``."""
-    folder = resources.files("apmatrix").joinpath("reference")
-    if not folder.is_dir():
-        folder = Path(__file__).parents[3] / "docs" / "reference"
+    folder = shipped("reference", "docs/reference")
     texts = ((name, folder.joinpath(name).read_text(encoding="utf-8")) for name in DOCUMENTS)
     return Reference({passage.name: passage for name, text in texts for passage in parse(name, text)})

@@ -93,10 +93,12 @@ class Offer:
 
 
 def _check_socket(descriptor: int, family: int, option: int, value: int) -> None:
-    duplicate = os.dup(descriptor)
-    with socket.socket(fileno=duplicate) as found:
+    found = socket.socket(fileno=descriptor)
+    try:
         if found.family != family or found.getsockopt(socket.SOL_SOCKET, option) != value:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    finally:
+        found.detach()
 
 
 class Session:

@@ -165,10 +165,11 @@ class StateDirectory:
 
         if not self.path.is_dir():
             raise unknown_machine(self.path.name)
+        self.check()
         strange = sorted(entry.name for entry in self.path.iterdir() if entry.name.partition(".")[0] not in _KEPT)
-        if strange or self.path.is_symlink():
-            what = f"{strange[0]} in it is" if strange else "it is a link and"
-            raise ControlError(f"{self.path} is not removed: {what} not a machine's", ExitCode.REFUSED)
+        if strange:
+            sentence = f"{self.path} is not removed: {strange[0]} in it is not a machine's"
+            raise ControlError(sentence, ExitCode.REFUSED)
         with self.locked():
             try:
                 shutil.rmtree(self.path)

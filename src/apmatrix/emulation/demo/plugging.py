@@ -72,7 +72,7 @@ def _plan(emulation: Emulation) -> _Plan | None:
 def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/unassign_{plan.kind}"
     refusal = plan.top.host.shell.write(path, str(plan.number))
-    report.line(f"        unplug {what}: echo {plan.number} > /sys/{path}")
+    report.line(f"        unplug {what}: echo {plan.number} > {path}")
     status, _ = emulation.machine.port(plan.user.linux.level, plan.leaving).tapq()
     gone = status.response_code is ResponseCode.NOT_AVAILABLE and plan.leaving not in assigned_matrix(
         plan.top.host.shell.tree, plan.top.uuid
@@ -86,7 +86,7 @@ def _unplug(emulation: Emulation, plan: _Plan, what: str, report: Report) -> Non
 def _plug(plan: _Plan, what: str, report: Report) -> None:
     path = f"{plan.top.mdev}/assign_{plan.kind}"
     refusal = plan.top.host.shell.write(path, str(plan.number))
-    report.line(f"        plug {what}: echo {plan.number} > /sys/{path}")
+    report.line(f"        plug {what}: echo {plan.number} > {path}")
     _scan_below(plan.top.host)
     back = plan.leaving in Program(plan.user).rsa_queues()
     report.check(f"{plan.user.name} found {plan.leaving} again", passed=refusal is None and back)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apmatrix.hosts.lszcrypt import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +42,6 @@ class Report:
 
     def line(self, text: str) -> None:
         """Show a line; here, ignore it."""
+
+    def devices(self, rows: Sequence[Row]) -> None:
+        """Show the cards and queues of a system; here, ignore them."""

@@ -28,8 +28,8 @@ def show_views(emulation: Emulation, report: Report) -> None:
 def _show(emulation: Emulation, guest: Guest, system: System, report: Report) -> None:
     rows = list(lszcrypt.rows(system.shell))
     if len(rows) <= MANY:
-        for text in (f"{system.name}:", lszcrypt.title(), *map(str, rows)):
-            report.line(text)
+        report.line(f"{system.name}:")
+        report.devices(rows)
     found = set(queue_drivers(system.shell.tree))
     given = {apqn for apqn in granted(emulation, guest).apqns() if apqn.adapter in emulation.machine.adapters}
     report.check(f"{system.name} sees its {counted(len(given), 'queue')} and no other", passed=found == given)

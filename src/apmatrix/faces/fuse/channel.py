@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 MAX_WRITE: Final = 8192
 """Twice what sysfs takes in one write, so that a longer one comes as one request and is cut as sysfs cuts it."""
 
+WORKERS: Final = 32
+"""How many requests are worked on at the same time beside the leader's."""
+
 _LARGEST_IOCTL: Final = (1 << 14) - 1  # the largest structure that an ioctl's number can state
 _BUFFER: Final = max(MAX_WRITE, _LARGEST_IOCTL) + 4096
 _EAGERNESS: Final = 100e-6
 _PATIENCE: Final = 0.005
 _QUIET: Final = 20
-_WORKERS: Final = 32
 _RETRY: Final = frozenset({errno.EINTR, errno.ENOENT})
 _EXPECTED: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR})
 _SILENT: Final = frozenset({FuseOpcode.FORGET, FuseOpcode.BATCH_FORGET, FuseOpcode.INTERRUPT})
@@ -116,7 +118,7 @@ class Channel:
         self._activity = threading.Event()
         self._notices: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
         self._queued = 0
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=f"{name} worker")
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"{name} worker")
         self._sent = 0
         self._eagerness = _EAGERNESS if eager and len(os.sched_getaffinity(0)) > 1 else 0.0
         self._arrival = select.poll()
@@ -323,7 +325,7 @@ class Channel:
         until = time.perf_counter() + self._eagerness if self._eagerness else 0.0
         while True:
             try:
-                return os.read(self.device, _BUFFER)
+                return os.read(self.device, _BUFFER) or None
             except BlockingIOError:
                 if time.perf_counter() >= until:
                     self._arrival.poll()

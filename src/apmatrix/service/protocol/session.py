@@ -9,8 +9,12 @@ from apmatrix.service.protocol.names import SystemName
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """``bindings`` below /sys come from the real one; ``state`` is the directory with the system's /etc and locks."""
+    """``system`` is the name of the system; ``bindings`` below /sys come from the real one.
 
+    ``state`` is the directory with the system's /etc and locks.
+    """
+
+    system: str
     bindings: tuple[str, ...]
     state: str | None
 

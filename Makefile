@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint coverage bench venv clean
+.PHONY: demo test lint coverage bench venv python3-venv clean
 
 demo: venv
 	$(BIN)/apmatrix demo examples/three-guests.toml
@@ -32,13 +32,21 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "apmatrix needs Python 3.11 or newer: install it or say make PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "apmatrix needs Python 3.11 or newer, $(PYTHON) is older: say make PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing Debian package python3-venv"; apt-get -q update && apt-get -qy install python3-venv && $(PYTHON) -m venv $(VENV); \
-	  else echo "python3-venv is missing: install it"; exit 1; fi; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory python3-venv
+	@$(PYTHON) -m venv $(VENV)
 	@echo "installing apmatrix and its Python packages into $(VENV)"
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+# Debian has Python's venv in a package of its own: it is installed if we may, unless others would be upgraded with it.
+python3-venv:
+	@command -v apt-get >/dev/null || { echo "$(PYTHON) lacks the modules venv and ensurepip: install them"; exit 1; }
+	@test "$$(id -u)" = 0 || { echo "$(PYTHON) lacks the module ensurepip: as root, apt-get install python3-venv"; exit 1; }
+	@echo "installing Debian package python3-venv"
+	@apt-get -q update
+	@upgraded=$$(apt-get -sq install python3-venv | sed -n 's/^Inst \([^ ]*\) \[.*/\1/p'); test -z "$$upgraded" || { \
+	  echo "python3-venv would upgrade" $$upgraded: "install it yourself: apt-get install python3-venv"; exit 1; }
+	@apt-get -qy --no-install-recommends install python3-venv
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

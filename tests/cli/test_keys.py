@@ -291,3 +291,17 @@ def test_key_parts_are_in_no_output_and_no_log(machine, tmp_path, caplog):
     text = "\n".join((*(result.output for result in said), *logs, caplog.text))
     assert SECRET.hex() not in text
     assert repr(SECRET)[2:-1] not in text
+
+
+def test_a_system_without_a_fitting_card_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("APMATRIX_STATE", str(tmp_path))
+    with running(KEYS.replace("CEX8C", "CEX8A").replace("CEX8P", "CEX7A")):
+        for words in (["load", "aes", "--random"], ["set", "wk"]):
+            said = command("key", *words, "--domain", 4, code=1).stderr
+            assert "this system uses no coprocessor that has such a key" in said
+
+
+def test_the_name_of_a_running_machine_instead_of_a_file(machine):
+    assert command("show", "keys").stdout == command("show", "--machine", "keys").stdout
+    for words in (["explain", "keys", "guest1"], ["demo", "keys"], ["up", "keys"], ["run", "keys", "--", "true"]):
+        assert "keys is a running machine, not a file: say --machine keys" in command(*words, code=2).stderr

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apmatrix.cli.folding import fold
+from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,11 @@ def read_file(path: str, *, strict: bool = False) -> MachineFile:
     With ``strict``, what the machine will refuse is an error too.
     """
     from apmatrix.config import load  # noqa: PLC0415 - slow
+    from apmatrix.service.client import is_machine  # noqa: PLC0415 - most commands need it only here
 
+    if is_machine(path):
+        hint = f"{path} is a running machine, not a file: say --machine {path}"
+        raise ControlError(hint, ExitCode.UNREADABLE)
     return load(path, allow_refused=not strict)
 
 

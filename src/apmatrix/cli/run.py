@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def shell(
 ) -> None:
     """Open a shell on the machine that FILE describes.
 
-    The same as apmatrix run with your shell as the command.
+    The same as apmatrix run with your shell as the command. On a terminal, its prompt names machine and system.
 
     \b
       apmatrix example three-guests > three-guests.toml
@@ -84,7 +85,13 @@ def shell(
     """
     if (file is None) == (machine is None):
         raise click.UsageError("give either FILE or --machine NAME")
-    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), scope(lpar, guest), udev=udev, strict=strict)
+    _run(file, machine, _shell(), scope(lpar, guest), udev=udev, strict=strict, interactive=sys.stdin.isatty())
+
+
+def _shell() -> tuple[str, ...]:
+    """The user's shell; bash with a file that gives it a prompt."""
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    return (shell, "--rcfile", str(Path(__file__).with_name("bashrc"))) if Path(shell).name == "bash" else (shell,)
 
 
 def _run(
@@ -95,12 +102,13 @@ def _run(
     *,
     udev: bool,
     strict: bool,
+    interactive: bool = False,
 ) -> None:
     # Machines in the background can be reached from inside, too.
     keep = (str(state_directory().absolute()),) if os.geteuid() == 0 else ()
     if file is None:
         path = find_machine(machine)
-        run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep))
+        run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep, interactive))
     description = read_file(file, strict=strict)
     name = description.machine.name or Path(file).stem
     refusals: list[Refusal] = []
@@ -110,5 +118,5 @@ def _run(
         refusals.extend(emulation.refusals)
         report(refusals)
 
-    code = run_on_new(description, Command(arguments, name, system, udev, keep), look)
+    code = run_on_new(description, Command(arguments, name, system, udev, keep, interactive), look)
     raise SystemExit(exit_code(code, refusals))

@@ -11,7 +11,7 @@ from apmatrix.cli.machine import brought_up
 from apmatrix.cli.output import json_option, print_json, read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.emulation import look
-from apmatrix.service.client import ask
+from apmatrix.service.client import ask, is_machine
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.matrix import GetMatrix
 
@@ -28,7 +28,7 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
     """Draw the matrix of each LPAR in FILE, or of a running machine: who holds which queue.
 
     The machine of FILE is brought up in this process; nothing on the computer changes. What it or a kernel refuses
-    is listed, and the exit code is 1.
+    is listed, and the exit code is 1. The name of a running machine will do for FILE, unless there is such a file.
 
     \b
       apmatrix example three-guests > three-guests.toml
@@ -38,6 +38,8 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
     """
     if file is not None and machine is not None:
         raise click.UsageError("give FILE or --machine, not both")
+    if file is not None and is_machine(file):
+        file, machine = None, file
     view = ask(machine, GetMatrix()) if file is None else _view(file)
     if as_json:
         print_json(view.as_json())

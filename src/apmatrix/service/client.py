@@ -270,3 +270,13 @@ def stopped_machine(name: str | None) -> StateDirectory:
     if not state.path.is_dir():
         raise unknown_machine(name)
     return state
+
+
+def is_machine(word: str) -> bool:
+    """True if a word that is not the path of a file is the name of a machine that is running."""
+    if os.path.lexists(word) or "/" in word:
+        return False
+    try:
+        return StateDirectory.of(word).running() or (sandbox_directory(word) / "control").exists()
+    except (ControlError, OSError):
+        return False

@@ -25,7 +25,7 @@ from apmatrix.faces.libc import die_with_parent
 from apmatrix.faces.namespaces import Mounts, complete, enter, mount_proc
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.session import Attach, Detach, GiveEtc, ReplayUevents, TakeEtc
-from apmatrix.service.state import sandbox_directory
+from apmatrix.service.state import MACHINE_VARIABLE, SYSTEM_VARIABLE, sandbox_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +47,8 @@ _UDEV_START: Final = 10.0
 class Command:
     """What is to be run: ``system`` names one of the machine's Linux systems, ``udev`` asks for a private udevd.
 
-    ``keep`` are directories in /usr or /var that stay the computer's.
+    ``keep`` are directories in /usr or /var that stay the computer's. ``interactive`` says that it is a shell on a
+    terminal, whose user is told where it is.
     """
 
     arguments: tuple[str, ...]
@@ -55,6 +56,7 @@ class Command:
     system: SystemName = None
     udev: bool = False
     keep: tuple[str, ...] = ()
+    interactive: bool = False
 
 
 class _ByMachine:
@@ -78,7 +80,7 @@ class _ByMachine:
 
 
 def print_problem(sentence: str) -> None:
-    """Print why the command cannot be run."""
+    """Print why the command cannot be run, or where it is."""
     print(f"apmatrix: {sentence}", file=sys.stderr)
 
 
@@ -117,7 +119,7 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     _go(here)
     init = os.fork()
     if init == 0:
-        _be_init(command, client, report, own_user=sandbox.own_user)
+        _be_init(command, attached.system, client, report, own_user=sandbox.own_user)
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
@@ -158,19 +160,23 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
-def _be_init(command: Command, client: Client, report: Callable[[str], None], *, own_user: bool) -> NoReturn:
+def _be_init(
+    command: Command, system: str, client: Client, report: Callable[[str], None], *, own_user: bool
+) -> NoReturn:
     """Be the init process of the PID namespace."""
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
         mount_proc(own_user=own_user)
-        environment = _environment(command)
+        environment = _environment(command, system)
         if command.udev:
             udevadm = _start_udevd(environment)
             start: int | None = 0
             while start is not None:
                 start = client.ask(ReplayUevents(start))
                 _udevadm(udevadm, environment, "settle", "--timeout=30")
+        if command.interactive:
+            print_problem(f"this shell is on {system} of the emulated machine {command.machine}; exit leaves it")
         status = _run(command.arguments, environment)
         # Processes in a blocked write cannot die: the machine must unblock them first.
         client.ask(Detach())
@@ -182,13 +188,19 @@ def _be_init(command: Command, client: Client, report: Callable[[str], None], *,
         os._exit(status)
 
 
-def _environment(command: Command) -> dict[str, str]:
-    """The command's environment: with this program in its path, and the machine's name."""
+def _environment(command: Command, system: str) -> dict[str, str]:
+    """The command's environment: with this program in its path, the names of the machine and the system, a prompt."""
     path = os.environ.get("PATH", os.defpath)
     if shutil.which("apmatrix", path=path) is None:
         path = f"{path}:{Path(sys.argv[0]).resolve().parent}"
-    own = {"PATH": path, "APMATRIX_MACHINE": command.machine, "SYSTEMD_DEVICE_VERIFY_SYSFS": "0"}
-    return {**os.environ, **own}
+    own = {
+        "PATH": path,
+        MACHINE_VARIABLE: command.machine,
+        SYSTEM_VARIABLE: system,
+        "SYSTEMD_DEVICE_VERIFY_SYSFS": "0",
+    }
+    prompt = {"PS1": f"[{command.machine} {system}] $ "} if command.interactive else {}
+    return {**os.environ, **own, **prompt}
 
 
 def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:

@@ -191,7 +191,8 @@ class Connection:
         self._server.add(self._session)
         self._server.listen(self._listener, system)
         state = self._server.state
-        return Attached(tuple(self._session.bindings), str(state.of_system(system.name)) if state else None)
+        kept = str(state.of_system(system.name)) if state else None
+        return Attached(system.name, tuple(self._session.bindings), kept)
 
     def _replay_uevents(self, request: ReplayUevents) -> int | None:
         return self._session.relay.replay(request.start) if self._session else None

@@ -201,7 +201,10 @@ def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
 
 def _only(fitting: Mask) -> Mask:
     """The only adapter, if none was named; ControlError if there are several, or none."""
+    if not fitting:
+        sentence = "this system uses no coprocessor that has such a key: apmatrix show lists the adapters"
+        raise ControlError(sentence)
     if len(fitting) != 1:
-        sentence = f"choose an adapter with --adapter (available: {fitting.ranges() or 'none'})"
+        sentence = f"choose an adapter with --adapter (available: {fitting.ranges()})"
         raise ControlError(sentence, ExitCode.UNREADABLE)
     return fitting

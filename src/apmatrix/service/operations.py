@@ -173,7 +173,11 @@ def get_matrix(asked: Asked, _request: GetMatrix) -> MatrixView:
 
 @answers(ExplainQueues)
 def explain_queues(asked: Asked, request: ExplainQueues) -> tuple[Explanation, ...]:
-    """Explain queues of a guest of the file, running or not, or of any mdev, as the machine is now."""
+    """Explain queues of a guest of the file, running or not, or of any mdev, as the machine is now.
+
+    ValueError for a queue that cannot exist.
+    """
+    Mask.of(*(request.apqn or ()))
     try:
         if request.apqn is None:
             return tuple(explain_all(asked.emulation, request.guest))

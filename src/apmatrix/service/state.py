@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STATE_VARIABLE: Final = "APMATRIX_STATE"
 MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
+SYSTEM_VARIABLE: Final = "APMATRIX_SYSTEM"
 KEYS_CHECK: Final = "vault"
 """The file beside the keys that shows whether a secret is the right one."""
 

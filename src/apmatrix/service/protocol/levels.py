@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
-from apmatrix.service.protocol.messages import MachineRequest
-
-Unsigned = Annotated[int, msgspec.Meta(ge=0)]
+from apmatrix.service.protocol.messages import Address, MachineRequest, Unsigned
 
 
 class TakenLevel(msgspec.Struct, frozen=True):
@@ -40,9 +36,9 @@ class Executed(msgspec.Struct, frozen=True):
 class ExecuteInstruction(MachineRequest[Executed], frozen=True):
     """Execute the instruction that interrupted the program: the address of its frame, and both address spaces."""
 
-    frame: Unsigned
-    kernel_asce: Unsigned
-    user_asce: Unsigned
+    frame: Address
+    kernel_asce: Address
+    user_asce: Address
 
 
 class ResetLevel(MachineRequest[None], frozen=True):

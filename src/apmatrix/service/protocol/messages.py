@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +18,13 @@ from apmatrix.service.errors import ControlError, ExitCode
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+Unsigned = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""A number of something that is counted from 0, such as bytes."""
+
+Address = Annotated[int, msgspec.Meta(ge=0)]
+"""A doubleword: an address, or what designates an address space."""
+
 
 LONGEST_REQUEST: Final = 1 << 20
 """The most bytes that a machine reads of a request."""

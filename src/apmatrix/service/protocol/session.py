@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.messages import MachineRequest, Unsigned
 from apmatrix.service.protocol.names import SystemName
 
 
 class Attached(msgspec.Struct, frozen=True):
-    """``bindings`` below /sys come from the real one; ``state`` is the directory with the system's /etc and locks."""
+    """``system`` is the name of the system; ``bindings`` below /sys come from the real one.
 
+    ``state`` is the directory with the system's /etc and locks.
+    """
+
+    system: str
     bindings: tuple[str, ...]
     state: str | None
 
@@ -28,7 +32,7 @@ class Detach(MachineRequest[None], frozen=True):
 class ReplayUevents(MachineRequest[int | None], frozen=True):
     """Send the next uevents for existing devices, from ``start`` on; the next start, None at the end."""
 
-    start: int
+    start: Unsigned
 
 
 class EtcMount(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.messages import MachineRequest, Unsigned
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class ListFaults(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
 class RemoveFault(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
     """End a fault, or all; the answer has the remaining ones."""
 
-    number: int | None = None
+    number: Unsigned | None = None
 
 
 class RecordFacts(msgspec.Struct, frozen=True):

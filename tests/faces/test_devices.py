@@ -3,11 +3,15 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from support.background import holders
 
 from .place import missing
 from .test_run import PROGRAM, sh
@@ -154,3 +158,32 @@ def test_storage_that_the_machine_itself_has_to_bring_in():
         "print(libc.ioctl(file, ctypes.c_ulong(0x80047A47), ctypes.c_void_p(start)), area[0])"
     )
     assert sh(f'{sys.executable} -c "{code}"', file=HOST) == "0 4\n"
+
+
+STUCK = f"{sys.executable} {Path(__file__).with_name('stuck.py')}"
+LOST = f"{PROGRAM} fault add lose=held > /dev/null && "
+
+
+@pytest.mark.parametrize("uses", [["rsa"], ["random"], ["random"] * 3, ["rsa", "random"] * 4])
+def test_whatever_waits_for_a_card_can_be_killed(uses):
+    out = sh(f"{LOST} {STUCK} {' '.join(uses)}", file=HOST)
+    assert json.loads(out) == [-signal.SIGKILL] * len(uses)
+
+
+def test_a_command_ends_whatever_its_programs_wait_for(nesting):
+    """And the machine no longer works for them: its threads end."""
+    (machine,) = holders(Path(nesting["APMATRIX_STATE"], "host", "lock"))
+
+    def threads():
+        return len(list(Path(f"/proc/{machine}/task").iterdir()))
+
+    before = threads()
+    words = [*INSIDE, "sh", "-c", f"{LOST} LEAVE=1 {STUCK} rsa rsa rsa random random"]
+    done = subprocess.run(words, env=nesting, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("left\n")
+    assert done.returncode == 0
+    subprocess.run([PROGRAM, "fault", "remove", "--machine", "host"], env=nesting, capture_output=True)
+    patience = time.monotonic() + 60
+    while threads() > before and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert threads() <= before

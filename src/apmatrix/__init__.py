@@ -18,6 +18,7 @@ if _typing.TYPE_CHECKING:
     from apmatrix.api import (
         ActiveFault,
         AdapterConfig,
+        AdapterRefused,
         ApmatrixError,
         Apqn,
         CannotRun,
@@ -61,12 +62,14 @@ if _typing.TYPE_CHECKING:
         Step,
         SysfsFiles,
         Uevent,
+        UnknownAdapter,
         UnknownName,
     )
 
 __all__ = [
     "ActiveFault",
     "AdapterConfig",
+    "AdapterRefused",
     "ApmatrixError",
     "Apqn",
     "CannotRun",
@@ -110,6 +113,7 @@ __all__ = [
     "Step",
     "SysfsFiles",
     "Uevent",
+    "UnknownAdapter",
     "UnknownName",
     "__version__",
 ]

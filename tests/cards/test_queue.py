@@ -127,7 +127,7 @@ def test_state_of_the_adapter_goes_before_a_running_reset():
 
 def test_checks_of_enqueue_in_their_order():
     stepped = SteppedQueue(functions=CardFunctions(0x13800000))  # without APSC
-    too_long = Request(0, bytes(12289), special=True)
+    too_long = Request(0, bytes(24577), special=True)
     assert words(stepped.queue.enqueue(too_long)) == "80150000"  # 50
     assert words(stepped.queue.enqueue(Request(0, b"", special=True))) == "80160000"  # 51
     assert words(stepped.queue.enqueue(Request(0, bytes(12288)))) == "00000000"
@@ -261,7 +261,7 @@ def test_queue_of_a_domain_that_cannot_be():
 
 
 def test_info_word():
-    assert make_adapter().info(0x54).value == 0x938000000E540307
+    assert make_adapter().info(0x54).value == 0x938000000E540607
     word = make_adapter(depth=2, message_limit=0, hardware_type=15).info(255).value
     assert word == 0x938000000FFF0001
 

@@ -242,3 +242,60 @@ def test_stop_that_is_none():
         client.resume()
         with pytest.raises(Garbled, match="instead of a reason"):
             client.wait(5)
+
+
+def endless(connection, flood):
+    """A peer that sends for as long as the client is there."""
+    try:
+        connection.recv(100)
+        while True:
+            connection.sendall(flood)
+    except OSError:
+        connection.close()
+
+
+@pytest.mark.parametrize("flood", [encode(b"O6161") * 50, b"+" * 65536, encode(b"O") + b"-"])
+def test_a_peer_that_never_stops_sending_does_not_prolong_a_wait(flood):
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=endless, args=(theirs, flood), daemon=True)
+    thread.start()
+    client = GdbClient(ours, timeout=0.05)
+    try:
+        client.state = TargetState.RUNNING
+        ours.sendall(b"go")
+        assert client.wait(0.05) is None
+    finally:
+        client.close()
+        thread.join(60)
+
+
+@pytest.mark.parametrize("payload", [b"T05watch:zz;", b"T05thread:\xff;", b"T05\xff:1;", b"T05rwatch:0x;"])
+def test_a_reason_that_makes_no_sense_is_garbled(payload):
+    with pytest.raises(Garbled):
+        Stop.parse(payload)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (b'l<target><xi:include href="target.xml"/></target>', "includes itself"),
+        (b"m", "has no end"),
+        (b"m" + b"x" * 1024, "has no end"),
+    ],
+)
+def test_a_description_without_an_end_is_garbled(monkeypatch, document, said):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = GdbClient(ours)
+        monkeypatch.setattr(client, "exchange", lambda _command: document)
+        with pytest.raises(Garbled, match=said):
+            client.read_register("pswa")
+
+
+def test_threads_without_an_end_are_garbled(monkeypatch):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = GdbClient(ours)
+        monkeypatch.setattr(client, "exchange", lambda _command: b"m\xff,2")
+        with pytest.raises(Garbled, match="threads"):
+            client.threads()

@@ -222,7 +222,7 @@ def test_administrative_requests_are_sent_once(make, code):
 
 
 def test_a_message_that_is_longer_than_a_card_takes(make):
-    crypto = make({5: "CEX8C", 6: "CEX8C"})
+    crypto = make({5: "CEX7C", 6: "CEX7C"})
     crypto.machine.adapters[6].message_limit = 5
     crypto.system.ap.cards[6].info = crypto.machine.adapters[6].info(0x54)
     crypto.wire.always = MV["MV-23"]

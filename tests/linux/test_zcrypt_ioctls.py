@@ -135,7 +135,7 @@ def test_the_program_keeps_what_it_has_in_the_gaps(file, storage):
         ({"request_length": 219}, "EINVAL"),
         ({"reply_length": 219}, "EINVAL"),
         ({"request_length": 0xFFFFFFFF}, "EINVAL"),
-        ({"data_length": 12288}, "EINVAL"),
+        ({"data_length": 24576}, "EINVAL"),
         ({"reply_length": 0xFFFFFFFF}, "EINVAL"),
         ({"reply_data_length": 0xFFFFFFFF}, "EINVAL"),
         ({"request_length": 220}, "EINVAL"),  # no verb
@@ -192,7 +192,7 @@ def test_a_structure_that_cannot_be_written_back(crypto, file, storage):
 
 def test_what_the_card_gets_of_a_cprb(crypto, file, storage):
     control = cprb(6).control + b"X"
-    block = storage.xcrb(control, b"data", 500, 12288, agent=0x5043)
+    block = storage.xcrb(control, b"data", 500, 24576, agent=0x5043)
     crypto.wire.answer(MV["MV-23"])
     assert call(file, storage, CPRB, block) == "ok"
     (sent,) = crypto.wire.sent
@@ -202,7 +202,7 @@ def test_what_the_card_gets_of_a_cprb(crypto, file, storage):
     assert sent.message[88 + padded :] == b"data"
     words = [int.from_bytes(sent.message[offset : offset + 4], "big") for offset in (20, 56, 60, 72, 76)]
     # The data's room is trusted, the control block's is cut to what is left of the card's longest message.
-    assert words == [88 + padded, len(control), 4, 0, 12240]
+    assert words == [88 + padded, len(control), 4, 0, 24528]
 
 
 @pytest.mark.parametrize("verb", [b"US", b"AU"])

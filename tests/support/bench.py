@@ -49,7 +49,7 @@ class Bench:
         self.echo = Prepared()
         self.firmware: dict[int, Firmware] = {}
         for number, kind in ((2, "CEX7A"), (5, "CEX8C"), (10, "CEX8P")):
-            self.plug(number, kind)
+            self.plug(number, kind, message_limit=3)
         self.level: Level = self.machine.add_lpar(ActivationProfile("lpar", MATRIX_OF_M)).level
         self.memory: Memory = FlatMemory(STORAGE)
         self.interruptions: list[int] = []

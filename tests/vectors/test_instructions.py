@@ -102,6 +102,7 @@ CASES = {
     39: Pqap({**AQIC_ENABLE, "gr2": 0x01234567}, PRIVILEGED, problem_state=True),
     43: Pqap({"gr0": 0x04000000, "gr2": 0x1000}, SPECIFICATION, without_facility=Facility.QCI),
     46: Pqap({"gr0": 0x07000506}, SPECIFICATION),
+    81: Pqap({"gr0": 0x04000000, "gr2": 0x1004}, SPECIFICATION),
 }
 
 

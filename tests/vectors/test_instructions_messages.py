@@ -13,6 +13,8 @@ DONE, REFUSED, PART = ConditionCode.DONE, ConditionCode.REFUSED, ConditionCode.P
 ADDRESS = 0x4000
 MESSAGE = bytes(range(200)) * 2
 ID = {"gr4": 0x539, "gr5": 1}
+NEEDED = {Opcode.NQAP: 0x40000000, Opcode.DQAP: 0x80000000}
+"""The option that Linux always sets in GR0."""
 AQIC_ENABLE = {"gr0": 0x03000506, "gr1": 0x0000800000000006, "gr2": 0x01234567}
 
 
@@ -147,7 +149,7 @@ def test_I54_configured_off(bench):
 @pytest.mark.parametrize("opcode", [Opcode.NQAP, Opcode.DQAP])
 @pytest.mark.parametrize(("r1", "r2"), [(5, 6), (4, 7), (5, 7)])
 def test_I55_odd_registers_are_a_specification_exception(bench, opcode, r1, r2):
-    before = list(bench.set(gr0=0x40000506, gr6=ADDRESS, gr7=396).gr)
+    before = list(bench.set(gr0=NEEDED[opcode] | 0x506, gr5=ADDRESS, gr6=396, gr7=396).gr)
     with pytest.raises(ProgramCheck) as check:
         bench.execute(opcode, r1=r1, r2=r2)
     assert check.value.code is Interruption.SPECIFICATION
@@ -156,7 +158,7 @@ def test_I55_odd_registers_are_a_specification_exception(bench, opcode, r1, r2):
 
 @pytest.mark.parametrize("opcode", [Opcode.NQAP, Opcode.DQAP])
 def test_I14_nqap_and_dqap_are_for_the_supervisor_state_too(bench, opcode):
-    before = list(bench.set(gr0=0x40000506, gr6=ADDRESS, gr7=396).gr)
+    before = list(bench.set(gr0=NEEDED[opcode] | 0x506, gr6=ADDRESS, gr7=396).gr)
     bench.registers.problem_state = True
     with pytest.raises(ProgramCheck) as check:
         bench.execute(opcode)
@@ -167,17 +169,55 @@ def test_I14_nqap_and_dqap_are_for_the_supervisor_state_too(bench, opcode):
 @pytest.mark.parametrize("opcode", [Opcode.NQAP, Opcode.DQAP])
 @pytest.mark.parametrize(("gr0", "code"), [(0x00000540, 0x00010000), (0x00000306, 0x00010000)], ids=["I7", "I8"])
 def test_messages_reach_only_queues_of_the_matrix(bench, opcode, gr0, code):
-    before = list(bench.set(gr0=gr0 | 0x40000000, **ID, gr6=ADDRESS, gr7=396).gr)
+    before = list(bench.set(gr0=gr0 | NEEDED[opcode], **ID, gr6=ADDRESS, gr7=396).gr)
     assert observe(bench, opcode, before) == (REFUSED, code, {})
 
 
 @pytest.mark.parametrize("opcode", [Opcode.NQAP, Opcode.DQAP])
-@pytest.mark.parametrize("gr0", [0x40000555, 0x40004006], ids=["I9", "I10"])
-def test_numbers_beyond_the_machine_are_a_specification_exception(bench, opcode, gr0):
-    bench.set(gr0=gr0, **ID, gr6=ADDRESS, gr7=396)
+@pytest.mark.parametrize("apqn", [0x555, 0x4006], ids=["I9", "I10"])
+def test_numbers_beyond_the_machine_are_a_specification_exception(bench, opcode, apqn):
+    bench.set(gr0=NEEDED[opcode] | apqn, **ID, gr6=ADDRESS, gr7=396)
     with pytest.raises(ProgramCheck) as check:
         bench.execute(opcode)
     assert check.value.code is Interruption.SPECIFICATION
+
+
+def refused(bench: Bench, opcode: Opcode, gr0: int, length: int) -> bool:
+    """True if the operands are a specification exception that changes nothing."""
+    before = list(bench.set(gr0=gr0, **ID, gr6=ADDRESS, gr7=length).gr)
+    with pytest.raises(ProgramCheck) as check:
+        bench.execute(opcode)
+    return check.value.code is Interruption.SPECIFICATION and bench.registers.gr == before
+
+
+@pytest.mark.parametrize("bit", [32, 34, 35, 40, *range(42, 48)])
+def test_I82_nqap_bits_of_gr0_must_be_zero(bench, bit):
+    assert refused(bench, Opcode.NQAP, 0x40000506 | 1 << 63 - bit, 396)
+    assert status(bench) == 0x80000000
+
+
+@pytest.mark.parametrize("bit", [33, 34, 35, 40, 41, *range(42, 48)])
+def test_I83_dqap_bits_of_gr0_must_be_zero(bench, bit):
+    bench.load(0, 1)
+    assert refused(bench, Opcode.DQAP, 0x80000506 | 1 << 63 - bit, 12288)
+    assert status(bench) == 0x40000000
+
+
+@pytest.mark.parametrize("opcode", [Opcode.NQAP, Opcode.DQAP])
+def test_I84_a_length_of_zero_is_a_specification_exception(bench, opcode):
+    assert refused(bench, opcode, NEEDED[opcode] | 0x506, 0)
+
+
+@pytest.mark.parametrize("length", [12289, 1 << 32, (1 << 64) - 1])
+def test_I85_no_buffer_is_longer_than_the_longest_reply(bench, length):
+    assert refused(bench, Opcode.DQAP, 0x80000506, length)
+    assert refused(bench, Opcode.DQAP, 0x80000306, length)  # where there is no adapter, too
+
+
+def test_I85_a_card_with_longer_messages_takes_longer_buffers(bench):
+    bench.machine.adapters[5].message_limit = 6
+    assert dqap(bench, 24576) == (REFUSED, 0x80100000, {})
+    assert refused(bench, Opcode.DQAP, 0x80000506, 24577)
 
 
 def test_the_pair_may_be_gr2_and_gr3(bench):

@@ -30,12 +30,13 @@ from apmatrix.emulation.rsa import RsaKey
 from apmatrix.hosts import Explanation, Holding, MatrixView, Refusal, Step
 from apmatrix.linux.core import LogEntry, Uevent
 from apmatrix.linux.zcrypt import CcaReply
-from apmatrix.machine import FlatMemory, Memory, ProfileError
+from apmatrix.machine import AdapterRefused, FlatMemory, Memory, ProfileError, UnknownAdapter
 from apmatrix.rules.refusals import Refused
 
 __all__ = [
     "ActiveFault",
     "AdapterConfig",
+    "AdapterRefused",
     "ApmatrixError",
     "Apqn",
     "CannotRun",
@@ -79,5 +80,6 @@ __all__ = [
     "Step",
     "SysfsFiles",
     "Uevent",
+    "UnknownAdapter",
     "UnknownName",
 ]

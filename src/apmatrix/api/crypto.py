@@ -70,7 +70,9 @@ class Crypto:
             return self._linux().zcrypt.ep11(Ep11Request(cprb, apqns, room))
 
     def random(self, length: int) -> bytes:
-        """Random bytes from a CCA coprocessor, as from ``/dev/hwrng``."""
+        """Random bytes from a CCA coprocessor, as from ``/dev/hwrng``. ValueError for a negative ``length``."""
+        if length < 0:
+            raise ValueError(f"{length} random bytes cannot be had: give a length from 0 on")
         with as_system_call():
             return self._linux().hwrng.read(length)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,7 +12,7 @@ from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
 from apmatrix.api.errors import CannotRun, NotRunning, as_system_call
 from apmatrix.api.sysfs import SysfsFiles
-from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask
+from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask, one_of, words_of
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
 from apmatrix.config import HostSettings
 from apmatrix.emulation import explain
@@ -124,9 +125,14 @@ class Linux:
         """Start a VM with the mdev ``uuid``, which was made through sysfs; ``name`` is the UUID by default.
 
         ``vfio_ap`` and ``policy`` are those of the Linux in it. OSError as QEMU gets it from the kernel: ENODEV if
-        there is no such mdev, EBUSY if it is in use; EEXIST if another guest has the name.
+        there is no such mdev, EBUSY if it is in use; EEXIST if another guest has the name. ValueError for what is no
+        UUID, name or policy.
         """
-        mdev, settings = UUID(str(uuid)), HostSettings(vfio_ap=vfio_ap, policy=policy)
+        mdev = _uuid(uuid)
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(f"{name!r} cannot name a guest: letters, digits, '.', '_' and '-', up to 64, can")
+        one_of(policy, Policy, "a policy")
+        settings = HostSettings(vfio_ap=vfio_ap, policy=policy)
         with as_system_call():
             guest = self._emulation.start_mdev(self._system(), mdev, name or str(mdev), settings)
         return GuestLinux(self._server, guest.names)
@@ -148,10 +154,10 @@ class Linux:
         Works as ``apmatrix run`` does, with the keyword arguments of :func:`subprocess.run`. ``udev`` starts a
         private udevd first, ``keep`` are directories in /usr or /var that stay the computer's. CannotRun says what
         the computer lacks or forbids. TimeoutExpired after ``timeout`` seconds, and with ``check``
-        CalledProcessError.
+        CalledProcessError. TypeError and ValueError for what is not a list of words.
         """
         self._system()
-        arguments, kept = (tuple(os.fspath(each) for each in words) for words in (command, keep))
+        arguments, kept = words_of(command), tuple(os.fspath(each) for each in keep)
         order = Command(arguments, self._server.name, self.name, udev, kept)
         try:
             done = run_collected(self._server, order, text=input, timeout=timeout, directory=cwd, environment=env)
@@ -184,6 +190,15 @@ class Linux:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def _uuid(uuid: UUID | str) -> UUID:
+    try:
+        return UUID(str(uuid))
+    except ValueError:
+        raise ValueError(
+            f"{uuid!r} is not the UUID of an mdev, such as 62177883-f1bb-47f0-914d-32a22e3a8804"
+        ) from None
 
 
 class LparLinux(Linux):

@@ -11,6 +11,7 @@ from apmatrix.api.configuration import AdapterConfig, LparConfig, Words, as_tabl
 from apmatrix.api.errors import NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
+from apmatrix.api.values import State, one_of
 from apmatrix.cards import AdapterState, Fault, Inline, VirtualClock
 from apmatrix.config import load, parse, read_adapter, read_tables
 from apmatrix.emulation import Emulation, look
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from subprocess import CompletedProcess
 
-    from apmatrix.api.values import State
     from apmatrix.config import MachineFile
     from apmatrix.hosts import MatrixView, Refusal
 
@@ -95,9 +95,13 @@ class Machine:
         self._closed = False
 
     def close(self) -> None:
-        """Stop all guests, the innermost first, and end the machine. Nothing happens the second time."""
+        """Stop all guests, the innermost first, and end the machine; programs that run on it are killed.
+
+        Nothing happens the second time.
+        """
         if not self._closed:
             self._closed = True
+            self._server.close()
             self._emulation.close()
 
     def __enter__(self) -> Self:
@@ -173,16 +177,16 @@ class Machine:
     # changing it
 
     def set_adapter(self, number: int, state: State) -> None:
-        """Make a card ``"online"``, ``"deconfigured"`` or ``"checkstopped"``; ApmatrixError if there is no such card.
+        """Make a card ``"online"``, ``"deconfigured"`` or ``"checkstopped"``; UnknownAdapter if there is none.
 
         A card that stops working loses what is in its queues. Linux notices with the next request, or its next scan.
         """
-        self._emulation.machine.set_adapter_state(number, AdapterState(state))
+        self._emulation.machine.set_adapter_state(number, AdapterState(one_of(state, State, "the state of a card")))
 
     def plug(self, adapter: AdapterConfig) -> None:
         """Put a card, or several, into the running machine. Linux finds it at its next scan.
 
-        ApmatrixError if the number is taken, ConfigError if the description makes no sense.
+        AdapterRefused if the number is taken, ConfigError if the description makes no sense.
         """
         entry = read_adapter(as_table(adapter), self.name)
         faults = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,14 @@ class SysfsFiles:
             return self._linux().sysfs.read(name)
 
     def write(self, path: AnyPath, data: str | bytes) -> int:
-        """Write to a file, once; returns the number of bytes taken. No newline is added, and none is needed."""
+        """Write to a file, once; returns the number of bytes taken. No newline is added, and none is needed.
+
+        TypeError for what is neither text nor bytes.
+        """
+        if not isinstance(data, str | bytes | bytearray | memoryview):
+            raise TypeError(f"{data!r:.40} cannot be written to {os.fsdecode(path)}: give text or bytes, such as '5'")
         with _named(path) as name:
-            return self._linux().sysfs.write(name, data.encode() if isinstance(data, str) else data)
+            return self._linux().sysfs.write(name, data.encode() if isinstance(data, str) else bytes(data))
 
     def listdir(self, path: AnyPath = "") -> list[str]:
         """The sorted names in a directory."""

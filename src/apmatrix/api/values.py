@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from apmatrix.arch import Apqn, Mask
 
@@ -23,6 +23,24 @@ Policy = Literal["linux", "protective"]
 
 State = Literal["online", "deconfigured", "checkstopped"]
 """The state of a card."""
+
+
+def one_of(value: str, choices: object, what: str) -> str:
+    """A value that a Literal type has; ValueError names the choices otherwise."""
+    known = get_args(choices)
+    if value not in known:
+        raise ValueError(f"{value!r} is not {what}: choose {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
+    return value
+
+
+def words_of(command: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """The words of a command; TypeError for a text, whose characters would be words, ValueError for no words."""
+    if isinstance(command, str | bytes):
+        raise TypeError(f"{command!r:.60} is one text: give a list of words, such as ['ls', '/sys']")
+    words = tuple(os.fspath(word) for word in command)
+    if not words:
+        raise ValueError("the command has no words: give its name, and then its arguments")
+    return words
 
 
 def as_apqn(apqn: AnyApqn) -> Apqn:

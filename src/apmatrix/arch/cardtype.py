@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from apmatrix.arch.info import CardFunctions, Mode
 
-DEFAULT_FUNCTIONS = {
+_FUNCTIONS: Final = {
     Mode.ACCELERATOR: CardFunctions(0x6A800000),
-    Mode.CCA: CardFunctions(0x93800000),
+    Mode.CCA: CardFunctions(0x92800000),
     Mode.EP11: CardFunctions(0x86800000),
 }
-"""Facility bits of a card whose file entry has no ``functions`` (hardware.md 2.2)."""
+_LONG_MESSAGES: Final = 8
+"""The first generation that takes messages of 24 KiB and, in CCA mode, filters commands itself."""
 
 DEFAULT_DEPTH = 8
 """Queue depth of a card whose file entry has no ``depth``."""
@@ -43,8 +45,14 @@ class CardType:
 
     @property
     def functions(self) -> CardFunctions:
-        """The facility bits that such a card has by default."""
-        return DEFAULT_FUNCTIONS[self.mode]
+        """The facility bits that such a card has by default (hardware.md 2.2)."""
+        filters = self.mode is Mode.CCA and self.generation >= _LONG_MESSAGES
+        return _FUNCTIONS[self.mode].replace(stateless_filtering=filters)
+
+    @property
+    def message_limit(self) -> int:
+        """The longest message that such a card takes by default, in units of 4 KiB (hardware.md 2.2)."""
+        return 6 if self.generation >= _LONG_MESSAGES else 3
 
     def __str__(self) -> str:
         return f"CEX{self.generation}{self.mode.value}"

@@ -57,6 +57,11 @@ class Field(Generic[T]):
             raise ValueError(f"field {self.name}: bits {self.first}-{self.last} outside 0-{width - 1}")
         self.shift = width - 1 - self.last
 
+    @property
+    def mask(self) -> int:
+        """Ones where the field is, in the layout's number."""
+        return (self.limit - 1) << self.shift
+
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
@@ -77,7 +82,7 @@ class Field(Generic[T]):
         number = self.encode(content)
         if not 0 <= number < self.limit:
             raise ValueError(f"{self.name}={content!r} does not fit bits {self.first}-{self.last}")
-        return value & ~((self.limit - 1) << self.shift) | number << self.shift
+        return value & ~self.mask | number << self.shift
 
 
 def _index(value: SupportsIndex) -> int:
@@ -160,7 +165,7 @@ class Layout:
         cls.CONSTANTS = {name: item for name, item in cls.FIELDS.items() if item.constant is not None}
         for item in cls.CONSTANTS.values():
             cls._CONSTANT_BITS = item.insert(cls._CONSTANT_BITS, item.constant)
-            cls._CONSTANT_MASK |= (item.limit - 1) << item.shift
+            cls._CONSTANT_MASK |= item.mask
 
     def __init__(self, value: SupportsIndex | None = None, /, **fields: Any) -> None:
         """From all bits as one number, as they are, or from ``fields``, with the constants filled in."""

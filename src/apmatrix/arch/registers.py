@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from apmatrix.arch.codes import Opcode
 from apmatrix.arch.layout import Layout, bits, flag
@@ -66,9 +67,22 @@ class PqapControl(_WithApqn):
 class NqapControl(_WithApqn):
     """What GR0 holds when NQAP is executed: options and queue."""
 
+    zero_32 = flag(32)
     last_part = flag(33)  # L
+    zero_34 = bits(34, 35)
+    zero_40 = flag(40)
     special_command = flag(41)  # S
-    must_be_zero = bits(42, 47)
+    zero_42 = bits(42, 47)
+
+    @property
+    def must_be_zero(self) -> int:
+        """The ones in bits that must be zero (hardware.md 1.1)."""
+        return self.value & _NQAP_ZEROS
+
+
+_NQAP_ZEROS: Final = (
+    NqapControl.zero_32.mask | NqapControl.zero_34.mask | NqapControl.zero_40.mask | NqapControl.zero_42.mask
+)
 
 
 class DqapControl(_WithApqn):
@@ -76,7 +90,16 @@ class DqapControl(_WithApqn):
 
     position = bits(0, 31)
     any_reply = flag(32)
-    must_be_zero = bits(42, 47)
+    zero_33 = bits(33, 35)
+    zero_40 = bits(40, 47)
+
+    @property
+    def must_be_zero(self) -> int:
+        """The ones in bits that must be zero (hardware.md 1.1)."""
+        return self.value & _DQAP_ZEROS
+
+
+_DQAP_ZEROS: Final = DqapControl.zero_33.mask | DqapControl.zero_40.mask
 
 
 class StatusRegister(Layout, width=64):

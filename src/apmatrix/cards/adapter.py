@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from apmatrix.cards.firmware import Admission, Firmware, Request
     from apmatrix.cards.workers import Workers
 
-DEFAULT_MESSAGE_LIMIT: Final = 3
-"""Longest message in units of 4 KiB."""
-
 _MAX_DEPTH: Final = 16  # the depth field has four bits
 _MAX_MESSAGE_LIMIT: Final = 15
 
@@ -49,11 +46,11 @@ _OBSTACLES: Final = {
 class Adapter:
     """A Crypto Express card: type, facility bits, state, filters, and up to 256 queues.
 
-    ``message_limit`` is in units of 4 KiB (0 means 12 KiB), ``reset_duration`` in seconds of ``clock`` (0: a
-    reset completes at once). ``hardware_type`` is what TAPQ reports, if it is to differ from the card type's;
-    ``compatible_type`` is what QACT answers for a type that Linux does not know. ``context`` holds serial number
-    and keys; without one the keys are lost with the adapter. CardError for a depth or limit that the information
-    word has no room for.
+    ``message_limit`` is in units of 4 KiB (0 means 12 KiB, None the card type's), ``reset_duration`` in seconds
+    of ``clock`` (0: a reset completes at once). ``hardware_type`` is what TAPQ reports, if it is to differ from
+    the card type's; ``compatible_type`` is what QACT answers for a type that Linux does not know. ``context``
+    holds serial number and keys; without one the keys are lost with the adapter. CardError for a depth or limit
+    that the information word has no room for.
     """
 
     def __init__(
@@ -62,7 +59,7 @@ class Adapter:
         card_type: CardType,
         functions: CardFunctions | None = None,
         depth: int = DEFAULT_DEPTH,
-        message_limit: int = DEFAULT_MESSAGE_LIMIT,
+        message_limit: int | None = None,
         *,
         clock: Clock,
         workers: Workers,
@@ -75,6 +72,7 @@ class Adapter:
     ) -> None:
         if not 1 <= depth <= _MAX_DEPTH:
             raise CardError(f"adapter {number:02x}: depth {depth} is outside 1-{_MAX_DEPTH}")
+        message_limit = card_type.message_limit if message_limit is None else message_limit
         if not 0 <= message_limit <= _MAX_MESSAGE_LIMIT:
             raise CardError(f"adapter {number:02x}: message limit {message_limit} is outside 0-{_MAX_MESSAGE_LIMIT}")
         self.number = number

@@ -207,8 +207,10 @@ class Cpc:
                     queue.reclaim()
 
     def close(self) -> None:
-        """End the machine: the cards finish what they have and take nothing more."""
+        """End the machine: the cards finish what they have and take nothing more. A real clock's timers end."""
         self.workers.close()
+        if isinstance(self.clock, RealClock):
+            self.clock.close()
 
     # levels and their queues
 

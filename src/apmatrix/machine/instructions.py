@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 Handler = Callable[["Port", PqapControl, Registers, "Memory"], ConditionCode]
 
 LOW32 = 0xFFFF_FFFF
+DOUBLEWORD = 8
+SHORTEST_LIMIT = 3 * 4096
+"""Bytes that a message may have on every adapter."""
 FORCE_ALLOWED = frozenset((FunctionCode.RAPQ, FunctionCode.ZAPQ, FunctionCode.QACT))
 
 
@@ -160,6 +163,8 @@ def _qci(machine: Cpc, level: Level, control: PqapControl, registers: Registers,
         raise specification("QCI needs facility 12")
     if control.adapter or control.domain:
         raise specification("QCI takes no APQN")
+    if registers.gr[2] % DOUBLEWORD:
+        raise specification("the QCI block must begin at a doubleword boundary")
     memory.write(registers.gr[2], bytes(machine.qci(level)))
     return ConditionCode.DONE
 
@@ -192,16 +197,20 @@ def _operands(
 ) -> tuple[int, int]:
     """Address and length from the R2 pair, after the checks that NQAP and DQAP have in common."""
     if control.must_be_zero:
-        raise specification("bits 42-47 of GR0 must be zero")
+        raise specification(f"GR0 has ones in bits that must be zero: {control.must_be_zero:08x}")
     if instruction.r1 % 2 or instruction.r2 % 2:
         raise specification("R1 and R2 must designate even registers")
     _check_range(port.machine, port.apqn)
-    return registers.gr[instruction.r2], registers.gr[instruction.r2 + 1]
+    length = registers.gr[instruction.r2 + 1]
+    if not length:
+        raise specification("the length is zero")
+    return registers.gr[instruction.r2], length
 
 
 def _longest(port: Port) -> int:
+    """The bytes of the longest message: 12288, or more where the adapter says so (hardware.md 1.6)."""
     adapter = port.machine.adapters.get(port.apqn.adapter)
-    return adapter.max_message_size if adapter else 0
+    return max(SHORTEST_LIMIT, adapter.max_message_size) if adapter else SHORTEST_LIMIT
 
 
 def _nqap(
@@ -232,9 +241,10 @@ def _dqap(
     control = DqapControl(gr[0])
     port = machine.port(level, control.apqn)
     address, length = _operands(port, instruction, registers, control)
-    room = min(length, _longest(port))
-    memory.check_store(address, room)  # before the reply leaves the queue
-    delivery = port.dqap(room, control.position)
+    if length > _longest(port):
+        raise specification(f"a reply has {_longest(port)} bytes at most, the buffer {length}")
+    memory.check_store(address, length)  # before the reply leaves the queue
+    delivery = port.dqap(length, control.position)
     if delivery.status is not None and not delivery.status.ok:
         return _set_status(registers, delivery.status)
     memory.write(address, delivery.data)

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Self
 
 from apmatrix.faces.gdb.errors import Disconnected, Garbled, NoAnswer, StubError, Unsupported, WrongState
-from apmatrix.faces.gdb.wire import Acknowledgement, Decoder, Packet, encode
+from apmatrix.faces.gdb.wire import MAX_PACKET, Acknowledgement, Decoder, Packet, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,10 @@ TRIES = 4
 CHUNK = 1024
 """Bytes of memory per packet: fits the smallest packet size that stubs announce, in hexadecimal."""
 
+MOST_THREADS = 4096
+"""Threads of a target that are asked for; no machine has as many processors."""
+
+_DEEPEST = 8  # documents of a description that include each other
 _INTERRUPT = b"\x03"
 
 # Stubs leave out the namespace that would make their descriptions XML.
@@ -69,14 +73,13 @@ class Stop:
         if not found:
             raise Garbled(f"the debugger stub gave {payload[:40]!r} instead of a reason why it stopped")
         pairs = (item.partition(b":") for item in found[3].split(b";"))
-        notes = {name.decode(): text.decode() for name, _, text in pairs}
-        watched = next((notes[name] for name in ("watch", "awatch", "rwatch") if name in notes), None)
-        return cls(
-            int(found[2], 16),
-            notes.get("thread", ""),
-            int(watched, 16) if watched else None,
-            ended=found[1] in b"WX",
-        )
+        try:
+            notes = {name.decode("ascii"): text.decode("ascii") for name, _, text in pairs}
+            watched = next((notes[name] for name in ("watch", "awatch", "rwatch") if name in notes), None)
+            address = int(watched, 16) if watched else None
+        except ValueError:
+            raise Garbled(f"the debugger stub gave {payload[:40]!r} as the reason why it stopped") from None
+        return cls(int(found[2], 16), notes.get("thread", ""), address, ended=found[1] in b"WX")
 
 
 class GdbClient:
@@ -94,6 +97,7 @@ class GdbClient:
         self._acknowledging = True
         self._registers: dict[str, int] | None = None
         self._thread = ""
+        self._overdue: float | None = None
 
     @classmethod
     def connect(cls, path: Path, timeout: float = 10.0) -> Self:
@@ -134,7 +138,8 @@ class GdbClient:
     def registers(self) -> dict[str, int]:
         """Numbers of the target's registers by name, from its description."""
         if self._registers is None:
-            self._registers = {name: number for number, name in enumerate(self._described("target.xml"))}
+            names = self._described("target.xml", set())
+            self._registers = {name: number for number, name in enumerate(names)}
         return self._registers
 
     def read_register(self, name: str) -> int:
@@ -173,7 +178,9 @@ class GdbClient:
         names: list[str] = []
         answer = self._answer(b"qfThreadInfo")
         while answer.startswith(b"m"):
-            names += answer[1:].decode().split(",")
+            names += answer[1:].decode(errors="replace").split(",")
+            if len(names) > MOST_THREADS:
+                raise Garbled(f"the debugger stub has more than {MOST_THREADS} threads")
             answer = self._answer(b"qsThreadInfo")
         return names
 
@@ -203,12 +210,13 @@ class GdbClient:
     def wait(self, timeout: float | None) -> Stop | None:
         """Wait until the running target stops; None if it did not within ``timeout`` seconds."""
         self._require(TargetState.RUNNING, "wait")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        payload = b"O"
         try:
-            payload = self._frame(None if timeout is None else time.monotonic() + timeout)
+            while payload.startswith(b"O") and payload != b"OK":  # text for the debugger's console
+                payload = self._frame(deadline)
         except NoAnswer:
             return None
-        if payload.startswith(b"O") and payload != b"OK":  # text for the debugger's console
-            return self.wait(timeout)
         stop = Stop.parse(payload)
         self.state = TargetState.ENDED if stop.ended else TargetState.STOPPED
         self._thread = ""
@@ -265,18 +273,25 @@ class GdbClient:
             raise Unsupported(f"the target has no register {name}")
         return self.registers[name]
 
-    def _described(self, document: str) -> Iterator[str]:
-        """Names of the registers in an XML description, in the order that numbers them."""
+    def _described(self, document: str, above: set[str]) -> Iterator[str]:
+        """Names of the registers in an XML description, in the order that numbers them.
+
+        ``above`` are the documents that include it.
+        """
+        if document in above or len(above) == _DEEPEST:
+            raise Garbled(f"the debugger stub's description {document[:40]!r} includes itself, or too many others")
         text = b""
         answer = b"m"
         while answer.startswith(b"m"):
             answer = self._answer(b"qXfer:features:read:%b:%x,%x" % (document.encode(), len(text), CHUNK))
             text += answer[1:]
+            if len(text) > MAX_PACKET or answer == b"m":
+                raise Garbled(f"the debugger stub's description {document[:40]!r} has no end")
         for tag, name in _DESCRIPTION.findall(text.decode(errors="replace")):
             if tag == "reg":
                 yield name
             else:
-                yield from self._described(name)
+                yield from self._described(name, above | {document})
 
     def _deliver(self, payload: bytes, deadline: float) -> None:
         """Send a packet until the peer has it; packets that arrive before are dropped."""
@@ -316,6 +331,9 @@ class GdbClient:
         while not self._arrived:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
+                if self._overdue == deadline:  # a peer may send for ever
+                    raise NoAnswer(f"the debugger stub sent no answer within {self._timeout:g} s")
+                self._overdue = deadline
                 left = 1e-6  # what has already arrived still counts
             try:
                 self._connection.settimeout(left)

@@ -45,6 +45,9 @@ def test_what_zcrypt_refuses_is_an_oserror_with_its_reason(nested):
         crypto.modexpo(2, 3, KEY.n, queue="07.0005")
     assert caught.value.errno == errno.ENODEV
     assert isinstance(caught.value.__cause__, apmatrix.Refused)
+    for length, said in ((5000, "it needs a card for a modulus of 5000 bits: .*128 to 4096"), (2048, "none of card")):
+        with pytest.raises(OSError, match=said):
+            nested.lpar().crypto.modexpo(2, 3, (1 << length) - 1, queue="07.0099" if length < 5000 else None)
     with pytest.raises(OverflowError):
         crypto.modexpo(1 << 2000, 3, KEY.n)
     with pytest.raises(ValueError, match="APQN"):

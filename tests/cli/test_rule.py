@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from apmatrix.cli.main import main
 from apmatrix.rules.reference import reference
+from support.running import command
 from support.wheel import installed, run_installed
 
 
@@ -61,3 +62,8 @@ def test_the_wheel_has_the_reference(tmp_path):
     texts = [passage["text"] for passage in json.loads(done.stdout)]
     assert texts == [passage.text for passage in reference().look_up(["MTX-21", "hardware.md 7.2"])]
     assert (tmp_path / "site" / "apmatrix" / "reference" / "host.md").exists()
+
+
+@pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("MV-99", "MV-")])
+def test_the_nearest_vectors_are_named(name, near):
+    assert f"the nearest are {near}" in command("rule", name, code=2).stderr

@@ -9,6 +9,10 @@ from support.documents import ROOT, run
 from support.running import command
 
 WIDE = 500
+HELP = (
+    *("show", "explain", "demo", "run", "shell", "boot", "up", "events", "fault", "key load", "key clear"),
+    *("key reencipher", "key protect", "lpar set"),
+)
 EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 COMMANDS = {
     **{f"show {path.stem}": ["show", path] for path in EXAMPLES},
@@ -21,7 +25,7 @@ COMMANDS = {
     "a rule": ["rule", "BUS-20", "MTX-22"],
     "example": ["example"],
     "help": ["--help"],
-    **{f"{name} --help": [name, "--help"] for name in ("show", "explain", "demo", "run", "shell", "boot", "up")},
+    **{f"{name} --help": [*name.split(), "--help"] for name in HELP},
 }
 
 

@@ -24,9 +24,9 @@ def recorded_system() -> LinuxSystem:
     return LinuxSystem(machine, level, name=level.name)
 
 
-def recorded_machine(clock: Clock) -> tuple[Cpc, Level]:
+def recorded_machine(clock: Clock, file: Path = DESCRIPTION) -> tuple[Cpc, Level]:
     """The machine and the level of its LPAR; with a manual clock the cards work when they are looked at."""
-    description = tomllib.loads(DESCRIPTION.read_text())
+    description = tomllib.loads(file.read_text())
     machine = _machine(description["machine"], clock)
     for entry in description["adapter"]:
         for number in Mask.parse_ids(str(entry.get("ids", entry.get("id")))):

@@ -27,7 +27,7 @@ def events(machine: str | None, as_json: bool) -> None:
 
     \b
       apmatrix events --machine cpc1
-      apmatrix events --json | jq 'select(.event.event == "write-refused")'
+      apmatrix events --json | jq .event
     """
     with connect(find_machine(machine)) as client:
         for happened in client.subscribe():

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from apmatrix.arch import Mask
-from apmatrix.cli.output import console, json_option, print_json
+from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.service.client import ask, stopped_machine
@@ -150,9 +150,9 @@ def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName 
     single piece. To let several people load a part each, name the step.
 
     \b
-      apmatrix key load aes part1 part2 --adapter 5,6 --domain 4
-      apmatrix key load aes part1 --step first --adapter 5 --domain 4
-      apmatrix key load wk --random --adapter 7 --domain 4 --from guest1
+      apmatrix key load aes part1 part2 --domain 4
+      apmatrix key load aes part1 --step first --domain 4
+      apmatrix key load wk --random --domain 4 --from guest1
     """
     if random and parts:
         raise click.UsageError("give PART or --random, not both")
@@ -185,7 +185,7 @@ def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place:
 
     \b
       apmatrix key clear aes --adapter 5 --domain 4
-      apmatrix key clear --all-registers --adapter 5 --domain 4
+      apmatrix key clear --all-registers --domain 4
     """
     if [key_set is not None, all_registers, whole_card].count(True) != 1:
         raise click.UsageError("give one of SET, --all-registers, --whole-card")
@@ -209,7 +209,8 @@ def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> 
     \b
       apmatrix key load wk part --domain 4
       apmatrix key reencipher disk.key --domain 4
-      apmatrix key set wk --domain 4 && mv disk.key.new disk.key
+      apmatrix key set wk --domain 4
+      mv disk.key.new disk.key
     """
     if output is not None and len(blobs) > 1:
         raise click.UsageError("--output is for one BLOB only")
@@ -270,7 +271,7 @@ def protect(
 
     \b
       apmatrix key protect --machine cpc1 --ask-new-passphrase
-      apmatrix key protect --machine cpc1 --ask-passphrase --new-key-file /media/stick/cpc1
+      apmatrix key protect --ask-passphrase --new-key-file new
     """
     if [new_key_file is not None, ask_new, default_key].count(True) != 1:
         raise click.UsageError("give one of --new-key-file, --ask-new-passphrase, --default-key")
@@ -360,13 +361,10 @@ def _register(register: RegisterFacts, digits: int | None = None) -> str:
 
 def _draw(found: tuple[KeyFacts, ...]) -> None:
     """Draw a row for each set that has a key; the domains without one are listed together."""
-    from rich import box  # noqa: PLC0415 - slow
-    from rich.table import Table  # noqa: PLC0415 - slow
+    from apmatrix.cli.tables import Column, print_table, print_text  # noqa: PLC0415 - slow
 
-    out = console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("queue", "type", "key", "new", "current", "old", "controlled by"):
-        table.add_column(title, overflow="fold")
+    titles = ("queue", "type", "key", "new", "current", "old")
+    table: list[tuple[str, ...]] = []
     empty: dict[tuple[int, str], list[int]] = {}
     for keys in found:
         rows = [(label, registers) for label, registers in keys.registers.items() if _in_use(registers)]
@@ -375,13 +373,13 @@ def _draw(found: tuple[KeyFacts, ...]) -> None:
         for label, registers in rows:
             shown = {name: _register(register, _DIGITS) for name, register in registers.items()}
             cells = (shown.get(name, "") for name in ("new", "current", "old"))
-            table.add_row(keys.apqn, keys.type, label, *cells, ", ".join(keys.controllers))
-    if table.row_count:
-        out.print(table)
+            table.append((keys.apqn, keys.type, label, *cells, ", ".join(keys.controllers)))
+    if table:
+        print_table([*map(Column, titles), Column("controlled by", prose=True)], table)
     for (adapter, card_type), domains in empty.items():
-        out.print(f"adapter {adapter} {card_type}: no master keys in domain {Mask.of(*domains).ranges()}")
+        print_text(f"adapter {adapter} {card_type}: no master keys in domain {Mask.of(*domains).ranges()}")
     if not found:
-        out.print("no coprocessor is reachable: only they have master keys")
+        print_text("no coprocessor is reachable: only they have master keys")
 
 
 def _in_use(registers: dict[str, RegisterFacts]) -> bool:

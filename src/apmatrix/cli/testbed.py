@@ -42,7 +42,7 @@ def fault() -> None:
 
     \b
       apmatrix fault add adapter=5 verb=PK reply=0x90 times=1
-      apmatrix fault add adapter=5 domain=6 on=zapq response=0x02
+      apmatrix fault add adapter=5 on=zapq response=0x02
       apmatrix fault list
       apmatrix fault remove 1
     """

@@ -33,6 +33,8 @@ _ROW = re.compile(r"\| (K?\d+) \|.*\n")
 _INDENT = re.compile(r"^  ", re.MULTILINE)
 _PART = re.compile(r"([A-Z]+-\d+)([A-Z])")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
+_NUMBERED = re.compile(r"([A-Z]+-?)(\d+)")
+_LONGEST_NUMBER = 9
 _VECTORS = {("host.md", "8"): "V", ("hardware.md", "8.1"): "I"}
 """Vectors in the tables of these sections have bare numbers; tests put the letter before them."""
 
@@ -134,9 +136,12 @@ class Reference:
         raise self._unknown(word)
 
     def _unknown(self, name: str) -> UnknownRule:
-        group, _, number = name.upper().partition("-")
-        near = [other for other in self.passages if other.startswith(f"{group}-")] if number.isdecimal() else []
-        near.sort(key=lambda other: abs(int(other.partition("-")[2]) - int(number)))
+        numbered = _NUMBERED.fullmatch(name.upper())
+        near = []
+        if numbered and len(numbered[2]) <= _LONGEST_NUMBER:
+            alike = (found for other in self.passages if (found := _NUMBERED.fullmatch(other)) is not None)
+            own = [(abs(int(other[2]) - int(numbered[2])), other[0]) for other in alike if other[1] == numbered[1]]
+            near = [other for _, other in sorted(own)]
         names = {other.lower(): other for other in self.passages}
         near = near or [names[other] for other in difflib.get_close_matches(name.lower(), names)]
         remedy = f"the nearest are {', '.join(near[:3])}" if near else "apmatrix rule lists what it has"

@@ -65,6 +65,11 @@ class Attempt(ABC, Generic[T]):
     def admit(self) -> None:
         """Refuse what the node does not allow; called before each try."""
 
+    @property
+    @abstractmethod
+    def needs(self) -> str:
+        """The card that the request needs, in words."""
+
     @abstractmethod
     def takes_card(self, card: ApCard) -> bool:
         """True for a card that can process the request."""
@@ -105,6 +110,15 @@ class RsaAttempt(Attempt[bytes]):
         self._length = length
         self._load = load
         self._queue = queue
+
+    @property
+    def needs(self) -> str:
+        """The cards that do RSA, with their limits."""
+        return (
+            f"a card for a modulus of {8 * self._length} bits: accelerators take up to "
+            f"{8 * LARGEST_ACCELERATOR_MODULUS}, or {8 * LARGEST_MODULUS} if they have that function, "
+            f"CCA coprocessors {8 * SMALLEST_COPROCESSOR_MODULUS} to {8 * LARGEST_MODULUS}"
+        )
 
     def takes_card(self, card: ApCard) -> bool:
         """True if the card does RSA with such a modulus (hardware.md 2.2)."""
@@ -147,6 +161,12 @@ class CcaAttempt(Attempt[CcaReply]):
         elif not request.known:
             raise Failed("this kind of CPRB is not known", number=errno.EOPNOTSUPP)
 
+    @property
+    def needs(self) -> str:
+        """The coprocessor that was named, or any."""
+        which = "a CCA coprocessor" if self._request.card == ANY_CARD else f"CCA coprocessor {self._request.card}"
+        return f"{which} that takes messages of {self._request.size} bytes"
+
     def takes_card(self, card: ApCard) -> bool:
         """True for the CCA coprocessor that was named, or any, if the message is not too long for it."""
         return (
@@ -181,6 +201,11 @@ class Ep11Attempt(Attempt[bytes]):
         if self._request.administrative and not self.permissions.default:
             _check_administered(self.permissions, self._request.header.target)
 
+    @property
+    def needs(self) -> str:
+        """Any EP11 coprocessor."""
+        return f"an EP11 coprocessor that takes messages of {self._request.size} bytes"
+
     def takes_card(self, card: ApCard) -> bool:
         """True for an EP11 coprocessor, if the message is not too long for it."""
         return card.mode is Mode.EP11 and self._request.size <= card.max_message_size
@@ -204,6 +229,11 @@ class RandomAttempt(Attempt[bytes]):
         """``request`` makes the message for a domain."""
         super().__init__(Permissions.of_the_bus(ALL_BITS, ALL_BITS), task, Work.RANDOM)
         self._request = request
+
+    @property
+    def needs(self) -> str:
+        """Any CCA coprocessor."""
+        return "a CCA coprocessor"
 
     def takes_card(self, card: ApCard) -> bool:
         """True for CCA coprocessors."""

@@ -61,8 +61,8 @@ class Dispatcher:
         best, load = choice.queue, choice.load
         if best is None:
             raise Failed(
-                "no queue of this system can take the request",
-                remedy="look at lszcrypt: a card must be online and of a fitting mode",
+                f"no queue of this system can take the request: {self._missing(attempt)}",
+                remedy="look at lszcrypt",
                 number=errno.ENODEV,
             )
 
@@ -88,10 +88,26 @@ class Dispatcher:
                     choice.queue, choice.weight = queue, cost
         return choice
 
+    def _missing(self, attempt: Attempt[Any]) -> str:
+        """The condition that no card or queue meets."""
+        online = list(self._online())
+        fitting = [card for card in online if attempt.takes_card(card)]
+        if not online:
+            return "none of its cards is online" if self._bus.cards else "it has no card"
+        if not fitting:
+            return f"it needs {attempt.needs}"
+        if not list(self._cards(attempt)):
+            return "the device node does not permit the adapters that could"
+        return f"none of {', '.join(card.name for card in fitting)} has a queue for it that is online and permitted"
+
+    def _online(self) -> Iterator[ApCard]:
+        for card in self._bus.cards.values():
+            if card.driver is not None and card.online and card.config and not card.chkstop:
+                yield card
+
     def _cards(self, attempt: Attempt[Any]) -> Iterator[ApCard]:
-        for number, card in self._bus.cards.items():
-            online = card.driver is not None and card.online and card.config and not card.chkstop
-            if online and attempt.takes_card(card) and number in attempt.permissions.adapters:
+        for card in self._online():
+            if attempt.takes_card(card) and card.number in attempt.permissions.adapters:
                 yield card
 
     @staticmethod

@@ -5,12 +5,14 @@ It is loaded by every pytest of an environment with apmatrix, so it imports the 
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from apmatrix import Machine
@@ -58,6 +60,7 @@ def _bring_up(request: pytest.FixtureRequest) -> Machine:
 
     marker = request.node.get_closest_marker("apmatrix")
     arguments, options = (marker.args, dict(marker.kwargs)) if marker else ((), {})
+    _require_known(options)
     text, file = options.pop("text", None), options.pop("file", None)
     if len(arguments) > 1 or (arguments and file is not None):
         pytest.fail("the marker apmatrix takes one file", pytrace=False)
@@ -70,6 +73,17 @@ def _bring_up(request: pytest.FixtureRequest) -> Machine:
     if text is not None:
         return Machine.from_text(text, name=request.node.nodeid, **options)
     return Machine.from_file(request.path.parent / file if file is not None else _default_file(request), **options)
+
+
+def _require_known(options: Iterable[str]) -> None:
+    """Fail the test if its marker has an option that there is not; the nearest one is named."""
+    from apmatrix import Machine  # noqa: PLC0415 - slow, and few tests use it
+
+    known = sorted({"file", "text", *inspect.signature(Machine).parameters})
+    for option in sorted(set(options) - set(known)):
+        near = difflib.get_close_matches(option, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        pytest.fail(f"the marker apmatrix has no option {option}: {hint}", pytrace=False)
 
 
 def _default_file(request: pytest.FixtureRequest) -> Path:

@@ -83,6 +83,9 @@ def test_the_ini_file_names_a_machine_for_tests_that_have_none_beside(project):
         ("@pytest.mark.apmatrix('missing.toml')", "*missing.toml: cannot be read: No such file or directory*"),
         ("@pytest.mark.apmatrix('a', 'b')", "*the marker apmatrix takes one file*"),
         ("@pytest.mark.apmatrix('other.toml', text='')", "*takes a file, or text=, or adapters= and lpars=*"),
+        ("@pytest.mark.apmatrix(txt='')", "*the marker apmatrix has no option txt: did you mean text?*"),
+        ("@pytest.mark.apmatrix(vitual_time=True)", "*has no option vitual_time: did you mean virtual_time?*"),
+        ("@pytest.mark.apmatrix(zzz=1)", "*has no option zzz: it has adapters, allow_refused, *"),
         ("@pytest.mark.apmatrix(text='[[lpar]]')", "*test_it.py::test:1: lpar*0*: the key name is missing*"),
     ],
 )
@@ -253,3 +256,11 @@ def test_the_marker_and_the_option_are_listed(project):
         ["@pytest.mark.apmatrix(file=None, *, text=None, *"]
     )
     project.runpytest_subprocess("--help").stdout.fnmatch_lines(["*--apmatrix-require-run*", "*apmatrix_file *"])
+
+
+def test_a_failure_shows_the_line_of_the_test_and_none_of_the_api(project):
+    project.makepyfile(test_it="def test(apmatrix_machine):\n    apmatrix_machine.guest('nobody')\n")
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">*apmatrix_machine.guest('nobody')", "*UnknownName: there is no guest nobody*"])
+    result.stdout.no_fnmatch_line("*api/machine.py*")

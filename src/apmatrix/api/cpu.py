@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from apmatrix.linux import LinuxSystem
     from apmatrix.machine import Memory, Port
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
 LONGEST_REPLY = 0x10000
 """Bytes of a reply that :meth:`LevelCpu.dqap` takes by default; no card's is longer."""
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from apmatrix.linux.zcrypt import CcaReply
 
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
+
 class Crypto:
     """Sends requests to the cards that a Linux system has, and waits for their answers.
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
+
 class UnknownName(ApmatrixError, LookupError):
     """No Linux system has that name, or several have it; the text lists them."""
 

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from apmatrix.emulation.testbed import Testbed
 
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
+
 class ActiveFault:
     """A fault that is active until :meth:`remove`, or until the end of a ``with`` block."""
 

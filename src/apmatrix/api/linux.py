@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from apmatrix.service.server import MachineServer
 
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
+
 class Linux:
     """A Linux system of a machine. ``name`` is ``kvm1`` or ``kvm1/guest1``; a machine's methods find it.
 

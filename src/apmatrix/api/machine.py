@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from apmatrix.config import MachineFile
     from apmatrix.hosts import MatrixView, Refusal
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
 L = TypeVar("L", bound=Linux)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from apmatrix.linux import LinuxSystem
 
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
+
 class SysfsFiles:
     """Reads and writes the files below /sys of one Linux system.
 

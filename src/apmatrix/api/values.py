@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 from apmatrix.arch import Apqn, Mask
 
+__tracebackhide__ = True  # pytest shows the caller's line instead
+
 AnyApqn = Apqn | str | tuple[int, int]
 """An APQN: ``"05.00ab"``, ``(5, 0xab)`` or an Apqn."""
 

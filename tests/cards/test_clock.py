@@ -1,5 +1,8 @@
+import gc
 import threading
 from functools import partial
+
+import pytest
 
 from apmatrix.cards import ManualClock, RealClock
 
@@ -120,3 +123,20 @@ def test_real_clock_survives_a_timer_that_is_ages_away(monkeypatch):
     assert done.wait(30)
     far.cancel()
     assert reported == []
+
+
+@pytest.mark.parametrize("kind", [ManualClock, RealClock])
+def test_cancelled_timers_are_forgotten_long_before_they_are_due(kind):
+    def kept():
+        return sum(type(item).__name__ == "_Alarm" for item in gc.get_objects())
+
+    clock, before, seen = kind(), kept(), []
+    clock.call_later(900, lambda: seen.append("kept"))
+    for _ in range(10_000):
+        clock.call_later(900, lambda: seen.append("cancelled")).cancel()
+    assert kept() - before < 200
+    if isinstance(clock, ManualClock):
+        clock.advance(900)
+        assert seen == ["kept"]
+    else:
+        clock.close()

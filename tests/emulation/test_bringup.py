@@ -287,9 +287,9 @@ def test_the_cards_work_where_the_caller_says(start):
     class Counted(Inline):
         count = 0
 
-        def submit(self, action, /, *arguments):
+        def submit(self, turn, action, /, *arguments):
             self.count += 1
-            super().submit(action, *arguments)
+            super().submit(turn, action, *arguments)
 
     workers = Counted()
     with Emulation.start(parse(MACHINE, "f.toml"), clock=VirtualClock(), workers=workers) as emulation:

@@ -10,6 +10,8 @@ from apmatrix.cards import Adapter, Firmware, Indication, Inline, ManualClock, R
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apmatrix.cards.workers import Turn
+
 
 class Stepper:
     """Workers that process nothing until told to; which request comes next is the test's choice."""
@@ -17,7 +19,7 @@ class Stepper:
     def __init__(self) -> None:
         self.waiting: list[tuple[Callable[..., object], tuple[object, ...]]] = []
 
-    def submit(self, action: Callable[..., object], /, *arguments: object) -> None:
+    def submit(self, _turn: Turn, action: Callable[..., object], /, *arguments: object) -> None:
         self.waiting.append((action, arguments))
 
     def finish(self, index: int = 0) -> None:

@@ -18,6 +18,9 @@ from apmatrix.cards.errors import report_fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SMALL = 64
+"""Timers that are kept without looking whether they were cancelled."""
+
 _LINGER = 1.0
 """Seconds that the real clock's thread waits for another timer before it ends."""
 
@@ -76,12 +79,47 @@ class _Alarm:
             action()
 
 
+class _Alarms:
+    """Timers that are to run, soonest first; the clock's lock guards them.
+
+    Most timers are cancelled long before they are due, such as the one that guards each AP request for 900 seconds.
+    So whenever the heap has doubled, what was cancelled is thrown out: it holds at most twice what is needed.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[_Alarm] = []
+        self._order = itertools.count()
+        self._full = _SMALL
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, due: float, action: Callable[[], None]) -> _Alarm:
+        if len(self._heap) >= self._full:
+            self._heap = [alarm for alarm in self._heap if alarm.action is not None]
+            heapq.heapify(self._heap)
+            self._full = max(_SMALL, 2 * len(self._heap))
+        alarm = _Alarm(due, next(self._order), action)
+        heapq.heappush(self._heap, alarm)
+        return alarm
+
+    def soonest(self) -> float:
+        """When the first of them is due."""
+        return self._heap[0].due
+
+    def take(self) -> _Alarm:
+        """Take out the first."""
+        return heapq.heappop(self._heap)
+
+    def clear(self) -> None:
+        self._heap.clear()
+
+
 class RealClock(Clock):
     """The machine's monotonic clock. One daemon thread runs the timers, and only while there are some."""
 
     def __init__(self) -> None:
-        self._order = itertools.count()
-        self._alarms: list[_Alarm] = []
+        self._alarms = _Alarms()
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
 
@@ -91,9 +129,9 @@ class RealClock(Clock):
 
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
         """Run ``action`` on the clock's thread."""
-        alarm = _Alarm(self.now() + delay, next(self._order), action)
+        due = self.now() + delay
         with self._changed:
-            heapq.heappush(self._alarms, alarm)
+            alarm = self._alarms.add(due, action)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="apmatrix-clock", daemon=True)
                 self._thread.start()
@@ -131,9 +169,9 @@ class RealClock(Clock):
                 if not self._alarms and not self._changed.wait_for(lambda: bool(self._alarms), _LINGER):
                     self._thread = None
                     return None
-                remaining = self._alarms[0].due - self.now()
+                remaining = self._alarms.soonest() - self.now()
                 if remaining <= 0:
-                    return heapq.heappop(self._alarms)
+                    return self._alarms.take()
                 self._changed.wait(min(remaining, threading.TIMEOUT_MAX))
 
 
@@ -145,8 +183,7 @@ class ManualClock(Clock):
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = start
-        self._order = itertools.count()
-        self._alarms: list[_Alarm] = []
+        self._alarms = _Alarms()
         self._waiting: list[threading.Condition] = []
         self._lock = threading.Lock()
 
@@ -157,9 +194,7 @@ class ManualClock(Clock):
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
         """Run ``action`` inside the :meth:`advance` that reaches its time, never before."""
         with self._lock:
-            alarm = _Alarm(self._now + max(0.0, delay), next(self._order), action)
-            heapq.heappush(self._alarms, alarm)
-        return alarm
+            return self._alarms.add(self._now + max(0.0, delay), action)
 
     def advance(self, seconds: float) -> None:
         """Move time on; due timers run in the order of their times, each seeing its own time as now."""
@@ -193,8 +228,8 @@ class ManualClock(Clock):
 
     def _take_due(self, target: float) -> _Alarm | None:
         with self._lock:
-            if not self._alarms or self._alarms[0].due > target:
+            if not self._alarms or self._alarms.soonest() > target:
                 return None
-            alarm = heapq.heappop(self._alarms)
+            alarm = self._alarms.take()
             self._now = max(self._now, alarm.due)
             return alarm

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from apmatrix.arch import Apqn, QueueStatus, ResponseCode
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
 from apmatrix.cards.filters import Handling, Loss, QueueFunction
+from apmatrix.cards.workers import Turn
 
 if TYPE_CHECKING:
     from apmatrix.cards.adapter import Adapter
@@ -102,6 +103,7 @@ class Queue:
         "_lock",
         "_replies",
         "_reset",
+        "_turn",
         "adapter",
         "apqn",
     )
@@ -116,6 +118,7 @@ class Queue:
         self._epoch = 0  # counts resets: what began in an earlier epoch is dropped when it finishes
         self._reset: Timer | None = None  # the end of the reset that is running
         self._arrival: threading.Condition | None = None
+        self._turn: Turn | None = None
         self._awaited: tuple[int, ...] = ()  # how many replies each caller of wait() needs
 
     def __repr__(self) -> str:
@@ -279,9 +282,16 @@ class Queue:
                 if handling.loss is not None:
                     return
                 request, reply = handling.request, handling.reply or reply
-            self.adapter.workers.submit(self._run, epoch, request, reply, handling)
+            self.adapter.workers.submit(self._own_turn(), self._run, epoch, request, reply, handling)
         except Exception as error:  # a faulty filter, or a pool that accepts no more work
             self._complete(epoch, _Reply(request.message_id, self._fail(error)))
+
+    def _own_turn(self) -> Turn:
+        turn = self._turn
+        if turn is None:
+            with self._lock:
+                turn = self._turn = self._turn or Turn()
+        return turn
 
     def _fail(self, error: Exception) -> bytes:
         """Remember a fault of card, filter or indication, which must not break the queue.

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from apmatrix.machine import Cpc, Level
 
 STORAGE = 1 << 16
+REPLY_ROOM = 3 * 4096
+"""Bytes of the longest reply that DQAP asks for: what every card permits (hardware.md 1.6)."""
+
 MANY = 64
 """How many queues of others a guest tries."""
 
@@ -69,8 +72,8 @@ class Cpu:
     def dqap(self, apqn: Apqn) -> tuple[QueueStatus, bytes]:
         """Take a reply from a queue; returns the status and the reply."""
         control = DqapControl(any_reply=True, adapter=apqn.adapter, domain=apqn.domain)
-        state = self.run(Opcode.DQAP, control.value, 0, 0, 0, 0, 0, 0, STORAGE)
-        return _status(state), self.memory.read(0, STORAGE - state.gr[7])
+        state = self.run(Opcode.DQAP, control.value, 0, 0, 0, 0, 0, 0, REPLY_ROOM)
+        return _status(state), self.memory.read(0, REPLY_ROOM - state.gr[7])
 
 
 def _status(registers: Registers) -> QueueStatus:

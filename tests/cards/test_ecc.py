@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from support.cca import block, call, parameters, part, short
+from support.ecc import private_section, public_section, token
 from support.queues import make_adapter
 
 CURVES = {
@@ -21,39 +22,6 @@ CURVES = {
     "BP-512": (1, 512, ec.BrainpoolP512R1()),
 }
 curves = pytest.mark.parametrize(("curve_type", "bits", "curve"), CURVES.values(), ids=CURVES)
-
-
-def private_section(curve_type, bits, key):
-    section = bytearray(76)
-    section[0] = 0x20
-    section[2:4] = short(76 + 16 + len(key))
-    section[8] = 0xC0
-    section[9] = curve_type
-    section[10] = 0x40
-    section[12:14] = short(bits)
-    section[14:16] = section[72:74] = short(16)
-    section[74:76] = short(len(key))
-    associated = bytearray(16)
-    associated[2:4] = short(16)
-    associated[7] = curve_type
-    associated[8:10] = short(bits)
-    associated[10:12] = b"\xc0\x40"
-    return bytes(section + associated) + key
-
-
-def public_section(curve_type, bits, point):
-    section = bytearray(14)
-    section[0] = 0x21
-    section[2:4] = short(14 + len(point))
-    section[8] = curve_type
-    section[10:12] = short(bits)
-    section[12:14] = short(len(point))
-    return bytes(section) + point
-
-
-def token(*sections):
-    body = b"".join(sections)
-    return b"\x1e\0" + short(8 + len(body)) + bytes(4) + body
 
 
 def coordinates(numbers, bits):
@@ -140,7 +108,7 @@ def test_refused_keys():
     assert derive(private[:92] + bytes(32), public) == (8, 66)
     assert derive(private[:92] + b"\xff" * 32, public) == (8, 66)
     assert derive(private[:13] + b"\x99" + private[14:], public) == (8, 65)
-    unknown = private_section(1, 160, bytes(19) + b"\x01"), public_section(1, 160, b"\x04" + bytes(40))
+    unknown = private_section(1, 161, bytes(20) + b"\x01"), public_section(1, 161, b"\x04" + bytes(42))
     assert derive(*unknown) == (8, 39)
     assert derive(private, sections(1, 256, ec.generate_private_key(ec.BrainpoolP256R1()))[1]) == (8, 39)
     sealed = bytearray(private)

@@ -64,6 +64,6 @@ def test_the_wheel_has_the_reference(tmp_path):
     assert (tmp_path / "site" / "apmatrix" / "reference" / "host.md").exists()
 
 
-@pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("MV-99", "MV-")])
+@pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("mv-99", "MV-")])
 def test_the_nearest_vectors_are_named(name, near):
     assert f"the nearest are {near}" in command("rule", name, code=2).stderr

@@ -124,8 +124,19 @@ def test_no_descriptor_stays_open(victim):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@pytest.fixture(params=["asked", "listed"])
+def areas(request, monkeypatch):
+    """How the areas of storage are found: by the ioctl of newer kernels, or in the text that all have."""
+    if request.param == "listed":
+
+        def old(*_arguments):
+            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+
+        monkeypatch.setattr("apmatrix.faces.process.fcntl.ioctl", old)
+
+
 @pytest.fixture
-def pages():
+def pages(areas):
     """Three pages of this process: writable, read-only, and none."""
     libc = ctypes.CDLL(None, use_errno=True)
     area = mmap.mmap(-1, 3 * PAGE)
@@ -147,12 +158,12 @@ def test_what_the_process_could_not_write_itself_is_not_written(pages, offset):
 
 
 @pytest.mark.parametrize("address", [0, -1, 1 << 63, (1 << 64) - 2, 0xFFFFFFFFFF600000])
-def test_addresses_of_nobody(address):
+def test_addresses_of_nobody(areas, address):
     with ProcessMemory(os.getpid(), lambda: True) as memory:
         assert refused(memory.write, address, b"late") == errno.EFAULT
 
 
-def test_an_area_may_go_on_in_the_next(tmp_path):
+def test_an_area_may_go_on_in_the_next(areas, tmp_path):
     """Areas of different files are listed apart, and are one piece of storage."""
     path = Path(tmp_path, "file")
     path.write_bytes(bytes(2 * PAGE))

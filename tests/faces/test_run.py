@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -312,3 +313,16 @@ def test_what_is_missing_is_said():
     assert done.returncode == 1
     assert done.stderr.startswith("apmatrix: /dev/fuse cannot be opened (No such file or directory)")
     assert "Traceback" not in done.stderr
+
+
+def test_names_and_settings_of_the_computer_stay():
+    """A command has a host name and System V objects of its own, and changes no setting of the kernel."""
+    before = (socket.gethostname(), Path("/proc/sys/vm/swappiness").read_text())
+    script = (
+        "hostname elsewhere; hostname; readlink /proc/self/ns/uts /proc/self/ns/ipc;"
+        "/bin/echo 1 > /proc/sys/vm/swappiness && echo changed; echo end"
+    )
+    name, uts, ipc, end = sh(script).splitlines()
+    assert (name, end) == ("elsewhere", "end")
+    assert not {uts, ipc} & {str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("uts", "ipc")}
+    assert before == (socket.gethostname(), Path("/proc/sys/vm/swappiness").read_text())

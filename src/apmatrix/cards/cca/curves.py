@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from apmatrix.arch import Layout, constant, flag, octets, text
 from apmatrix.arch.messages.tokens import CLEAR_KEY
+from apmatrix.cards.cca.ellipticcurves import EllipticCurve, KnownCurve, PrivateKey, PublicKey
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, unseal
 from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
@@ -28,17 +29,19 @@ _UNCOMPRESSED: Final = b"\x04"
 _PRIME: Final = 0
 _BRAINPOOL: Final = 1
 
-CURVES: Final[Mapping[tuple[int, int], ec.EllipticCurve]] = {
-    (_PRIME, 192): ec.SECP192R1(),
-    (_PRIME, 224): ec.SECP224R1(),
-    (_PRIME, 256): ec.SECP256R1(),
-    (_PRIME, 384): ec.SECP384R1(),
-    (_PRIME, 521): ec.SECP521R1(),
-    (_BRAINPOOL, 256): ec.BrainpoolP256R1(),
-    (_BRAINPOOL, 384): ec.BrainpoolP384R1(),
-    (_BRAINPOOL, 512): ec.BrainpoolP512R1(),
+CURVES: Final[Mapping[tuple[int, int], EllipticCurve]] = {
+    (_PRIME, 192): KnownCurve(ec.SECP192R1()),
+    (_PRIME, 224): KnownCurve(ec.SECP224R1()),
+    (_PRIME, 256): KnownCurve(ec.SECP256R1()),
+    (_PRIME, 384): KnownCurve(ec.SECP384R1()),
+    (_PRIME, 521): KnownCurve(ec.SECP521R1()),
+    (_BRAINPOOL, 256): KnownCurve(ec.BrainpoolP256R1()),
+    (_BRAINPOOL, 384): KnownCurve(ec.BrainpoolP384R1()),
+    (_BRAINPOOL, 512): KnownCurve(ec.BrainpoolP512R1()),
 }
-"""The curves that the library knows, by type and bits of the prime."""
+"""Curves by type and bits of the prime; with the rare ones they are all of libica's ica_api.h."""
+
+_RARE: Final = frozenset((160, 192, 224, 320))
 
 
 class EccPrivateSection(Layout, size=76):
@@ -87,8 +90,12 @@ class Curve(NamedTuple):
     prime_bits: int
 
     @property
-    def algorithm(self) -> ec.EllipticCurve:
-        """The library's curve; CcaError if it has none."""
+    def algorithm(self) -> EllipticCurve:
+        """The curve to compute with; CcaError if it is not one that the cards know."""
+        if self.curve_type == _BRAINPOOL and self.prime_bits in _RARE:
+            from apmatrix.cards.cca.rarecurves import BRAINPOOL  # noqa: PLC0415 - few programs use one
+
+            return BRAINPOOL[self.prime_bits]
         try:
             return CURVES[self]
         except KeyError:
@@ -106,14 +113,14 @@ def read_skeleton(token: bytes) -> tuple[Curve, int]:
     return Curve(header.curve_type, header.prime_bits), header.usage
 
 
-def read_private(token: bytes, registers: KeyRegisters) -> tuple[Curve, ec.EllipticCurvePrivateKey]:
+def read_private(token: bytes, registers: KeyRegisters) -> tuple[Curve, PrivateKey]:
     """The private key in a token, in the clear or under the APKA master key in ``registers``.
 
     CcaError if there is none, if it does not fit its curve, or if it cannot be opened.
     """
     curve, value, _ = read_private_value(token, registers)
     try:
-        return curve, ec.derive_private_key(int.from_bytes(value, "big"), curve.algorithm)
+        return curve, curve.algorithm.private(int.from_bytes(value, "big"))
     except ValueError:
         raise CcaError(Reason.BAD_DATA) from None
 
@@ -136,7 +143,7 @@ def read_private_value(token: bytes, registers: KeyRegisters) -> tuple[Curve, by
     return curve, value, header.exportable
 
 
-def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
+def read_public(token: bytes) -> tuple[Curve, PublicKey]:
     """The public key in a token; CcaError if there is none or it is not a point of its curve."""
     header, content = take_section(parse_sections(token), PUBLIC, EccPublicSection)
     curve = Curve(header.curve_type, header.prime_bits)
@@ -144,15 +151,15 @@ def read_public(token: bytes) -> tuple[Curve, ec.EllipticCurvePublicKey]:
     if len(point) != 1 + 2 * curve.size or point[:1] != _UNCOMPRESSED:
         raise CcaError(Reason.BAD_TOKEN)
     try:
-        return curve, ec.EllipticCurvePublicKey.from_encoded_point(curve.algorithm, point)
+        return curve, curve.algorithm.public(point)
     except ValueError:
         raise CcaError(Reason.BAD_DATA) from None
 
 
-def build_pair(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey, master: MasterKey | None) -> bytes:
+def build_pair(curve: Curve, usage: int, key: PrivateKey, master: MasterKey | None) -> bytes:
     """A token with private and public section, the private key under ``master`` or in the clear."""
-    secret = key.private_numbers().private_value.to_bytes(curve.size, "big")
-    public = _public_section(curve, key)
+    secret = key.value.to_bytes(curve.size, "big")
+    public = _public_section(curve, key.public)
     key_format = CLEAR_KEY if master is None else _ENCRYPTED
     associated = AssociatedData(
         curve_type=curve.curve_type,
@@ -179,9 +186,8 @@ def build_pair(curve: Curve, usage: int, key: ec.EllipticCurvePrivateKey, master
     return build_token(bytes(private), bytes(associated), secret, public, internal=master is not None)
 
 
-def _public_section(curve: Curve, key: ec.EllipticCurvePrivateKey) -> bytes:
-    numbers = key.public_key().public_numbers()
-    point = _UNCOMPRESSED + b"".join(number.to_bytes(curve.size, "big") for number in (numbers.x, numbers.y))
+def _public_section(curve: Curve, key: PublicKey) -> bytes:
+    point = key.point
     header = EccPublicSection(
         length=EccPublicSection.SIZE + len(point),
         curve_type=curve.curve_type,

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,23 @@ def test_replay_answers_in_the_order_of_the_record():
     pointers[88 + 48 : 88 + 144] = b"\xa5" * 96
     assert exchange(adapter, bytes(pointers)) == replies[2]
     assert exchange(adapter, MV["MV-7"]) == MV["MV-8"]  # never recorded: the card's own answer
+
+
+def test_a_record_on_a_full_disk_can_be_replayed(tmp_path, monkeypatch):
+    path = tmp_path / "record"
+    exchanges, _ = recorded(MV["MV-5"])
+    write = write_exchange(path)
+    write(exchanges[0])
+    written = os.write
+
+    def full(handle, data):
+        if len(data) > 10:
+            return written(handle, data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            write(exchanges[0])
+    write(exchanges[0])
+    assert read_exchanges(path) == [exchanges[0]] * 2

@@ -1,9 +1,13 @@
 """How commands end: output that cannot be written, a reader that is gone, Ctrl-C. One sentence, and an exit code."""
 
+import fcntl
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -84,3 +88,19 @@ def test_an_interrupted_command(environment):
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=100)[1] == ""
     assert process.returncode == 130
+
+
+def test_a_sentence_is_folded_on_a_terminal(environment):
+    terminal, ours = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    words = [str(PROGRAM), "example", "of-another-name"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=ours, timeout=100)
+    os.close(ours)
+    lines = os.read(terminal, 4096).decode().splitlines()
+    os.close(terminal)
+    assert done.returncode == 2
+    assert lines == [
+        "apmatrix: there is no example of-another-name: choose one of",
+        "  invalid-shared-queue, large, nested, shared-adapters,",
+        "  three-guests",
+    ]

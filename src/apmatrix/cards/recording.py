@@ -96,7 +96,10 @@ class Replay(Filter):
 
 
 def write_exchange(path: Path) -> Callable[[Exchange], None]:
-    """A ``take`` for :class:`Recorder`: appends each exchange to ``path`` as a line of JSON."""
+    """A ``take`` for :class:`Recorder`: appends each exchange to ``path`` as a line of JSON.
+
+    It raises OSError for an exchange that cannot be written, and leaves no part of it.
+    """
 
     def write(exchange: Exchange) -> None:
         line = _Line(
@@ -108,8 +111,15 @@ def write_exchange(path: Path) -> Callable[[Exchange], None]:
             exchange.reply.hex(),
         )
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _OWNER_ONLY)
-        with os.fdopen(handle, "ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
+        with os.fdopen(handle, "ab", buffering=0) as file:
+            whole = os.fstat(handle).st_size
+            rest = memoryview(msgspec.json.encode(line) + b"\n")
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+            except OSError:
+                file.truncate(whole)
+                raise
 
     return write
 

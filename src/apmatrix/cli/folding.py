@@ -21,6 +21,9 @@ def fold(text: str, width: int, indent: int = 0) -> list[str]:
         if len(line) + len(space) + len(word) <= width:
             line += space + word
             continue
+        if word.startswith("/") and line.strip():  # a path begins on a line of its own
+            lines.append(line)
+            line, space = later, ""
         pieces = _PIECES.findall(word) if len(later) + len(word) > width else [word]
         for piece in pieces:
             if line.strip() and len(line) + len(space) + len(piece) > width:

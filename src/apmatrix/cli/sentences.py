@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.cli.folding import fold
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ def exit_code(error: ApmatrixError) -> ExitCode:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence on stderr."""
-    click.echo(f"apmatrix: {sentence}", err=True)
+    """Print a sentence on stderr, folded on a terminal."""
+    lines = f"apmatrix: {sentence}".split("\n")
+    if sys.stderr.isatty():
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        lines = [part for line in lines for part in fold(line, width or 80, indent=2)]
+    click.echo("\n".join(lines), err=True)
 
 
 @contextmanager

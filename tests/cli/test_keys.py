@@ -194,7 +194,7 @@ def test_the_table(machine):
         (
             ["load", "aes", "--random", "--domain", "4", "--from", "x"],
             2,
-            "no Linux system x is running in this machine",
+            "there is no guest x: the guests are kvm1/guest1, kvm1/guest2; the LPARs are kvm1",
         ),
         (["load", "aes", "part", "part", "--step", "first", "--domain", "4"], 2, "takes one key part, not 2"),
         (

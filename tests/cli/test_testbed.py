@@ -77,7 +77,7 @@ def test_a_card_fails_on_demand(machine):
         (("replay", "start", "none"), 1, "none: the record cannot be read: No such file or directory"),
         (("replay", "start", "here"), 1, "here, line 1: this is not a recorded exchange"),
         (("replay", "check", "here"), 1, "here, line 1: this is not a recorded exchange"),
-        (("replay", "check", "here", "--from", "nobody"), 2, "no Linux system nobody is running"),
+        (("replay", "check", "here", "--from", "nobody"), 2, "there is no guest nobody: the guests are kvm1/guest1"),
     ],
 )
 def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):

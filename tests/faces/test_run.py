@@ -84,7 +84,7 @@ def test_a_command_that_cannot_be_run(command, code):
         (
             ["--guest", "nobody", "--", "true"],
             2,
-            "no Linux system nobody is running in this machine (running: kvm1, kvm1/guest1",
+            "there is no guest nobody: the guests are kvm1/guest1",
         ),
         (["--"], 2, "no COMMAND given"),
     ],
@@ -217,7 +217,7 @@ def test_a_guest_by_uuid():
     lines = out.splitlines()
     assert lines[0] == f"kvm1/{uuid} started"
     assert f"kvm1/{uuid}  {uuid}  running" in lines
-    assert lines[-4:] == ["1", f"0x{'f' * 64}", f"kvm1/{uuid} stopped", "1"]
+    assert lines[-4:] == ["3", f"0x{'f' * 64}", f"kvm1/{uuid} stopped", "3"]
 
 
 def test_the_machine_is_changed_from_inside():

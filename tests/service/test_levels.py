@@ -13,7 +13,7 @@ from apmatrix.faces.boot.service import DONE, ProgramInterruption
 from apmatrix.service.client import connect
 from apmatrix.service.errors import ControlError
 from apmatrix.service.levels import take_level
-from apmatrix.service.operations import find_system
+from apmatrix.service.naming import find_system
 from apmatrix.service.protocol.levels import ExecuteInstruction, TakeLevel
 from apmatrix.service.remote import RemoteLevel
 from apmatrix.service.server import MachineServer
@@ -139,7 +139,7 @@ def test_an_mdev_that_no_file_describes(emulation):
     sysfs.write(f"{matrix}/mdev_supported_types/vfio_ap-passthrough/create", NEW.encode())
     with take_level(emulation, None, NEW):
         assert vms(emulation) == ["guest1", NEW]
-    with pytest.raises(ControlError, match="no guest or mdev guest9 \\(guests: kvm1/guest1, kvm1/guest2"):
+    with pytest.raises(ControlError, match="there is no guest guest9: the guests are kvm1/guest1, kvm1/guest2"):
         take_level(emulation, None, "guest9")
 
 
@@ -155,7 +155,7 @@ def test_an_lpar(emulation):
     assert vms(emulation) == ["guest1"]
     assert find_system(emulation, None).linux.sysfs.read("bus/ap/apmask").startswith(b"0xfb")
     assert [refusal.error for refusal in emulation.refusals] == ["EADDRINUSE"]
-    with pytest.raises(ControlError, match="no LPAR kvm7 is active \\(active: kvm1"):
+    with pytest.raises(ControlError, match=r"there is no LPAR kvm7 in .*: the LPARs are kvm1"):
         take_level(emulation, "kvm7", None)
 
 

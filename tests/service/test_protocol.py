@@ -237,6 +237,26 @@ def test_descriptors_that_nobody_takes_are_closed():
     os.close(reading)
 
 
+def test_descriptors_come_with_their_line_and_end_with_it():
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with ours, theirs:
+        sender, lines = Lines(ours), Lines(theirs)
+        sender.send(b"first")
+        sender.send(b"second", [writing] * 5)
+        sender.send(b"third")
+        os.close(writing)
+        assert lines.receive() == b"first"
+        with pytest.raises(ValueError, match="5 file descriptors expected"):
+            lines.take_descriptors(5)
+        assert lines.receive() == b"second"
+        assert lines.receive() == b"third"
+        assert os.read(reading, 1) == b""  # what came with the second is closed
+        lines.close()
+    os.close(reading)
+
+
 def test_an_error_of_the_machine_itself_ends_no_connection(machine, monkeypatch, caplog):
     def fails(*_):
         raise AssertionError("not meant to happen")

@@ -59,7 +59,9 @@ def running(text: str = KEYS) -> Iterator[Emulation]:
         state = StateDirectory.of(file.machine.name)
         stack.enter_context(state.locked())
         emulation = stack.enter_context(Emulation.start(file))
-        MachineServer(emulation, state).listen_at(state.socket)
+        server = MachineServer(emulation, state)
+        stack.callback(server.close)
+        server.listen_at(state.socket)
         yield emulation
 
 

@@ -14,6 +14,7 @@ from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.cards import AdapterState, Fault, Inline, VirtualClock
 from apmatrix.config import load, parse, read_adapter, read_tables
 from apmatrix.emulation import Emulation, look
+from apmatrix.rules.names import meant
 from apmatrix.service.server import MachineServer
 
 if TYPE_CHECKING:
@@ -229,9 +230,8 @@ class Machine:
 
 def _only(systems: Sequence[L], name: str, kind: str) -> L:
     """The system of that name: all its names, or the last ones if they mean one system only."""
-    parts = tuple(name.split("/"))
-    found = [system for system in systems if system.names[-len(parts) :] == parts]
-    found = [system for system in found if system.names == parts] or found
+    named = meant(name, (system.names for system in systems))
+    found = [system for system in systems if system.names in named]
     if len(found) == 1:
         return found[0]
     known = ", ".join(system.name for system in found or systems) or "none"

@@ -10,12 +10,13 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import reduce
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from apmatrix.cards.errors import CardError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 V = TypeVar("V")
 
@@ -64,6 +65,11 @@ class MasterKey:
     def of(cls, key_set: KeySet, key: bytes) -> MasterKey:
         """The key with the leading bytes of a SHA-256 over it as pattern (hardware.md 6.3)."""
         return cls(key, hashlib.sha256(_PATTERN_PREFIX + key).digest()[: key_set.pattern_size])
+
+    @classmethod
+    def of_parts(cls, key_set: KeySet, parts: Iterable[bytes]) -> MasterKey:
+        """The key that parts make when they are combined by XOR; one part is the key itself."""
+        return cls.of(key_set, reduce(_xor, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +144,8 @@ class KeyRegisters:
             raise MasterKeyError(
                 f"a part of the {self.key_set.label} master key has {self.key_set.key_size} bytes, not {len(part)}"
             )
-        key = part if before is None else bytes(a ^ b for a, b in zip(part, before.key, strict=True))
-        return replace(self, new=MasterKey.of(self.key_set, key), new_state=state)
+        parts = (part,) if before is None else (part, before.key)
+        return replace(self, new=MasterKey.of_parts(self.key_set, parts), new_state=state)
 
     def _require(self, state: NewState) -> None:
         if self.new_state is not state:
@@ -147,6 +153,10 @@ class KeyRegisters:
                 f"the new {self.key_set.label} master key register is {self.new_state.value}, "
                 f"the command needs it {state.value}"
             )
+
+
+def _xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def to_record(registers: Mapping[int, Mapping[KeySet, KeyRegisters]]) -> dict[str, object]:

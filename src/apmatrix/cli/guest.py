@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from apmatrix.cli.output import json_option, print_json
-from apmatrix.cli.remote import machine_option, system_name, system_options
+from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
 
@@ -14,8 +14,9 @@ from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
 def guest() -> None:
     """Start and stop guests of a running machine.
 
-    A guest is known by its name in the file, or by the UUID of any mdev. Inside apmatrix run and
-    shell, commands mean the guests of that system by default; outside, those of the first LPAR.
+    A guest is known by its name in the file, or by the UUID of any mdev. With --lpar or --guest, and inside apmatrix
+    run and shell, names are those of that system's own guests. A name that several guests have is refused: give the
+    names from the LPAR down, such as kvm1/guest1.
     """
 
 
@@ -25,7 +26,7 @@ def guest() -> None:
 @click.argument("name", metavar="NAME-OR-UUID")
 def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
     """Start a VM that uses the mdev, as QEMU does."""
-    found = ask(machine, StartGuest(name, system_name(lpar, guest)))
+    found = ask(machine, StartGuest(name, scope(lpar, guest)))
     click.echo(f"{found.name} started")
 
 
@@ -35,7 +36,7 @@ def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -
 @click.argument("name", metavar="NAME-OR-UUID")
 def stop(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
     """Stop the VM that uses the mdev; the mdev stays."""
-    found = ask(machine, StopGuest(name, system_name(lpar, guest)))
+    found = ask(machine, StopGuest(name, scope(lpar, guest)))
     click.echo(f"{found.name} stopped")
 
 

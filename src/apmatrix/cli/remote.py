@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.arch import Mask
+from apmatrix.service.protocol.names import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,6 @@ def system_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def system_name(lpar: str | None, guest: str | None) -> str | None:
-    """The name that the options give a system; None without them."""
-    return f"{lpar}/{guest}" if lpar and guest else lpar or guest
+def scope(lpar: str | None, guest: str | None) -> Scope | None:
+    """The system that the options mean; None without them."""
+    return Scope(lpar, guest) if lpar or guest else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.cli.output import read_file
-from apmatrix.cli.remote import machine_or_file_option, system_name
+from apmatrix.cli.remote import machine_or_file_option, scope
 from apmatrix.service.client import connect, find_machine
 from apmatrix.service.command import Command
 from apmatrix.service.run import run_on_new, run_on_running
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.emulation import Emulation
+    from apmatrix.service.protocol.names import Scope
 
     Function = Callable[..., None]
 
@@ -55,7 +56,7 @@ def run(words: tuple[str, ...], lpar: str | None, guest: str | None, machine: st
         arguments = arguments[1:]
     if not arguments:
         raise click.UsageError("no COMMAND given; to look around: apmatrix shell FILE")
-    _run(file, machine, arguments, system_name(lpar, guest), udev=udev)
+    _run(file, machine, arguments, scope(lpar, guest), udev=udev)
 
 
 @click.command()
@@ -72,11 +73,11 @@ def shell(file: str | None, lpar: str | None, guest: str | None, machine: str | 
     """
     if (file is None) == (machine is None):
         raise click.UsageError("give either FILE or --machine NAME")
-    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), system_name(lpar, guest), udev=udev)
+    _run(file, machine, (os.environ.get("SHELL", "/bin/sh"),), scope(lpar, guest), udev=udev)
 
 
 def _run(
-    file: str | None, machine: str | None, arguments: tuple[str, ...], system: str | None, *, udev: bool
+    file: str | None, machine: str | None, arguments: tuple[str, ...], system: Scope | None, *, udev: bool
 ) -> None:
     # Machines in the background can be reached from inside, too.
     keep = (str(state_directory().absolute()),) if os.geteuid() == 0 else ()

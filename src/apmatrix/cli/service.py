@@ -12,7 +12,7 @@ import msgspec
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.output import exit_code, json_option, print_json
-from apmatrix.cli.remote import machine_option, system_name, system_options
+from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
 from apmatrix.service.client import ask, connect, find_machine
 from apmatrix.service.errors import ControlError, ExitCode
@@ -131,28 +131,49 @@ class StoppedMachine(msgspec.Struct, frozen=True):
     running: bool = False
 
 
+class UnreachableMachine(msgspec.Struct, frozen=True):
+    """A machine that is running but does not answer, or whose state this user may not see; ``problem`` says why."""
+
+    machine: str
+    problem: str
+    running: bool | None = None
+
+
 @click.command()
 @click.argument("name", required=False)
 @machine_option
 @json_option
 def status(name: str | None, machine: str | None, as_json: bool) -> None:
     """Show the machines, or what is running on one. The exit code is 3 if the named one is not running."""
-    facts: list[MachineStatus | StoppedMachine]
+    facts: list[MachineStatus | StoppedMachine | UnreachableMachine]
     chosen = name or machine
     if chosen or "APMATRIX_MACHINE" in os.environ:
         facts = [ask(chosen, GetStatus())]
     else:
-        names = [(state.path.name, state.running()) for state in machines()]
-        facts = [ask(name, GetStatus()) if running else StoppedMachine(name) for name, running in names]
+        facts = [_facts(state) for state in machines()]
     if as_json:
         print_json(facts)
     elif not facts:
         click.echo("no machine: start one with apmatrix up FILE")
     for fact in facts if not as_json else ():
         _print_status(fact)
+    if any(isinstance(fact, UnreachableMachine) for fact in facts):
+        sys.exit(ExitCode.UNREACHABLE)
 
 
-def _print_status(fact: MachineStatus | StoppedMachine) -> None:
+def _facts(state: StateDirectory) -> MachineStatus | StoppedMachine | UnreachableMachine:
+    """One of all machines; what cannot be asked must not hide the others."""
+    name = state.path.name
+    try:
+        return ask(name, GetStatus()) if state.running() else StoppedMachine(name)
+    except ControlError as error:
+        return UnreachableMachine(name, str(error))
+
+
+def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> None:
+    if isinstance(fact, UnreachableMachine):
+        click.echo(f"{fact.machine}  unreachable: {fact.problem}")
+        return
     click.echo(f"{fact.machine}  {'running' if fact.running else 'stopped'}")
     if isinstance(fact, StoppedMachine):
         return
@@ -167,7 +188,7 @@ def _print_status(fact: MachineStatus | StoppedMachine) -> None:
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, GetLog(system_name(lpar, guest)))
+    entries = ask(machine, GetLog(scope(lpar, guest)))
     if as_json:
         print_json(entries)
         return

@@ -16,6 +16,7 @@ from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
 from apmatrix.config.places import Path, Places
 from apmatrix.config.values import FaultWords, Number, Writes
 from apmatrix.rules import limits
+from apmatrix.rules.names import meant
 
 Name = Annotated[
     str,
@@ -155,8 +156,8 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
 
         Raises NotInFile.
         """
-        parts = tuple(name.split("/"))
-        found = [(names, guest) for names, guest in self.guests() if names[-len(parts) :] == parts]
+        guests = dict(self.guests())
+        found = [(names, guests[names]) for names in meant(name, guests)]
         if len(found) == 1:
             return found[0]
         known = ", ".join("/".join(names) for names, _ in found or self.guests()) or "none"

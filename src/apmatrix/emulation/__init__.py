@@ -2,13 +2,15 @@
 
 from apmatrix.emulation.bringup import Emulation, Guest, System
 from apmatrix.emulation.errors import UnknownGuest
-from apmatrix.emulation.explain import explain, explain_all, find_subject
+from apmatrix.emulation.explain import explain, explain_all
+from apmatrix.emulation.names import Subject, find_subject
 from apmatrix.emulation.tree import SysfsTree
 from apmatrix.emulation.views import look
 
 __all__ = [
     "Emulation",
     "Guest",
+    "Subject",
     "SysfsTree",
     "System",
     "UnknownGuest",

@@ -13,6 +13,7 @@ from apmatrix.config import GuestFile
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
 from apmatrix.emulation.tree import SysfsTree
+from apmatrix.emulation.turns import Turns
 from apmatrix.hosts import Refusal, Shell
 from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 from apmatrix.linux import LinuxSystem
@@ -98,7 +99,8 @@ class Emulation:
     """A machine with all its systems; a context manager that ends them.
 
     ``taken`` has the levels at which another operating system is running instead of the emulated one. Callers that
-    start or stop a guest, or take a level, must hold ``changing``; readers need not.
+    start or stop a guest, or take a level, must hold ``changing``; readers need not. ``turns`` are those of the
+    administrators of master keys.
     """
 
     def __init__(self, file: MachineFile, machine: Cpc, store: Store | None, workers: Workers | None) -> None:
@@ -112,6 +114,7 @@ class Emulation:
         self.taken: set[Level] = set()
         self.refusals: list[Refusal] = []
         self.changing = threading.RLock()
+        self.turns = Turns()
 
     @classmethod
     def start(

@@ -2,72 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import EMPTY_MATRIX
-from apmatrix.emulation.errors import UnknownGuest
+from apmatrix.emulation.names import find_subject
 from apmatrix.emulation.views import users
 from apmatrix.hosts import Explanation, Step, read_facts
 from apmatrix.hosts.explain import GuestOfHost, has, host_steps
-from apmatrix.hosts.facts import mdev_uuids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apmatrix.arch import Apqn, Matrix
-    from apmatrix.config import GuestFile
+    from apmatrix.arch import Apqn
     from apmatrix.emulation.bringup import Emulation, Guest, System
+    from apmatrix.emulation.names import Subject
     from apmatrix.linux import Vm
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The guest or mdev whose queues are explained: a guest of the file, or an mdev that is in no file.
-
-    ``names`` lead to it from the LPAR down, ``uuid`` is its mdev's, ``file`` is what the file says about it, ``host``
-    is the Linux with its mdev; None if that is not running.
-    """
-
-    names: tuple[str, ...]
-    uuid: str
-    file: GuestFile | None
-    host: System | None
-
-    @property
-    def matrix(self) -> Matrix:
-        """What the file and its administrator give to the guest."""
-        assigned = read_facts(self.host.shell.tree).assigned(self.uuid) if self.host else EMPTY_MATRIX
-        return assigned | self.file.matrix if self.file else assigned
-
-
-def find_subject(emulation: Emulation, name: str) -> Subject:
-    """The guest that ``guest1`` or ``kvm1/guest1`` names, or the mdev of a UUID; UnknownGuest lists the guests."""
-    subjects = list(_subjects(emulation))
-    parts = tuple(name.split("/"))
-    found = [each for each in subjects if each.names == parts or each.uuid == name.lower()]
-    found = found or [each for each in subjects if each.names[-len(parts) :] == parts]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join("/".join(each.names) for each in found or subjects) or "none"
-    if found:
-        raise UnknownGuest(f"there are several guests {name}: choose one of {known}")
-    raise UnknownGuest(f"there is no guest {name}: the guests are {known}")
-
-
-def _subjects(emulation: Emulation) -> Iterator[Subject]:
-    """All guests of the file and the machine, then all other mdevs, by the name of the VM if they have one."""
-    hosted = {guest.names: guest for guest in emulation.guests()}
-    guests = dict(emulation.file.guests()) | {names: guest.file for names, guest in hosted.items()}
-    for names, file in guests.items():
-        yield Subject(names, str(file.uuid), file, hosted[names].host if names in hosted else None)
-    for system in emulation.systems():
-        known = {guest.uuid for guest in system.guests}
-        vms = users(system.linux)
-        for uuid in mdev_uuids(system.shell.tree):
-            if uuid not in known:
-                name = vms[uuid].name if uuid in vms else uuid
-                yield Subject((*system.names, name), uuid, None, system)
 
 
 def explain(emulation: Emulation, name: str, apqn: Apqn) -> Explanation:
@@ -82,7 +30,7 @@ def explain_all(emulation: Emulation, name: str) -> list[Explanation]:
 
 
 def _explained(emulation: Emulation, subject: Subject, apqn: Apqn) -> Explanation:
-    return Explanation("/".join(subject.names), apqn, tuple(_steps(emulation, subject, apqn)))
+    return Explanation(subject.name, apqn, tuple(_steps(emulation, subject, apqn)))
 
 
 def _steps(emulation: Emulation, subject: Subject, apqn: Apqn) -> Iterator[Step]:
@@ -102,7 +50,7 @@ def _steps(emulation: Emulation, subject: Subject, apqn: Apqn) -> Iterator[Step]
         yield from _through(system, uuid, guest, vm, apqn)
         system = guest.system if guest and vm else None
     if vm is not None and not below:
-        yield _answer(emulation, "/".join(subject.names), vm, apqn)
+        yield _answer(emulation, subject.name, vm, apqn)
 
 
 def _through(host: System, uuid: str, guest: Guest | None, vm: Vm | None, apqn: Apqn) -> Iterator[Step]:

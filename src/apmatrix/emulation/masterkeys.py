@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
 from apmatrix.cards import Action, KeyCommand, KeySet
 from apmatrix.cards.administration import AdministrationError, RegisterView
-from apmatrix.cards.masterkeys import CCA_SETS
+from apmatrix.cards.masterkeys import CCA_SETS, MasterKey
 from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.refusal import machine_refusal
@@ -19,6 +19,7 @@ from apmatrix.linux.zcrypt.cprb import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from apmatrix.arch import CardType
     from apmatrix.emulation.bringup import Emulation, System
@@ -123,20 +124,35 @@ class KeyManager:
         """Load a whole key into the new register: all parts in order, or the one key of an EP11 domain.
 
         Nothing is sent if a part has the wrong length, and parts that were loaded before a refusal are cleared again.
-        KeysRefused as :meth:`send`.
+        KeysRefused as :meth:`send`, and if the register has another key afterwards, because a program sent commands
+        of its own in between.
         """
         first, *others = _loading(key_set, parts)
         for part in parts:
             _check_length(key_set, part)
-        self.steps(key_set, apqn, [first])
-        try:
-            return self.steps(key_set, apqn, others)
-        except ApmatrixError as refused:
-            raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn)}") from refused
+        with self.turn(apqn):
+            loaded = self.steps(key_set, apqn, [first])
+            try:
+                for step in others:
+                    loaded = self.steps(key_set, apqn, [step])
+            except ApmatrixError as refused:
+                raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn, loaded)}") from refused
+        if loaded.new.pattern != MasterKey.of_parts(key_set, parts).pattern.hex():
+            raise KeysRefused(
+                f"{apqn}: its new {key_set.label} register has a key that is not of these parts, because a program "
+                f"changed the register meanwhile: apmatrix key clear {key_set.label.lower()} empties it"
+            )
+        return loaded
 
-    def _take_back(self, key_set: KeySet, apqn: Apqn) -> str:
-        """Empty the new register, which was empty before; returns what to report about that."""
+    def turn(self, apqn: Apqn) -> AbstractContextManager[None]:
+        """Keep the other administrators of a domain waiting, for commands that belong together."""
+        return self._emulation.turns.take(apqn)
+
+    def _take_back(self, key_set: KeySet, apqn: Apqn, loaded: SetState) -> str:
+        """Empty the new register if it still has what was ``loaded``; returns what to report about that."""
         try:
+            if self.query(key_set, apqn).new != loaded.new:
+                return "a program changed the register meanwhile, so it is left as it is"
             self.clear(key_set, apqn)
         except ApmatrixError:
             remedy = f"apmatrix key clear {key_set.label.lower()} empties the register"
@@ -151,9 +167,10 @@ class KeyManager:
         """Make the new key the current one; a wrapping key that is not committed yet is committed first."""
         if key_set is not KeySet.WK:
             return self.steps(key_set, apqn, [(Action.SET, b"")])
-        found = self.query(key_set, apqn)
-        before = [(Action.COMMIT, b"")] if found.new.state == "uncommitted" else []
-        return self.steps(key_set, apqn, [*before, (Action.FINALIZE, b"")])
+        with self.turn(apqn):
+            found = self.query(key_set, apqn)
+            before = [(Action.COMMIT, b"")] if found.new.state == "uncommitted" else []
+            return self.steps(key_set, apqn, [*before, (Action.FINALIZE, b"")])
 
     def reencipher(self, apqn: Apqn, blob: bytes) -> bytes:
         """An EP11 key blob under the new wrapping key, which must be committed; valid when that key is set.
@@ -180,20 +197,23 @@ class KeyManager:
         """Empty all registers of the domain, or of all domains of the card."""
         key_set = SETS[self._mode(apqn.adapter)][0]
         action = Action.ZEROIZE_CARD if card else Action.ZEROIZE_DOMAIN
-        self.send(KeyCommand(action, key_set, apqn.domain), apqn.adapter)
+        with self.turn(apqn):
+            self.send(KeyCommand(action, key_set, apqn.domain), apqn.adapter)
 
     def steps(self, key_set: KeySet, apqn: Apqn, steps: Sequence[tuple[Action, bytes]]) -> SetState:
         """Send commands one after the other, up to the first that is refused."""
         for _, part in steps:
             _check_length(key_set, part)
         state: SetState | None = None
-        try:
-            for action, part in steps:
-                state = self.send(KeyCommand(action, key_set, apqn.domain, part), apqn.adapter)
-        except AdministrationError as refused:
-            now = self.send(KeyCommand(Action.QUERY, key_set, apqn.domain), apqn.adapter)
-            assert now is not None
-            raise KeysRefused(f"{apqn}: {refused}; its new {key_set.label} register is {now.new.state}") from refused
+        with self.turn(apqn):
+            try:
+                for action, part in steps:
+                    state = self.send(KeyCommand(action, key_set, apqn.domain, part), apqn.adapter)
+            except AdministrationError as refused:
+                now = self.send(KeyCommand(Action.QUERY, key_set, apqn.domain), apqn.adapter)
+                assert now is not None
+                text = f"{apqn}: {refused}; its new {key_set.label} register is {now.new.state}"
+                raise KeysRefused(text) from refused
         assert state is not None
         return state
 

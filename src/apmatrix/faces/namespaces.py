@@ -200,7 +200,7 @@ def _private_run(directory: Path) -> int:
     directory.mkdir(parents=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.bind(str(directory / "control"))
-    listener.listen(16)
+    listener.listen(socket.SOMAXCONN)
     return listener.detach()
 
 

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
-from typing import TYPE_CHECKING, Self, TypeVar
+import struct
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.lines import Lines
-from apmatrix.service.protocol.messages import MachineRequest, decode_answer, decode_plain, encode
-from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory
+from apmatrix.service.protocol.messages import (
+    LONGEST_REQUEST,
+    MachineRequest,
+    decode_answer,
+    decode_plain,
+    encode,
+)
+from apmatrix.service.state import MACHINE_VARIABLE, StateDirectory, machines, sandbox_directory, state_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from apmatrix.service.protocol.events import Happened
 
 T = TypeVar("T")
 
 
-class Client:
-    """A connection to a machine; a context manager that ends it."""
+PATIENCE: Final = 5.0
+"""Seconds that a client waits before it looks whether the machine is still there."""
 
-    def __init__(self, connection: socket.socket) -> None:
+_PROBE_PATIENCE: Final = 30.0
+"""Seconds that the machine has to answer another client, before this one gives up."""
+
+_END_PATIENCE: Final = 120.0
+"""Seconds that a machine may take to end its guests."""
+
+
+class Client:
+    """A connection to a machine; a context manager that ends it.
+
+    A request may take as long as the machine works on it. While it does, the machine must go on answering others:
+    ``path``, its control socket, is where a client looks for that.
+    """
+
+    def __init__(self, connection: socket.socket, path: Path | None = None) -> None:
         self.connection = connection
+        self._path = path
         self._lines = Lines(connection)
 
     def __enter__(self) -> Self:
@@ -37,18 +61,27 @@ class Client:
         """Send a request, with file descriptors, and wait for its result.
 
         ControlError if the machine refuses it, with UNREADABLE if it cannot be sent, with UNREACHABLE if the machine
-        is gone.
+        is gone, or is stopped: it must not be asked anything else then, and does not carry out the request later.
         """
         try:
-            self._lines.send(encode(request), descriptors)
+            message = encode(request)
         except UnicodeEncodeError as error:
             raise ControlError(f"{error.object!a} is not UTF-8", ExitCode.UNREADABLE) from error
-        except OSError as error:
-            raise ControlError(f"the machine does not answer: {error.strerror}", ExitCode.UNREACHABLE) from error
+        if len(message) > LONGEST_REQUEST:
+            sentence = f"a request may have {LONGEST_REQUEST} bytes, and this one has {len(message)}: ask for less"
+            raise ControlError(sentence, ExitCode.UNREADABLE)
+        unsent: OSError | None = None
         try:
+            self._lines.send(message, descriptors)
+        except OSError as error:
+            unsent = error  # a machine that did not want to read it has said why
+        try:
+            if unsent is None:
+                self._await_answer()
             line = self._lines.receive()
         except OSError as error:
-            raise ControlError(f"the machine does not answer: {error.strerror}", ExitCode.UNREACHABLE) from error
+            reason = unsent or error
+            raise ControlError(f"the machine does not answer: {reason.strerror}", ExitCode.UNREACHABLE) from error
         if line is None:
             raise ControlError("the machine ended the connection", ExitCode.UNREACHABLE)
         return decode_answer(line, type(request))
@@ -80,29 +113,107 @@ class Client:
             yield decode_plain(line, Happened)
 
     def wait_for_the_end(self) -> None:
-        """Wait until the machine ends the connection."""
-        while self._lines.receive() is not None:
-            pass
+        """Wait until the machine ends the connection; ControlError UNREACHABLE if it does not end."""
+        end = time.monotonic() + _END_PATIENCE
+        while True:
+            while not self._readable(PATIENCE):
+                self._require_running()
+                if time.monotonic() > end:
+                    sentence = f"the machine{self._where} is still ending its guests: see its log"
+                    raise ControlError(sentence, ExitCode.UNREACHABLE)
+            try:
+                if self._lines.receive() is None:
+                    return
+            except OSError:
+                return
 
     def close(self) -> None:
         """End the connection."""
         self._lines.close()
 
+    def _await_answer(self) -> None:
+        """Wait until an answer comes, for as long as the machine is alive; ControlError UNREACHABLE if it is not."""
+        while not self._readable(PATIENCE):
+            self._require_running()
+            if self._path is not None and not _answers(self._path):
+                raise ControlError(f"the machine{self._where} does not answer", ExitCode.UNREACHABLE)
+
+    def _readable(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(seconds * 1000))
+
+    def _require_running(self) -> None:
+        """ControlError if the machine's process was stopped by a signal."""
+        process, _ = _peer(self.connection)
+        if self._path is not None and _stopped(process):
+            sentence = f"the machine{self._where} does not answer: its process was stopped: kill -CONT {process}"
+            raise ControlError(sentence, ExitCode.UNREACHABLE)
+
+    @property
+    def _where(self) -> str:
+        return f" {self._path.parent.name}" if self._path is not None else ""
+
+
+_PEER: Final = struct.Struct("iII")  # struct ucred: process, user, group
+_TIME: Final = struct.Struct("ll")  # struct timeval
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """The process and the user at the other end: those that began to listen there."""
+    process, user, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return process, user
+
+
+def _timeval(seconds: float) -> bytes:
+    return _TIME.pack(int(seconds), int(seconds % 1 * 1e6))
+
+
+def _stopped(process: int) -> bool:
+    """True if a process is there and is stopped."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state in ("T", "t")
+
+
+def _answers(path: Path) -> bool:
+    """True if the machine that listens there answers a client that has just come, even if it refuses it."""
+    try:
+        with connect(path) as client:
+            client.connection.settimeout(_PROBE_PATIENCE)
+            client.connection.sendall(b"{}\n")
+            return bool(client.connection.recv(1))
+    except (OSError, ControlError):
+        return False
+
 
 def connect(path: Path) -> Client:
-    """A connection to the machine that listens on a control socket; ControlError UNREACHABLE if none does."""
+    """A connection to the machine that listens on a control socket; ControlError UNREACHABLE if none does.
+
+    In a state directory, this user must be the one who is listening: ControlError UNREADABLE for anybody else.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    # Where too many clients wait already, connecting and sending would wait, too.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_PROBE_PATIENCE))
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # A socket's address has few bytes, a path may have many.
         connection.connect(f"/proc/self/fd/{directory}/{path.name}")
     except OSError as error:
         connection.close()
-        sentence = f"the machine at {path} cannot be reached: {error.strerror}"
-        raise ControlError(sentence, ExitCode.UNREACHABLE) from error
+        waits = isinstance(error, BlockingIOError)
+        reason = "too many clients are waiting for it" if waits else error.strerror
+        raise ControlError(f"the machine at {path} cannot be reached: {reason}", ExitCode.UNREACHABLE) from error
     finally:
         os.close(directory)
-    return Client(connection)
+    _, user = _peer(connection)
+    if path.parent.parent == state_directory() and user != os.geteuid():
+        connection.close()
+        sentence = f"{path}: user {user} listens there, not you: a machine of another user is not trusted"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
+    return Client(connection, path)
 
 
 def ask(machine: str | None, request: MachineRequest[T]) -> T:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from apmatrix.service.client import Client
+    from apmatrix.service.protocol.names import SystemName
 
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
@@ -52,7 +53,7 @@ class Command:
 
     arguments: tuple[str, ...]
     machine: str
-    system: str | None = None
+    system: SystemName = None
     udev: bool = False
     keep: tuple[str, ...] = ()
 

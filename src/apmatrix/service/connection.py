@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +14,8 @@ from apmatrix.arch.events import RequestRefused
 from apmatrix.faces.namespaces import device_directory
 from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.operations import OPERATIONS, Asked, find_system, list_guests
+from apmatrix.service.naming import find_system
+from apmatrix.service.operations import OPERATIONS, Asked, list_guests
 from apmatrix.service.protocol.events import Subscribe, Subscribed
 from apmatrix.service.protocol.guests import ListGuests
 from apmatrix.service.protocol.lines import Lines, LongLine
@@ -94,7 +96,14 @@ class Connection:
             self._guest.close()
             self._lines.close()
 
+    def close(self) -> None:
+        """End the connection from another thread, once the request that is being answered is."""
+        with contextlib.suppress(OSError):
+            self._lines.connection.shutdown(socket.SHUT_RDWR)
+
     def _serve(self, line: bytes) -> None:
+        if _has_gone(self._lines.connection):
+            raise BrokenPipeError("the client gave up before its request was read")
         try:
             request = decode_request(line, self._known)
         except ControlError as error:
@@ -212,3 +221,10 @@ class Connection:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+
+
+def _has_gone(connection: socket.socket) -> bool:
+    """True if the other end has closed the connection: what it asked for is not wanted any more."""
+    poll = select.poll()
+    poll.register(connection, 0)  # POLLHUP is always reported: no data can be sent in either direction
+    return bool(poll.poll(0))

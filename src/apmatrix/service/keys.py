@@ -97,11 +97,12 @@ def reencipher_files(asked: Asked, request: ReencipherFiles) -> FilesDone:
     places = [_place(file.name, file.content) for file in request.files]
     done = []
     try:
-        for file, place in zip(request.files, places, strict=True):
-            blob = _reencipher(manager, apqn, file.name, file.content[place])
-            whole = file.content[: place.start] + blob + file.content[place.stop :]
-            pattern = KeyBlob.parse(blob).pattern.hex()
-            done.append(ReencipheredFile(file.name, str(apqn), pattern, whole))
+        with manager.turn(apqn):  # all under the same new key
+            for file, place in zip(request.files, places, strict=True):
+                blob = _reencipher(manager, apqn, file.name, file.content[place])
+                whole = file.content[: place.start] + blob + file.content[place.stop :]
+                pattern = KeyBlob.parse(blob).pattern.hex()
+                done.append(ReencipheredFile(file.name, str(apqn), pattern, whole))
     except ApmatrixError as error:
         return FilesDone((), str(error))
     return FilesDone(tuple(done))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Self
 
 from apmatrix.faces.boot import LevelProcessor
 from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.naming import find_guest, find_lpar, not_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apmatrix.emulation import Emulation, Guest, System
+    from apmatrix.emulation import Emulation, System
     from apmatrix.linux import LinuxSystem, Vm
 
 
@@ -22,7 +23,7 @@ class BootedLevel(LevelProcessor):
 
     def __init__(self, emulation: Emulation, holder: LinuxSystem | Vm, give_back: Callable[[], object]) -> None:
         if holder.level in emulation.taken:
-            raise ControlError(f"another operating system has {holder.name}: end it first")
+            raise ControlError(f"another operating system has {holder.name}: end it first", ExitCode.UNREACHABLE)
         super().__init__(emulation.machine, holder.level)
         emulation.taken.add(holder.level)
         self._emulation = emulation
@@ -31,11 +32,7 @@ class BootedLevel(LevelProcessor):
     @classmethod
     def of_lpar(cls, emulation: Emulation, name: str | None) -> Self:
         """Take an LPAR, by default the first; its guests end. ControlError if there is none."""
-        system = next((each for each in emulation.lpars if name in (each.name, None)), None)
-        if system is None:
-            active = ", ".join(each.name for each in emulation.lpars) or "none, see apmatrix show"
-            raise ControlError(f"no LPAR {name or ''} is active (active: {active})", ExitCode.UNREADABLE)
-        return cls._in_place_of(emulation, system)
+        return cls._in_place_of(emulation, find_lpar(emulation, name))
 
     @classmethod
     def of_guest(cls, emulation: Emulation, name: str) -> Self:
@@ -43,17 +40,17 @@ class BootedLevel(LevelProcessor):
 
         ControlError lists the guests, or says why it cannot be started.
         """
-        guest = next((each for each in emulation.guests() if name.lower() in _names(each)), None)
+        subject = find_guest(emulation, name)
+        guest, host = subject.guest, subject.host
         if guest is not None and guest.refusal is not None:
             raise ControlError(f"guest {guest.name} was refused: {guest.refusal}")
         if guest is not None and guest.system is not None:
             return cls._in_place_of(emulation, guest.system)
-        running = _running(emulation, guest.uuid if guest else name)
-        if running is not None:
+        if (running := subject.vm) is not None:
             return cls(emulation, running, lambda: None)
-        host = guest.host.linux if guest else _host_of(emulation, name)
-        mdev, vm_name = (guest.uuid, guest.names[-1]) if guest else (name.lower(), None)
-        vm = emulation.start_vm(host, mdev, vm_name)
+        if host is None:
+            raise not_running(subject)
+        vm = emulation.start_vm(host.linux, subject.uuid, guest.names[-1] if guest else None)
         return cls(emulation, vm, lambda: emulation.stop_vm(vm))
 
     @classmethod
@@ -87,32 +84,3 @@ def take_level(emulation: Emulation, lpar: str | None, guest: str | None) -> Boo
     """Take a guest's level, or an LPAR's if no guest is named; raises ControlError, or what a VM's start raises."""
     with emulation.changing:
         return BootedLevel.of_guest(emulation, guest) if guest is not None else BootedLevel.of_lpar(emulation, lpar)
-
-
-def _names(guest: Guest) -> tuple[str, ...]:
-    return guest.name, guest.names[-1], guest.uuid
-
-
-def _running(emulation: Emulation, name: str) -> Vm | None:
-    """A VM that was started by the UUID of its mdev."""
-    for system in emulation.systems():
-        for vm in system.linux.vmm.vms:
-            if name.lower() in (vm.name, *(file.mdev.name for file in vm.files)):
-                return vm
-    return None
-
-
-def _host_of(emulation: Emulation, uuid: str) -> LinuxSystem:
-    """The system that has an mdev of this UUID."""
-    for system in emulation.systems():
-        if _has_mdev(system, uuid.lower()):
-            return system.linux
-    known = ", ".join(each.name for each in emulation.guests()) or "none"
-    raise ControlError(f"there is no guest or mdev {uuid} (guests: {known})", ExitCode.UNREADABLE)
-
-
-def _has_mdev(system: System, uuid: str) -> bool:
-    try:
-        return uuid in system.linux.sysfs.list("devices/vfio_ap/matrix")
-    except OSError:
-        return False

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from apmatrix.arch import Mask
 from apmatrix.cards import AdapterState
-from apmatrix.emulation import System, UnknownGuest, explain, explain_all, look
-from apmatrix.linux import Refused
+from apmatrix.emulation import UnknownGuest, explain, explain_all, look
+from apmatrix.hosts.facts import mdev_uuids
 from apmatrix.service.errors import ControlError, ExitCode
+from apmatrix.service.naming import find_guest, find_system, not_running
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
 from apmatrix.service.protocol.machine import GetLog, LogFacts
@@ -22,10 +22,11 @@ from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from apmatrix.emulation import Emulation, Guest
+    from apmatrix.emulation import Emulation, Guest, Subject, System
     from apmatrix.hosts import Explanation, MatrixView
     from apmatrix.linux import Vm
     from apmatrix.service.protocol.messages import MachineRequest
+    from apmatrix.service.protocol.names import SystemName
 
 T = TypeVar("T")
 
@@ -37,9 +38,18 @@ class Asked:
     emulation: Emulation
     system: System | None = None
 
-    def choose(self, name: str | None) -> System:
+    def choose(self, name: SystemName) -> System:
         """The system that a request names, else the client's own, else the first LPAR's; ControlError without one."""
         return self.system if self.system and not name else find_system(self.emulation, name)
+
+    def guest(self, name: str, scope: SystemName) -> Subject:
+        """The guest of the system that a request names, else of the client's own, else of the whole machine.
+
+        A name from the LPAR down is looked up in the whole machine, unless the request names a system. ControlError
+        if there is none, or if the name is ambiguous.
+        """
+        here = find_system(self.emulation, scope) if scope else None if "/" in name else self.system
+        return find_guest(self.emulation, name, host=here)
 
 
 OPERATIONS: Final[dict[type[MachineRequest[Any]], Callable[[Asked, Any], Any]]] = {}
@@ -54,28 +64,6 @@ def answers(request: type[MachineRequest[T]]) -> Callable[[Callable[[Asked, Any]
         return function
 
     return register
-
-
-def find_system(emulation: Emulation, name: str | None) -> System:
-    """The Linux system of that name: an LPAR's, a running guest's (``guest1``, ``kvm1/guest1``), the first LPAR's.
-
-    A VM that was started by UUID has that as its name. ControlError lists the systems.
-    """
-    systems = {system.names: system for system in emulation.known_systems()}
-    vms = {(*system.names, vm.name): vm for system, vm in _vms(emulation)}
-    known = tuple(systems | vms)
-    found = [names for names in known if name in ("/".join(names), names[-1])] if name else known[:1]
-    if len(found) == 1:
-        (names,) = found
-        level = vms[names].level if names in vms else systems[names].linux.level
-        if level in emulation.taken:
-            raise ControlError(f"{'/'.join(names)} runs its own operating system (apmatrix boot): look inside it")
-        return systems.get(names) or System.of(names, vms[names].linux)
-    if found:
-        raise ControlError(f"{name} may be {' or '.join(map('/'.join, found))}", ExitCode.UNREADABLE)
-    there = ", ".join(map("/".join, known)) or "none"
-    sentence = f"no Linux system {name or ''} is running in this machine (running: {there})"
-    raise ControlError(sentence, ExitCode.UNREADABLE)
 
 
 # guests
@@ -96,49 +84,37 @@ def list_guests(asked: Asked, _request: ListGuests) -> tuple[GuestFacts, ...]:
 @answers(StartGuest)
 def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
     """Start a guest of the file, or a VM by the UUID of its mdev."""
-    here, emulation, name = asked.choose(request.system), asked.emulation, request.name
+    emulation = asked.emulation
     with emulation.changing:
-        guest = _find_guest(emulation, here, name)
-        if guest is not None and guest.refusal is None:
-            if guest.vm is not None:
-                raise ControlError(f"guest {guest.name} is already running")
+        subject = asked.guest(request.name, request.system)
+        guest, host = subject.guest, subject.host
+        if subject.vm is not None:
+            raise ControlError(f"guest {subject.name} is already running", ExitCode.UNREACHABLE)
+        if host is None:
+            raise not_running(subject)
+        if guest is not None:
+            if guest.refusal is not None and guest.uuid not in mdev_uuids(host.shell.tree):
+                raise ControlError(f"guest {guest.name} was refused: {guest.refusal}")
             emulation.start_guest(guest)
             return _guest_facts(guest)
-        try:
-            mdev = str(uuid.UUID(name))
-        except ValueError:
-            if guest:
-                raise ControlError(f"{here.name} has no guest {name}: it was refused: {guest.refusal}") from None
-            sentence = f"{here.name} has no guest {name}; give the UUID of an mdev"
-            raise ControlError(sentence, ExitCode.UNREADABLE) from None
-        emulation.start_vm(here.linux, mdev)
-        return GuestFacts(f"{here.name}/{mdev}", mdev, running=True)
+        emulation.start_vm(host.linux, subject.uuid)
+        return GuestFacts(subject.name, subject.uuid, running=True)
 
 
 @answers(StopGuest)
 def stop_guest(asked: Asked, request: StopGuest) -> GuestFacts:
     """Stop a guest of the file, or a VM by its name or by the UUID of its mdev."""
-    here, emulation, name = asked.choose(request.system), asked.emulation, request.name
+    emulation = asked.emulation
     with emulation.changing:
-        guest = _find_guest(emulation, here, name)
-        if guest is not None and guest.vm is not None:
-            emulation.stop_guest(guest)
-            return _guest_facts(guest)
-        if guest is not None and guest.host is not here:
-            raise ControlError(f"guest {guest.name} is not running")
-        try:
-            vm = here.linux.vmm.find(name)
-        except Refused as refused:
-            hint = "apmatrix guest list shows which guests are running"
-            raise ControlError(f"guest {guest.name} is not running" if guest else f"{refused}; {hint}") from refused
-        emulation.stop_vm(vm)
-        return GuestFacts(f"{here.name}/{vm.name}", name, running=False)
-
-
-def _find_guest(emulation: Emulation, here: System, name: str) -> Guest | None:
-    """A guest of the file: the guests of the system that is asked come first."""
-    everywhere = sorted(emulation.guests(), key=lambda guest: guest.host is not here)
-    return next((guest for guest in everywhere if name.lower() in (guest.uuid, guest.name, guest.names[-1])), None)
+        subject = asked.guest(request.name, request.system)
+        vm = subject.vm
+        if vm is None:
+            raise ControlError(f"guest {subject.name} is not running", ExitCode.UNREACHABLE)
+        if subject.guest is not None and subject.guest.vm is vm:
+            emulation.stop_guest(subject.guest)
+        else:
+            emulation.stop_vm(vm)
+        return GuestFacts(subject.name, subject.uuid, running=False)
 
 
 def _guest_facts(guest: Guest) -> GuestFacts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from apmatrix.service.state import StateDirectory
 
 
+def allow_descriptors() -> None:
+    """Let this process have as many descriptors as the computer allows: every command on a machine needs some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation], None]) -> int:
     """Bring up a machine that ends with the command; returns the command's exit code.
 
@@ -36,6 +43,7 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
         ours.close()
         supervise(command, Client(theirs), os.getppid())
     theirs.close()
+    allow_descriptors()
     try:
         with Emulation.start(file) as emulation, _interruptions_passed_on(supervisor):
             report(emulation)
@@ -81,6 +89,7 @@ def serve_in_background(
     ControlError if it is already running, or if ``secret`` does not open its keys.
     """
     forbid_core_dumps()
+    allow_descriptors()
     with state.locked(), Emulation.start(file, store=open_vault(state, file, secret)) as emulation:
         server = MachineServer(emulation, state)
         server.listen_at(state.socket)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
+from apmatrix.service.acceptor import Acceptor, refuse
 from apmatrix.service.connection import Connection
 from apmatrix.service.events import Events
 from apmatrix.service.sharing import SharedMount
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, System
     from apmatrix.service.session import Session
     from apmatrix.service.state import StateDirectory
+
+
+MOST_CONNECTIONS: Final = 1024
+"""How many connections a machine serves at once; those beyond are told to come again later."""
 
 
 class MachineServer:
@@ -33,18 +38,29 @@ class MachineServer:
         self.stopped = threading.Event()
         self.events = Events(emulation.machine.clock.now)
         emulation.machine.observers.append(self.events.publish)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the sets and dictionaries below
         self._sessions: set[Session] = set()
         self._etc: dict[str, SharedMount] = {}
+        self._clients: set[Connection] = set()
+        self._acceptors: WeakSet[Acceptor] = WeakSet()
 
     @property
     def name(self) -> str:
         """The machine's name."""
         return self.emulation.machine.name
 
+    def close(self) -> None:
+        """Accept no more clients, and end the connections to those that there are, and so their commands."""
+        for acceptor in tuple(self._acceptors):
+            acceptor.close()
+        with self._lock:
+            clients = tuple(self._clients)
+        for client in clients:
+            client.close()
+
     def listen(self, listener: socket.socket, system: System | None = None) -> None:
         """Accept connections in the background; requests that name no system mean ``system``."""
-        threading.Thread(target=self._accept, args=(listener, system), name="control", daemon=True).start()
+        self._acceptors.add(Acceptor(listener, lambda connection: self.serve(connection, system)))
 
     def listen_at(self, path: Path) -> None:
         """Make a socket for this user only, and listen on it."""
@@ -53,13 +69,39 @@ class MachineServer:
         listener.bind(f"/proc/self/fd/{directory}/{path.name}")
         os.close(directory)
         path.chmod(0o600)
-        listener.listen(16)
+        listener.listen(socket.SOMAXCONN)
         self.listen(listener)
 
-    def serve(self, connection: socket.socket, system: System | None = None) -> None:
-        """Answer one connection's requests in the background, until it ends."""
+    def serve(self, connection: socket.socket, system: System | None = None) -> bool:
+        """Answer one connection's requests in the background, until it ends.
+
+        False if there are too many connections or threads already: the client is told so.
+        """
         client = Connection(self, connection, system)
-        threading.Thread(target=client.run, name="client", daemon=True).start()
+        with self._lock:
+            known = len(self._clients)
+            if known < MOST_CONNECTIONS:
+                self._clients.add(client)
+        if known >= MOST_CONNECTIONS:
+            refuse(connection, f"it serves {known} connections already")
+            return False
+        try:
+            threading.Thread(target=self._run, args=(client,), name="client", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # no more threads
+            self._forget(client)
+            refuse(connection, str(error))
+            return False
+        return True
+
+    def _run(self, client: Connection) -> None:
+        try:
+            client.run()
+        finally:
+            self._forget(client)
+
+    def _forget(self, client: Connection) -> None:
+        with self._lock:
+            self._clients.discard(client)
 
     def flush(self) -> None:
         """Wait until programs in all sessions see everything that happened."""
@@ -92,9 +134,3 @@ class MachineServer:
     def sessions(self) -> int:
         """How many commands are running."""
         return len(self._sessions)
-
-    def _accept(self, listener: socket.socket, system: System | None) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                self.serve(connection, system)

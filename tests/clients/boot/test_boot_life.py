@@ -214,7 +214,7 @@ def test_the_bridge_of_a_running_machine_vanishes(server, session, ica):
 def test_the_machine_of_a_real_guest_refuses_what_it_has_not(server):
     _, path = server
     for lpar, guest, reason in (
-        (None, "guest7", "no guest or mdev guest7 \\(guests: kvm1/guest1"),
+        (None, "guest7", "there is no guest guest7: the guests are kvm1/guest1"),
         (None, None, "runs guests that would end"),
         ("kvm2", None, "runs guests"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.names import SystemName
 
 
 class GuestFacts(msgspec.Struct, frozen=True):
@@ -23,11 +24,11 @@ class StartGuest(MachineRequest[GuestFacts], frozen=True):
     """Start a guest by its name in the file, or a VM by the UUID of an mdev of ``system``."""
 
     name: str
-    system: str | None = None
+    system: SystemName = None
 
 
 class StopGuest(MachineRequest[GuestFacts], frozen=True):
     """Stop a guest by its name in the file, or the VM that has the mdev of that UUID."""
 
     name: str
-    system: str | None = None
+    system: SystemName = None

@@ -6,6 +6,7 @@ import msgspec
 
 from apmatrix.service.protocol.guests import GuestFacts
 from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.names import SystemName
 
 
 class MachineStatus(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class LogFacts(msgspec.Struct, frozen=True):
 class GetLog(MachineRequest[tuple[LogFacts, ...]], frozen=True):
     """The kernel log of a Linux system, by default the client's own."""
 
-    system: str | None = None
+    system: SystemName = None
 
 
 class StopMachine(MachineRequest[None], frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from apmatrix.service.protocol.messages import MachineRequest
+from apmatrix.service.protocol.names import SystemName
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -17,7 +18,7 @@ class Attached(msgspec.Struct, frozen=True):
 class Attach(MachineRequest[Attached], frozen=True):
     """Serve a sandbox to a system, by default the first LPAR's; its descriptors come with the request."""
 
-    system: str | None = None
+    system: SystemName = None
 
 
 class Detach(MachineRequest[None], frozen=True):

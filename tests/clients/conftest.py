@@ -12,6 +12,7 @@ import pytest
 from apmatrix.arch import ApmatrixError
 from apmatrix.faces.boot.initramfs import TOOL_PACKAGES
 from apmatrix.faces.boot.packages import Repository
+from support.debian import SUITES
 
 ROOT = Path(__file__).parents[2]
 APMATRIX = str(Path(sys.executable).with_name("apmatrix"))
@@ -144,7 +145,7 @@ def s390x(tmp_path_factory):
     need("qemu-user-static", "qemu-s390x-static")
     root = tmp_path_factory.mktemp("s390x")
     try:
-        repository = Repository("trixie")
+        repository = Repository(*SUITES)
         trees = [repository.tree(package) for package in repository.fetch(S390X_PACKAGES)]
     except ApmatrixError as error:
         pytest.skip(f"s390-tools for s390x is not available: {error}")

@@ -1,5 +1,6 @@
 """Programs that this Debian has not, or not in the version that a test needs."""
 
+import fcntl
 import functools
 import os
 import shutil
@@ -9,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.faces.boot.packages import DOWNLOAD_TIMEOUT, Repository, cache_directory
+from apmatrix.faces.boot.packages import Repository
+from support.debian import SUITES, source
 
 from .conftest import install, installed
 
-SUITE = "trixie"
 CALLOUTS = "/usr/lib/mdevctl/scripts.d/callouts:/etc/mdevctl.d/scripts.d/callouts"
 
 
@@ -40,40 +41,16 @@ def or_skip(why):
     return wrap
 
 
+def architecture():
+    """Debian's name of this machine's architecture."""
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
+
+
 @or_skip("mdevctl of Debian 13 is not available")
 def mdevctl():
-    """Files of SUITE's mdevctl, libc6 and libgcc-s1, which it needs."""
-    machine = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True).stdout.strip()
-    repository = Repository(SUITE, architecture=machine)
+    """Files of mdevctl of one of SUITES, and of libc6 and libgcc-s1, which it needs."""
+    repository = Repository(*SUITES, architecture=architecture())
     return [repository.tree(package) for package in repository.fetch(("mdevctl", "libc6", "libgcc-s1"))]
-
-
-class Sources(Repository):
-    """Source packages of SUITE."""
-
-    def __init__(self):
-        super().__init__(SUITE, cache_directory() / "sources")
-
-    def _source(self):
-        return super()._source().replace("deb ", "deb-src ", 1)
-
-    def ap_check(self):
-        """ap-check of s390-tools, built once; ApmatrixError if it is not available."""
-        with self._lock():
-            for built in self._packages.glob("s390-tools-*/ap_tools/ap-check"):
-                return built
-            self._apt("apt-get", "source", "-q", "s390-tools", timeout=DOWNLOAD_TIMEOUT)
-            (tree,) = (path for path in self._packages.glob("s390-tools-*") if path.is_dir())
-            reasons = [installed("gcc", "gcc"), installed("make", "make")]
-            if not Path("/usr/include/json-c/json.h").exists():
-                reasons.append(install("libjson-c-dev"))
-            if any(reasons):
-                raise ApmatrixError("; ".join(filter(None, reasons)))
-            command = ["make", "-C", str(tree / "ap_tools"), "ap-check"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                raise ApmatrixError(f"it cannot be built: {done.stderr.strip()[-200:]}")
-            return tree / "ap_tools/ap-check"
 
 
 @or_skip("no binary package of Debian has ap-check, and its source is not available")
@@ -83,4 +60,22 @@ def ap_check():
         return Path(found)
     if reason := installed("dpkg-dev", "dpkg-source"):
         raise ApmatrixError(reason)
-    return Sources().ap_check()
+    tree = source("s390-tools")
+    built = tree / "ap_tools/ap-check"
+    if not built.exists():
+        _build(tree / "ap_tools")
+    return built
+
+
+def _build(directory):
+    """Build ap-check of s390-tools; ApmatrixError if that cannot be done."""
+    reasons = [installed("gcc", "gcc"), installed("make", "make")]
+    if not Path("/usr/include/json-c/json.h").exists():
+        reasons.append(install("libjson-c-dev"))
+    if any(reasons):
+        raise ApmatrixError("; ".join(filter(None, reasons)))
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["make", "-C", directory, "ap-check"], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise ApmatrixError(f"it cannot be built: {done.stderr.strip()[-200:]}")

@@ -1,10 +1,13 @@
 """Packages by apt, with programs in place of apt that note what they were asked."""
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from apmatrix.faces.boot.apt import RENEWAL_AGE
 from apmatrix.faces.boot.errors import PackageError
 from apmatrix.faces.boot.packages import Repository, unpack
 from apmatrix.faces.boot.prepare import Software
@@ -14,14 +17,27 @@ echo "get $*" >> "$APT_LOG"
 case "$*" in
 *indextargets*)
     echo "http://archive.invalid/debian-security/ somewhere-security main"
+    echo "http://archive.invalid/debian-security/ somewhere-security contrib"
     echo "http://archive.invalid/debian/ somewhere-updates main"
     echo "http://archive.invalid/debian/ somewhere contrib"
     echo "http://archive.invalid/debian/ somewhere main" ;;
-*update*)
+*" update -q"*)
     [ -z "$APT_OFFLINE" ] || { echo "E: Failed to fetch" >&2; exit 100; } ;;
-*download*)
+*" download -q"*)
     [ -z "$APT_OFFLINE" ] || { echo "E: Failed to fetch" >&2; exit 100; }
-    for last; do case $last in linux-*|tool) : > "${last}_1%3a2.0_s390x.deb";; esac; done ;;
+    all="$*"; suite=${all#*Dir::State::Lists=}; suite=${suite%%/lists*}; suite=${suite##*/}
+    for last; do
+        case $last in
+        linux-*|tool|library)
+            case " $APT_LOST " in
+            *" $suite/$last "*)
+                echo "E: Failed to fetch http://archive.invalid/pool/$last.deb  404  Not Found [IP: 192.0.2.1 80]" >&2
+                failed=1 ;;
+            *) : > "${last}_1%3a2.0_s390x.deb" ;;
+            esac ;;
+        esac
+    done
+    [ -z "$failed" ] || exit 100 ;;
 esac
 """
 
@@ -31,7 +47,7 @@ for last; do
     case $last in
     linux-image-s390x) depends="Depends: linux-image-7.2-s390x (= 7.2)" ;;
     linux-image-7.2-s390x) depends="Depends: kmod, linux-binary-7.2-s390x (= 7.2), linux-base (>= 4)" ;;
-    linux-binary-7.2-s390x|tool) depends="Section: kernel" ;;
+    linux-binary-7.2-s390x|tool|library) depends="Section: kernel" ;;
     unknown) echo "E: No packages found" >&2; exit 100 ;;
     *) continue ;;
     esac
@@ -65,7 +81,7 @@ def asked(log, word):
 
 def test_kernel_of_this_machines_suite(apt, cache):
     repository = Repository(cache=cache)
-    assert (repository.suite, repository.uri) == ("somewhere", "http://archive.invalid/debian/")
+    assert repository.suites == ("somewhere", "trixie", "sid")
     files = repository.kernel()
     assert [file.name for file in files] == [
         "linux-image-7.2-s390x_1%3a2.0_s390x.deb",
@@ -87,20 +103,20 @@ def test_the_machines_own_apt_is_left_alone(apt, cache):
 
 
 def test_another_architecture_has_lists_of_its_own(apt, cache):
-    Repository("trixie", cache)
-    Repository("trixie", cache, "amd64").fetch(["tool"])
-    assert len(asked(apt, "update")) == 2
+    Repository("trixie", cache=cache).fetch(["tool"])
+    Repository("trixie", cache=cache, architecture="amd64").fetch(["tool"])
+    assert len(asked(apt, " update -q")) == 2
     assert "deb [arch=amd64" in (cache / "trixie-amd64" / "sources.list").read_text()
     assert "deb [arch=s390x" in (cache / "trixie" / "sources.list").read_text()
-    (command,) = asked(apt, "download")
+    (command,) = asked(apt, "show")[1:]
     assert "-o APT::Architecture=amd64" in command
     assert f"-o Dir::State::Lists={cache}/trixie-amd64/lists" in command
 
 
 def test_what_is_there_is_not_fetched_again(apt, cache):
-    Repository("trixie", cache).fetch(["tool"])
-    Repository("trixie", cache).fetch(["tool"])
-    assert len(asked(apt, "update")) == 1
+    Repository("trixie", cache=cache).fetch(["tool"])
+    Repository("trixie", cache=cache).fetch(["tool"])
+    assert len(asked(apt, " update -q")) == 1
     assert len(asked(apt, "download")) == 1
 
 
@@ -118,19 +134,86 @@ def test_without_network_what_was_fetched_once_is_used(apt, cache, monkeypatch):
 def test_without_network_at_first(apt, cache, monkeypatch):
     monkeypatch.setenv("APT_OFFLINE", "1")
     with pytest.raises(
-        PackageError, match=r"somewhere for s390x is not available: apt-get failed: E: .*; name a suite"
+        PackageError, match=r"somewhere for s390x is not available: apt-get failed: E: .*: give --kernel FILE"
     ):
-        Repository(cache=cache)
+        Repository(cache=cache).fetch(["tool"])
+    with pytest.raises(
+        PackageError, match=r"elsewhere for s390x is not .*: name another suite \(--kernel somewhere or"
+    ):
+        Repository("elsewhere", cache=cache).fetch(["tool"])
 
 
 def test_unknown_package(apt, cache):
-    with pytest.raises(PackageError, match="apt-cache failed: E: No packages found"):
+    with pytest.raises(PackageError, match=r"Debian somewhere for s390x has no package unknown; .*Debian trixie"):
         Repository(cache=cache).fetch(["unknown"])
+    with pytest.raises(PackageError, match="Debian sid for s390x has no package other: name another suite"):
+        Repository("sid", cache=cache).fetch(["tool", "other"])
+
+
+def lose(monkeypatch, *packages):
+    """The archives' indexes name these packages, but the archives do not have them."""
+    monkeypatch.setenv("APT_LOST", " ".join(packages))
+
+
+def age_lists(cache, suite):
+    os.utime(cache / suite / "updated", times=(time.time() - 2 * RENEWAL_AGE,) * 2)
+
+
+def test_a_package_that_is_not_there_is_asked_for_again_with_new_lists(apt, cache, monkeypatch):
+    Repository("trixie", cache=cache).fetch(["library"])
+    age_lists(cache, "trixie")
+    lose(monkeypatch, "trixie/tool")
+    Repository("trixie", cache=cache).fetch(["tool"])
+    words = [line.split()[-1] for line in asked(apt, f"{cache}/trixie/lists") if "get" in line.split()[0]]
+    assert words[:5] == ["--error-on=any", "library", "tool", "--error-on=any", "tool"]
+
+
+def test_a_package_that_is_not_there_comes_from_another_pocket(apt, cache, monkeypatch):
+    lose(monkeypatch, "trixie/tool", "trixie-security/tool", "trixie-updates/library")
+    files = Repository("trixie", cache=cache).fetch(["tool", "library"])
+    assert [file.name for file in files] == ["tool_1%3a2.0_s390x.deb", "library_1%3a2.0_s390x.deb"]
+    assert all(file.exists() for file in files)
+    (command,) = asked(apt, f"{cache}/trixie-updates/lists")[-1:]
+    assert command.split()[-3:] == ["download", "-q", "tool"]
+    security = (cache / "trixie-security" / "sources.list").read_text()
+    assert security.endswith("http://archive.invalid/debian-security/ trixie-security main\n")
+
+
+def test_a_kernel_that_is_not_there_comes_from_another_pocket(apt, cache, monkeypatch):
+    lose(monkeypatch, "trixie/linux-binary-7.2-s390x", "trixie/linux-image-7.2-s390x")
+    assert all(file.exists() for file in Repository("trixie", cache=cache).kernel())
+    (command,) = asked(apt, f"{cache}/trixie-security/lists")[-1:]
+    assert command.split()[-2:] == ["linux-image-7.2-s390x", "linux-binary-7.2-s390x"]
+
+
+POCKETS = ("", "-security", "-updates", "-backports")
+
+
+def test_packages_that_are_not_there_come_from_another_suite(apt, cache, monkeypatch):
+    lose(monkeypatch, *(f"somewhere{pocket}/tool" for pocket in POCKETS))
+    said: list[str] = []
+    files = Repository(cache=cache, progress=said.append).fetch(["tool", "library"])
+    assert len(files) == 2
+    (reason,) = said
+    assert reason == (
+        "the archive of Debian somewhere for s390x does not have what its index names: tool (404 Not Found):"
+        " trying Debian trixie"
+    )
+
+
+def test_a_named_suite_is_not_replaced(apt, cache, monkeypatch):
+    lose(monkeypatch, *(f"trixie{pocket}/linux-image-7.2-s390x" for pocket in POCKETS))
+    with pytest.raises(PackageError) as caught:
+        Repository("trixie", cache=cache).kernel()
+    assert str(caught.value) == (
+        "the archive of Debian trixie for s390x does not have what its index names: linux-image-7.2-s390x"
+        " (404 Not Found): name another suite (--kernel somewhere or sid), or give --kernel FILE and --initrd FILE"
+    )
 
 
 def test_what_is_no_suite(apt, cache):
     with pytest.raises(PackageError, match="is not a Debian suite"):
-        Repository("../etc", cache)
+        Repository("../etc", cache=cache)
 
 
 def test_no_apt(cache, monkeypatch, tmp_path):
@@ -144,7 +227,7 @@ def test_nowhere_to_keep_packages(apt, monkeypatch, tmp_path):
     with pytest.raises(
         PackageError, match=r"file/cache.*: Not a directory: set XDG_CACHE_HOME to a directory of yours"
     ):
-        Repository(cache=tmp_path / "file/cache")
+        Repository(cache=tmp_path / "file/cache").fetch(["tool"])
 
     def no_home():
         raise RuntimeError("Could not determine home directory.")

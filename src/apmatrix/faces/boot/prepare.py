@@ -42,7 +42,7 @@ class Software:
                 reason = f"{self.initrd} cannot be read ({error.strerror})"
                 raise PackageError(f"{reason}: --initrd needs an initramfs for s390x") from error
         progress("getting the guest's tools (Debian s390x)")
-        repository = Repository()
+        repository = Repository(progress=progress)
         packages = (*TOOL_PACKAGES, *self.packages)
         tools = [repository.tree(package) for package in repository.fetch(packages)]
         progress("building the guest's initramfs")
@@ -63,7 +63,7 @@ class Software:
             )
         else:
             progress(f"getting the kernel (Debian {self.kernel or 'of this machine'}, s390x)")
-            repository = Repository(self.kernel)
+            repository = Repository(*filter(None, [self.kernel]), progress=progress)
             trees = [repository.tree(package) for package in repository.kernel()]
         images = [path for tree in trees for path in tree.glob("**/vmlinuz*") if path.is_file()]
         if not images:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from support.bench import Bench
+from support.untried import LONG, untried
 from support.zcrypt import Crypto
 
 pytest_plugins = ["pytester"]
@@ -29,7 +30,15 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes over half a minute: pytest --long"))
+                item.add_marker(pytest.mark.skip(reason=LONG))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which real tools and kernels were not tried here, and why."""
+    if lines := untried(terminalreporter.stats.get("skipped", ())):
+        terminalreporter.section("not tried")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 DESCRIPTION = Path(__file__).parents[1] / "data" / "oracle" / "machine.toml"
 
 
+MESSAGE_LIMIT = 3
+"""What the cards of all recordings take, in units of 4 KiB."""
+
+
 def recorded_system() -> LinuxSystem:
     """That machine's Linux, freshly booted."""
     machine, level = recorded_machine(ManualClock())
@@ -35,6 +39,7 @@ def recorded_machine(clock: Clock, file: Path = DESCRIPTION) -> tuple[Cpc, Level
                 CardType.parse(entry["type"]),
                 functions=CardFunctions(entry["functions"]),
                 depth=entry["depth"],
+                message_limit=MESSAGE_LIMIT,
             )
             if isinstance(clock, ManualClock):
                 adapter.workers = Inline()

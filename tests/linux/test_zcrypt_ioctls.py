@@ -298,7 +298,7 @@ def test_a_signal_ends_the_wait(crypto, file, storage):
     task.signalled = True
     workers = crypto.machine.adapters[2].workers
     held = []
-    crypto.machine.adapters[2].workers = type("Held", (), {"submit": lambda _, *work: held.append(work)})()
+    crypto.machine.adapters[2].workers = type("Held", (), {"submit": lambda _, _turn, *work: held.append(work)})()
     block = storage.modexpo(VALUE, EXPONENT, MODULUS)
     assert outcome(lambda: file.ioctl(MODEXPO, block, storage, task)) == "EINTR"
     crypto.machine.adapters[2].workers = workers

@@ -188,6 +188,7 @@ class Host:
         max_adapter: int = 63,
         max_domain: int = 255,
         card_options: dict[int, dict[str, Any]] | None = None,
+        channel_reports: bool = False,
         **linux: Any,
     ) -> None:
         self.clock = ObservedClock()
@@ -198,6 +199,7 @@ class Host:
             features=features,
             max_adapter=max_adapter,
             max_domain=max_domain,
+            channel_reports=channel_reports,
         )
         self.witness = Witness()
         for number, kind in (CARDS if cards is None else cards).items():

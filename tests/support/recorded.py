@@ -56,4 +56,5 @@ def _machine(entry: dict[str, Any], clock: Clock) -> Cpc:
         features=entry["features"],
         max_adapter=entry["max_adapter"],
         max_domain=entry["max_domain"],
+        channel_reports=False,  # QEMU delivers none to a real kernel
     )

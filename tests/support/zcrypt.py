@@ -109,11 +109,18 @@ class Crypto:
         facilities: Iterable[int] = FACILITIES_OF_M,
         features: Iterable[str] = ("APSC", "APXA"),
         max_adapter: int = 0x3F,
+        channel_reports: bool = False,
         **linux: Any,
     ) -> None:
         self.clock = PatientClock()
         self.machine = Cpc(
-            "M", clock=self.clock, facilities=facilities, features=features, max_adapter=max_adapter, max_domain=0x54
+            "M",
+            clock=self.clock,
+            facilities=facilities,
+            features=features,
+            max_adapter=max_adapter,
+            max_domain=0x54,
+            channel_reports=channel_reports,
         )
         self.wire = Wire()
         for number, kind in (CARDS_OF_M if cards is None else cards).items():

@@ -181,12 +181,13 @@ class Machine:
     def set_adapter(self, number: int, state: State) -> None:
         """Make a card ``"online"``, ``"deconfigured"`` or ``"checkstopped"``; UnknownAdapter if there is none.
 
-        A card that stops working loses what is in its queues. Linux notices with the next request, or its next scan.
+        A card that stops working loses what is in its queues. Linux scans if it was configured on or off, and finds a
+        failure with the next request, or its next scan.
         """
         self._emulation.machine.set_adapter_state(number, AdapterState(one_of(state, State, "the state of a card")))
 
     def plug(self, adapter: AdapterConfig) -> None:
-        """Put a card, or several, into the running machine. Linux finds it at its next scan.
+        """Put a card, or several, into the running machine. LPARs that have it in their profile scan.
 
         AdapterRefused if the number is taken, ConfigError if the description makes no sense.
         """

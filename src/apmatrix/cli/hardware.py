@@ -32,7 +32,7 @@ def set_lpar(
 ) -> None:
     """Edit the running activation profile of LPAR NAME; what no option names stays the same.
 
-    Queues that leave it are zeroized. Its Linux notices at its next scan: echo 1 > /sys/bus/ap/scans
+    Queues that leave it are zeroized. Its Linux is notified and scans.
     """
     if adapters is usage_domains is control_domains is None:
         raise click.UsageError("nothing to set: give --adapters, --usage-domains or --control-domains")

@@ -151,7 +151,7 @@ class Emulation:
         return emulation
 
     def plug(self, entry: AdapterFile) -> None:
-        """Put cards into the machine; a running Linux finds them with its next scan.
+        """Put cards into the machine; the LPARs that have them in their profiles are notified and scan.
 
         ApmatrixError if a number is taken or beyond the machine's highest, and then none is plugged.
         """

@@ -94,8 +94,7 @@ class Vm:
 
     def _tell_guest(self) -> None:
         """Send the guest a machine event after a configuration change: it scans."""
-        if self._linux is not None:
-            self._linux.ap.scanner.request()
+        self.level.report_change()
 
     def unplug(self) -> None:
         """Close every device file."""

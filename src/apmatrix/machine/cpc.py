@@ -18,7 +18,7 @@ from apmatrix.arch import (
 )
 from apmatrix.arch.events import AdapterConfigured, AdapterStateChanged, ControlBlockChanged, ProfileChanged
 from apmatrix.arch.info import FEATURES
-from apmatrix.cards import Adapter, Clock, RealClock, WorkerPool
+from apmatrix.cards import Adapter, AdapterState, Clock, RealClock, WorkerPool
 from apmatrix.machine.errors import AdapterRefused, LparActive, UnknownAdapter, UnknownFeature, UnknownLpar
 from apmatrix.machine.lpar import ActivationProfile, Lpar, check_profile
 from apmatrix.machine.port import Port
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from apmatrix.arch import CardFunctions, CardType
     from apmatrix.arch.events import AnyEvent
-    from apmatrix.cards import AdapterState
     from apmatrix.machine.level import Level
 
 DEFAULT_FEATURES = ("APSC", "APXA", "QACT", "RC8A")
@@ -45,6 +44,7 @@ class Cpc:
     Everything on the machine waits by ``clock``. ``workers`` is the number of threads that do the
     cards' arithmetic, by default one per processor. ``observers`` are called with each event, where it happens and
     with the locks that are held there: an observer must return at once and must not call the machine.
+    ``channel_reports`` says whether the machine notifies LPARs of changes of their AP configuration (BUS-70).
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class Cpc:
         max_adapter: int = 255,
         max_domain: int = 255,
         workers: int | None = None,
+        channel_reports: bool = True,
     ) -> None:
         self.name = name
+        self._channel_reports = channel_reports
         self.clock = clock or RealClock()
         self.facilities = frozenset(facilities)
         self.max_adapter = max_adapter
@@ -112,7 +114,18 @@ class Cpc:
             adapter = Adapter(number, card_type, functions, clock=self.clock, **options)
             adapter.state_changed = lambda state: self.announce(AdapterStateChanged(number, state.value))
             self.adapters[number] = adapter
-            return adapter
+        self._report(number)
+        return adapter
+
+    def _report(self, adapter: int) -> None:
+        """Notify the LPARs that have an adapter of a change of their configuration."""
+        for lpar in tuple(self.lpars.values()):
+            if adapter in lpar.level.matrix.apm:
+                self._notify(lpar)
+
+    def _notify(self, lpar: Lpar) -> None:
+        if self._channel_reports:
+            lpar.level.report_change()
 
     def check_adapter(self, number: int) -> None:
         """Raise AdapterRefused if an adapter's number is taken or beyond the machine's highest."""
@@ -122,12 +135,19 @@ class Cpc:
             raise AdapterRefused(f"adapter {number} is outside 0-{self.max_adapter}")
 
     def set_adapter_state(self, number: int, state: AdapterState) -> None:
-        """Configure an adapter on or off, or make it fail; raises UnknownAdapter."""
+        """Configure an adapter on or off, or make it fail; raises UnknownAdapter.
+
+        The LPARs that have it are notified if it is configured on or off; Linux finds a failure by itself.
+        """
         with self.lock:
             if number not in self.adapters:
                 known = Mask.of(*self.adapters).ranges() or "none"
                 raise UnknownAdapter(f"there is no adapter {number} in {self.name}: it has {known}")
-            self.adapters[number].set_state(state)
+            adapter = self.adapters[number]
+            before = adapter.state
+            adapter.set_state(state)
+        if (before is AdapterState.DECONFIGURED) is not (state is AdapterState.DECONFIGURED):
+            self._report(number)
 
     def configure(self, level: Level, number: int, *, on: bool) -> bool:
         """SCLP: configure an adapter on or off for an LPAR; False for a guest, which has no such service.
@@ -158,7 +178,7 @@ class Cpc:
     def set_profile(self, name: str, matrix: Matrix) -> None:
         """Edit the profile of a running LPAR. Queues that leave it are zeroized before another LPAR can get them.
 
-        Raises UnknownLpar or ProfileError, in which case nothing has changed. Linux notices at its next scan.
+        Raises UnknownLpar or ProfileError, in which case nothing has changed. The LPAR is notified: Linux scans.
         """
         with self.lock:
             lpar = self._active(name)
@@ -169,6 +189,8 @@ class Cpc:
             lpar.level.set_matrix(matrix)
             self._reclaim(before, keep=matrix)
         self.announce(ProfileChanged(name, matrix.apm, matrix.aqm, matrix.adm))
+        if matrix != before:
+            self._notify(lpar)
 
     def remove_lpar(self, name: str) -> None:
         """Deactivate an LPAR; its queues are zeroized. Raises UnknownLpar."""

@@ -34,7 +34,8 @@ class Level:
     """One configuration: an LPAR, or a guest at any depth.
 
     ``interpret`` is the control block's APIE switch: without it every AP instruction of the level is intercepted.
-    ``interrupt`` is called with the ISC when an adapter interruption becomes pending for the level.
+    ``interrupt`` is called with the ISC when an adapter interruption becomes pending for the level,
+    ``configuration_changed`` when a channel report or machine event says that its AP configuration has changed.
     ``configured_off`` are the adapters that SCLP configured off for this LPAR. ``matrix_changed`` is called with the
     level when its masks have changed; levels below inherit it.
     The masks may be changed at any time; the next instruction sees them.
@@ -55,6 +56,7 @@ class Level:
         self.interpret = True
         self.hypervisor: Hypervisor | None = None
         self.interrupt: Callable[[int], None] | None = None
+        self.configuration_changed: Callable[[], None] | None = None
         self.children: list[Level] = []
         self.configured_off = NO_BITS
         self.matrix_changed: Callable[[Level], None] | None = parent.matrix_changed if parent else None
@@ -113,6 +115,11 @@ class Level:
                 return ResponseCode.NOT_AVAILABLE
             lpar, level = level, level.parent
         return ResponseCode.DECONFIGURED if adapter in lpar.configured_off else ResponseCode.NORMAL
+
+    def report_change(self) -> None:
+        """Notify the level's program, if it listens, that its AP configuration has changed (BUS-70)."""
+        if self.configuration_changed is not None:
+            self.configuration_changed()
 
     @property
     def interpreted(self) -> bool:

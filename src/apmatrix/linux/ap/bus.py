@@ -76,6 +76,7 @@ class ApBus(Bus):
         self.poller = Poller(self)
         self.completion = Completion(self)
         self.scanner = Scanner(self)
+        self.level.configuration_changed = self.scanner.request
         self._fetch_limits()
         self._prefer(domain)
 
@@ -244,6 +245,7 @@ class ApBus(Bus):
     def stop(self) -> None:
         """Stop for shutdown: issue no more instructions, and end requests in flight with ENODEV."""
         self.stopped = True
+        self.level.configuration_changed = None
         self.scanner.stop()
         for queue in self.queues.values():
             queue.halt()

@@ -86,8 +86,9 @@ class Scanner:
         self._timer = clock.call_later(self._bus.config_time, lambda: clock.spawn(self._periodic))
 
     def request(self) -> None:
-        """Scan soon: a machine event reported a configuration change."""
-        self._bus.machine.clock.spawn(self._periodic)
+        """Scan soon, but not before the first scan: the machine reported a configuration change (BUS-70)."""
+        if self.count:
+            self._bus.machine.clock.spawn(self._periodic)
 
     def _periodic(self) -> None:
         with self._bus.kernel:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.background import holders
+from support.background import machine_process
 
 from .place import missing
 from .test_run import PROGRAM, sh
@@ -172,7 +172,7 @@ def test_whatever_waits_for_a_card_can_be_killed(uses):
 
 def test_a_command_ends_whatever_its_programs_wait_for(nesting):
     """And the machine no longer works for them: its threads end."""
-    (machine,) = holders(Path(nesting["APMATRIX_STATE"], "host", "lock"))
+    machine = machine_process(Path(nesting["APMATRIX_STATE"], "host"))
 
     def threads():
         return len(list(Path(f"/proc/{machine}/task").iterdir()))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import output
+from support.processes import core_limits, output
 
 from .place import missing
 
@@ -326,3 +326,12 @@ def test_names_and_settings_of_the_computer_stay():
     assert (name, end) == ("elsewhere", "end")
     assert not {uts, ipc} & {str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("uts", "ipc")}
     assert before == (socket.gethostname(), Path("/proc/sys/vm/swappiness").read_text())
+
+
+def test_the_machine_leaves_no_core_dump_but_its_command_may():
+    """The command is a program of the user, and sees no key."""
+    script = "grep core /proc/self/limits; read line"
+    words = [*APMATRIX, "run", THREE, "--", "sh", "-c", script]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert output(process).readline().split()[4:6] == core_limits("self")
+        assert core_limits(process.pid) == ["1", "1"]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from support.background import Site, holders
+from support.background import Site, machine_process
 
 
 @pytest.fixture
 def site(tmp_path):
     made = Site(tmp_path)
     yield made
-    if holders(made.state / "lock") if (made.state / "lock").exists() else ():
+    if machine_process(made.state):
         made.run("down", "keys")

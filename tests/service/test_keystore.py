@@ -17,7 +17,7 @@ from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support import cca
-from support.background import PROGRAM, holders
+from support.background import PROGRAM
 from support.processes import output
 from support.running import KEYS
 
@@ -131,13 +131,6 @@ def test_a_damaged_file_is_named_and_nothing_starts(site):
     refused = site.up(code=2)
     assert f"{path}: cannot be opened" in refused.stderr
     assert "running" not in site.run("status").stdout
-
-
-def test_the_process_of_a_machine_dumps_no_core(site):
-    site.up()
-    (holder,) = holders(site.state / "lock")
-    (limits,) = (line for line in Path(f"/proc/{holder}/limits").read_text().splitlines() if "core file" in line)
-    assert limits.split()[4:6] == ["1", "1"]
 
 
 # in this process

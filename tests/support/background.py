@@ -7,6 +7,8 @@ import os
 import re
 import select
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -75,11 +77,18 @@ class Site:
     def up(self, *options: object, **more: Any) -> subprocess.CompletedProcess[str]:
         return self.run("up", self.file, *options, **more)
 
+    @property
+    def process(self) -> int:
+        """The process of the running machine."""
+        found = machine_process(self.state)
+        assert found is not None
+        return found
+
     def kill(self) -> None:
         """SIGKILL the service, and wait until it is gone."""
-        (holder,) = holders(self.state / "lock")
-        descriptor = os.pidfd_open(holder)
-        os.kill(holder, signal.SIGKILL)
+        process = self.process
+        descriptor = os.pidfd_open(process)
+        os.kill(process, signal.SIGKILL)
         assert select.select([descriptor], [], [], 30)[0]
         os.close(descriptor)
 
@@ -93,13 +102,13 @@ class Site:
         return self.states("set", "aes")
 
 
-def holders(path: Path) -> set[int]:
-    """The processes that have a file open."""
-    wanted, found = path.stat(), set[int]()
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+def machine_process(state: Path) -> int | None:
+    """The process that serves the machine of a state directory; None if none is running."""
+    with socket.socket(socket.AF_UNIX) as connection:
         try:
-            if os.path.samestat(entry.stat(), wanted):
-                found.add(int(entry.parts[2]))
+            connection.connect(os.fspath(state / "control"))
         except OSError:
-            continue
-    return found
+            return None
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process: int = struct.unpack("3i", credentials)[0]
+    return process

@@ -16,6 +16,7 @@ from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.service.client import ask, stopped_machine
+from apmatrix.service.dumps import forbid_core_dumps
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.keys import (
     ClearKey,
@@ -158,6 +159,7 @@ def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName 
         raise click.UsageError("give PART or --random, not both")
     if not random and not parts and step != "commit":
         raise click.UsageError("give the files with the key parts, or --random for a key that no one knows")
+    forbid_core_dumps()
     contents = None if random else tuple(_read_part(name) for name in parts)
     request = LoadKey(key_set=key_set, parts=contents, step=step, domains=place.required_domains)
     _change(place, request)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.cli.terminal import Terminal
 from apmatrix.emulation import Emulation
+from apmatrix.service.dumps import forbid_core_dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @contextmanager
 def brought_up(file: MachineFile) -> Iterator[Emulation]:
     """The running machine; on a terminal something moves while it comes up: a large one takes seconds."""
+    forbid_core_dumps()
     with Terminal(stderr=True).status(f"bringing up {file.machine.name}"):
         emulation = Emulation.start(file)
     with emulation:

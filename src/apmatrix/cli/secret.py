@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from apmatrix.service.dumps import forbid_core_dumps
+
 if TYPE_CHECKING:
     from apmatrix.service.keystore import Secret
 
@@ -31,6 +33,7 @@ def given_secret(key_file: Path | None, *, ask: bool, confirm: bool = False) -> 
     """What the options and the environment say. ``confirm`` asks twice, for a new passphrase."""
     from apmatrix.service.keystore import Secret  # noqa: PLC0415 - slow to import
 
+    forbid_core_dumps()
     passphrase = _take_from_environment()
     if key_file is not None and (ask or passphrase is not None):
         raise click.UsageError("give a key file or a passphrase, not both")

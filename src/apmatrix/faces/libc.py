@@ -14,6 +14,7 @@ _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_CAPBSET_DROP: Final = 24
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
@@ -135,6 +136,11 @@ def enter_namespace(descriptor: int, kind: Namespaces) -> None:
 def die_with_parent(signal: int) -> None:
     """Have this process get ``signal`` when the thread that created it ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
+
+
+def close_memory() -> None:
+    """Let no other process of this user read or trace this one, and make its entries in /proc root's."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
 
 
 def give_up(capability: int) -> None:

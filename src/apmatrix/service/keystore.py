@@ -10,7 +10,6 @@ to ``NAME/keys.next``. Then it replaces ``NAME/keys``; if a kill prevents this, 
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -182,11 +181,3 @@ def keep_blob(path: Path, blob: bytes) -> None:
         create_file(path, blob)
     except OSError as error:
         raise ControlError(f"{path}: the key blob cannot be kept: {error.strerror}") from error
-
-
-def forbid_core_dumps() -> None:
-    """Let no crash write the memory of this process to a disk.
-
-    The limit is one byte: where a program receives the dump, Linux takes 0 as no limit, and 1 as no dump at all.
-    """
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 from apmatrix.emulation import Emulation
 from apmatrix.service.client import Client
 from apmatrix.service.command import Command, exit_code, supervise
-from apmatrix.service.keystore import forbid_core_dumps, open_vault
+from apmatrix.service.dumps import forbid_core_dumps
+from apmatrix.service.keystore import open_vault
 from apmatrix.service.server import MachineServer
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
         supervise(command, Client(theirs), os.getppid())
     theirs.close()
     allow_descriptors()
+    forbid_core_dumps()  # not in the supervisor: the command may leave dumps, and sees no key
     try:
         with Emulation.start(file) as emulation, _interruptions_passed_on(supervisor):
             report(emulation)

@@ -1,7 +1,7 @@
 """Where a machine in the background keeps its cards' master keys, and with which secret (docs/keys.md).
 
-``NAME/keys`` in the state directory has an encrypted file for each card, and one that shows whether a secret is the
-right one. The secret is a passphrase, or a key file: by default ``NAME/key``, made when it is first needed.
+``NAME/keys`` in the state directory has an encrypted file for each card, and a list of them. The secret is a
+passphrase, or a key file: by default ``NAME/key``, made when it is first needed.
 
 To change the secret, all files are written anew into ``NAME/keys.part``. The change takes effect when that is renamed
 to ``NAME/keys.next``. Then it replaces ``NAME/keys``; if a kill prevents this, the next machine or change does it.
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.arch import Mode
 from apmatrix.cards.vault import Vault, VaultError, create_file, replace_file, sync_directory
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.state import DEFAULT_KEY, KEYS_CHECK, NEXT_KEYS
+from apmatrix.service.inventory import KeptKeys
+from apmatrix.service.state import DEFAULT_KEY, KEYS_LIST, NEXT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from apmatrix.config import MachineFile
     from apmatrix.service.state import StateDirectory
 
-_CHECK_CONTENT: Final = b"apmatrix"
 _KEY_SIZE: Final = 64
 _COPROCESSORS: Final = (Mode.CCA, Mode.EP11)
 _UNFINISHED: Final = "keys.part"
@@ -54,11 +54,11 @@ class Secret:
         return f"the key file {self.key_file}" if self.key_file else "the key file beside them"
 
 
-def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> Vault | None:
+def open_vault(state: StateDirectory, file: MachineFile, secret: Secret) -> KeptKeys | None:
     """The store of the machine's keys; None for a machine without coprocessors, which needs none.
 
-    The caller must hold the state directory. Every file is opened once, so that a wrong secret is noticed before a
-    card starts empty: that is a ControlError with exit code 2, and nothing has changed.
+    The caller must hold the state directory. Every file is opened once, so that a wrong secret and a lost file are
+    noticed before a card starts empty: that is a ControlError with exit code 2, and nothing has changed.
     """
     if not any(adapter.type.mode in _COPROCESSORS for adapter in file.adapters):
         return None
@@ -105,38 +105,40 @@ def _is_default(state: StateDirectory, secret: Secret) -> bool:
     return named or not secret.given
 
 
-def _vault(state: StateDirectory, directory: Path, secret: Secret) -> Vault:
+def _vault(state: StateDirectory, directory: Path, secret: Secret) -> KeptKeys:
     key_file = _key_file(state) if not secret.given else secret.key_file
-    return Vault(directory, passphrase=secret.passphrase, key_file=key_file)
+    vault = Vault(directory, passphrase=secret.passphrase, key_file=key_file)
+    return KeptKeys(vault, directory, state.path.name)
 
 
 def _make_key_file(state: StateDirectory) -> None:
     replace_file(_key_file(state), os.urandom(_KEY_SIZE))
 
 
-def _open(state: StateDirectory, secret: Secret) -> Vault:
+def _open(state: StateDirectory, secret: Secret) -> KeptKeys:
     """The vault, once ``secret`` has opened all its files; VaultError or ControlError if it does not."""
-    known = (state.keys / KEYS_CHECK).exists()
+    known = (state.keys / KEYS_LIST).exists()
     if not secret.given and not _key_file(state).exists():
         if known:
             raise ControlError(f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}", ExitCode.UNREADABLE)
         _make_key_file(state)
     vault = _vault(state, state.keys, secret)
     try:
-        for name in vault.names():
-            vault.read(name)
+        if known or vault.names():
+            vault.check()
+        else:
+            vault.start()
     except VaultError as error:
         hint = "" if secret.given else f"; or the keys are {_OF_YOUR_OWN}"
         raise ControlError(f"{error}{hint}", ExitCode.UNREADABLE) from error
-    if not known:
-        vault.write(KEYS_CHECK, _CHECK_CONTENT)
     return vault
 
 
-def _write_anew(state: StateDirectory, vault: Vault, secret: Secret) -> None:
+def _write_anew(state: StateDirectory, vault: KeptKeys, secret: Secret) -> None:
     """Encrypt all files with another secret, beside the present ones."""
     unfinished = state.path / _UNFINISHED
     copy = _vault(state, unfinished, secret)
+    copy.start()
     for name in vault.names():
         copy.write(name, vault.read(name) or b"")
     unfinished.rename(state.path / NEXT_KEYS)
@@ -148,7 +150,7 @@ def _recover(state: StateDirectory) -> None:
     if (unfinished := state.path / _UNFINISHED).exists():
         shutil.rmtree(unfinished)
     _finish_change(state)
-    for pattern in (".key.*", f"{state.keys.name}/.{KEYS_CHECK}.*", f"{state.keys.name}/.card-*.keys.*"):
+    for pattern in (".key.*", f"{state.keys.name}/.{KEYS_LIST}.*", f"{state.keys.name}/.card-*.keys.*"):
         for path in state.path.glob(pattern):
             path.unlink()
 

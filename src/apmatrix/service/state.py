@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 STATE_VARIABLE: Final = "APMATRIX_STATE"
 MACHINE_VARIABLE: Final = "APMATRIX_MACHINE"
 SYSTEM_VARIABLE: Final = "APMATRIX_SYSTEM"
-KEYS_CHECK: Final = "vault"
-"""The file beside the keys that shows whether a secret is the right one."""
+KEYS_LIST: Final = "vault"
+"""The list of the keys; it also shows whether a secret is the right one."""
 
 NEXT_KEYS: Final = "keys.next"
 """The keys under another secret, complete: a change that a kill interrupted and that only has to be finished."""
@@ -139,7 +139,7 @@ class StateDirectory:
 
     def keeps_keys(self) -> bool:
         """True if it has keys, or may have: the secret that opens them has been chosen."""
-        return any((self.path / name / KEYS_CHECK).exists() for name in (self.keys.name, NEXT_KEYS))
+        return any((self.path / name / KEYS_LIST).exists() for name in (self.keys.name, NEXT_KEYS))
 
     def running(self) -> bool:
         """True if a machine of this name is running; ControlError if this user may not know.

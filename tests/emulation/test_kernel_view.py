@@ -14,7 +14,7 @@ from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.masterkeys import KeyManager
 from apmatrix.emulation.rsa import Question, RsaKey
 from apmatrix.linux import Refused
-from support.running import KEYS
+from support.running import KEYS, await_boot
 
 NESTED = KEYS.replace(
     'control_domains = "6,0x40"\n',
@@ -33,12 +33,6 @@ def emulation():
         for booted in made.systems():
             await_boot(booted.linux)
         yield made
-
-
-def await_boot(linux):
-    """Wait for the request of the booting kernel itself."""
-    with linux.kernel:
-        assert linux.kernel.wait_until(lambda: not linux.hwrng.present or linux.hwrng.prefetched > 0, 60)
 
 
 def system(emulation, name):

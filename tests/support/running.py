@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from apmatrix.linux import LinuxSystem
+
 KEYS = """
 [machine]
 name = "keys"
@@ -72,3 +74,9 @@ def command(*words: object, code: int = 0, stdin: str | bytes | None = None) -> 
     assert "Traceback" not in result.output
     assert result.exit_code == code, result.output
     return result
+
+
+def await_boot(linux: LinuxSystem) -> None:
+    """Wait for the request of the booting kernel itself: it reads random numbers once."""
+    with linux.kernel:
+        assert linux.kernel.wait_until(lambda: not linux.hwrng.present or linux.hwrng.prefetched > 0, 60)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from apmatrix.cards.vault import Store, VaultError
 from apmatrix.service.state import KEYS_LIST
@@ -58,12 +58,10 @@ class KeptKeys(Store):
 
     def check(self) -> None:
         """Open every content; VaultError if the secret is wrong, or a file is lost, old, foreign or damaged."""
-        listed = json.loads(self._vault.read(KEYS_LIST) or b'{"machine": "", "files": {}}')
+        listed = self._read_list()
         if listed["machine"] != self._machine:
             owner = listed["machine"]
-            raise VaultError(
-                f"{self._directory}: these are the keys of machine {owner}, not of {self._machine}: {_AWAY}"
-            )
+            raise VaultError(f"{self._directory}: the keys of machine {owner}, not of {self._machine}: {_AWAY}")
         for name in sorted({*listed["files"], *self.names()}):
             content = self._vault.read(name)
             allowed = listed["files"].get(name, ())
@@ -72,6 +70,17 @@ class KeptKeys(Store):
             if content is not None and _digest(content) not in allowed:
                 raise VaultError(f"{self._directory / name}: is not what was written last: {_AWAY}")
         self._allowed = listed["files"]
+
+    def _read_list(self) -> dict[str, Any]:
+        path = self._directory / KEYS_LIST
+        content = self._vault.read(KEYS_LIST)
+        if content is None:
+            raise VaultError(f"{path}: is missing: {_AWAY}")
+        try:
+            listed: dict[str, Any] = json.loads(content)
+        except ValueError:
+            raise VaultError(f"{path}: is not a list of keys: {_AWAY}") from None
+        return listed
 
     def _allow(self, files: dict[str, list[str]]) -> None:
         """Write the list. An empty digest stands for a file that is not there yet."""

@@ -187,8 +187,12 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def closed(self, mdev: MatrixMdev) -> None:
-        """Drop the event fds, so that changes for the next user do not signal the last one (limitation 11)."""
+        """Drop the event fds, so that changes for the next user do not signal the last one (limitation 11).
+
+        The next user does not get the queues that could not be reset, with what is in them (limitation 9).
+        """
         mdev.request_event = mdev.config_event = None
+        mdev.module.filter(mdev)
 
     def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
         """A queue that the guest does not have is not available to it (limitation 11)."""

@@ -259,6 +259,20 @@ def test_9_the_next_guest_of_an_mdev_does_not_get_what_could_not_be_reset(policy
     assert Apqn(5, 4) in level.effective
 
 
+def test_9_a_queue_that_could_not_be_reset_does_not_become_usable_by_binding_it_again(policy, protective):
+    host = h1(policy=policy)
+    mdev = host.create().assigned((5,), (4,))
+    assert mdev.write("unassign_adapter", "5") == "ok"
+    failing = ScriptedAnswers(QueueFunction.ZAPQ, [ResponseCode(0x46)], apqns=[Apqn(5, 4)], forever=True)
+    host.machine.adapters[5].filters.add(failing)
+    assert host.unbind("vfio_ap", "05.0004") == host.bind("vfio_ap", "05.0004") == "ok"
+    assert mdev.write("assign_adapter", "5") == "ok"
+    assert ("05.0004" not in mdev.guest_matrix) == protective
+    host.machine.adapters[5].filters.remove(failing)
+    host.scan()
+    assert mdev.guest_matrix == "05.0004"
+
+
 def test_10_ap_config_is_one_change_for_the_guest(policy, protective):
     host = h1(policy=policy)
     mdev = host.create().assigned((5,), (4,))

@@ -1,9 +1,12 @@
 """Files become machines: what runs, what was refused, who holds what, and why."""
 
+import threading
+
 import pytest
 
 from apmatrix.arch import ApmatrixError, Apqn
 from apmatrix.cards import Inline, ManualClock, VirtualClock
+from apmatrix.cards.faults import Fault
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation, explain, look
 from apmatrix.emulation.rsa import Question, RsaKey
@@ -25,6 +28,9 @@ usage_domains = "4,5,0x47"
   adapters = "5"
   domains = "4"
 """
+
+PATIENCE = 20
+"""Seconds until a test says that something does not end."""
 
 
 @pytest.fixture
@@ -68,6 +74,35 @@ def test_a_closed_emulation_has_ended(start):
     assert guest.vm is None
     assert len(level.effective) == 0
     assert list(emulation.systems()) == []
+
+
+def test_a_machine_ends_though_no_reset_does(start):
+    """Linux would wait for ever (MTX-70): the machine is powered off first, and asks no filter."""
+    emulation = start(MACHINE)
+    emulation.testbed.add_fault(Fault.parse("on=zapq response=0x02"))
+    ending = threading.Thread(target=emulation.close, daemon=True)
+    ending.start()
+    ending.join(PATIENCE)
+    ended = not ending.is_alive()
+    emulation.testbed.remove_fault()  # an end that waits goes on
+    assert ended
+
+
+@pytest.mark.parametrize("system", ["kvm1", "kvm1/guest1"])
+def test_what_boots_next_on_a_level_finds_nothing_there(start, system):
+    """Not even if Linux, which has ended, could not reset its queues."""
+    emulation = start(MACHINE)
+    emulation.testbed.add_fault(Fault.parse("on=zapq response=0x46"))
+    found = next(each for each in emulation.systems() if each.name == system)
+    level = found.linux.level
+    ports = [emulation.machine.port(level, apqn) for apqn in level.effective.apqns() if apqn.adapter != 7]
+    for port in ports:
+        port.rapq()
+        assert port.nqap(1, b"secret").ok
+        emulation.machine.adapters[port.apqn.adapter].queue(port.apqn.domain).wait(PATIENCE)
+    emulation.make_room(found)
+    assert ports
+    assert all(port.tapq()[0].empty for port in ports)
 
 
 def test_who_holds_what(start):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apmatrix.arch import (
+    Apqn,
     CrycbFormat,
     Facility,
     FunctionCode,
@@ -15,7 +16,7 @@ from apmatrix.arch import (
     Registers,
     ResponseCode,
 )
-from apmatrix.cards import QueueFunction
+from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory, execute
 from support.host import FEATURES, ONES, TYPE, U1, U2, ZEROS, Documented, Guest, Host, h1
@@ -241,6 +242,35 @@ def test_9_a_failed_reset_is_logged(policy, protective):
     with pytest.raises(Refused):
         guest.file.reset()
     assert any("05.0004" in line for line in host.log()) == protective
+
+
+def test_9_the_next_guest_of_an_mdev_does_not_get_what_could_not_be_reset(policy, protective):
+    host = h1(policy=policy)
+    mdev = host.create().assigned((5, 6), (4,))
+    first = mdev.start()
+    failing = ScriptedAnswers(QueueFunction.ZAPQ, [ResponseCode(0x46)], apqns=[Apqn(5, 4)], forever=True)
+    host.machine.adapters[5].filters.add(failing)
+    first.stop()
+    level = host.system.vmm.start(U1).level
+    assert (Apqn(5, 4) not in level.effective) == protective
+    assert Apqn(6, 4) in level.effective
+    host.machine.adapters[5].filters.remove(failing)
+    host.scan()
+    assert Apqn(5, 4) in level.effective
+
+
+def test_9_a_queue_that_could_not_be_reset_does_not_become_usable_by_binding_it_again(policy, protective):
+    host = h1(policy=policy)
+    mdev = host.create().assigned((5,), (4,))
+    assert mdev.write("unassign_adapter", "5") == "ok"
+    failing = ScriptedAnswers(QueueFunction.ZAPQ, [ResponseCode(0x46)], apqns=[Apqn(5, 4)], forever=True)
+    host.machine.adapters[5].filters.add(failing)
+    assert host.unbind("vfio_ap", "05.0004") == host.bind("vfio_ap", "05.0004") == "ok"
+    assert mdev.write("assign_adapter", "5") == "ok"
+    assert ("05.0004" not in mdev.guest_matrix) == protective
+    host.machine.adapters[5].filters.remove(failing)
+    host.scan()
+    assert mdev.guest_matrix == "05.0004"
 
 
 def test_10_ap_config_is_one_change_for_the_guest(policy, protective):

@@ -223,7 +223,7 @@ class LparLinux(Linux):
         """Edit the activation profile of the running LPAR; what is None stays the same.
 
         Queues that leave the profile are zeroized. Linux is notified and scans. ProfileError, with nothing changed,
-         if another LPAR has one of the queues, or the machine cannot have it.
+        if another LPAR has one of the queues, or the machine cannot have it.
         """
         old = self.profile
         wanted = zip((old.apm, old.aqm, old.adm), (adapters, usage_domains, control_domains), strict=True)

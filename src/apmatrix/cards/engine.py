@@ -241,10 +241,15 @@ class Queue:
                     self._awaited = self._awaited[:at] + self._awaited[at + 1 :]
             return bool(self._replies)
 
-    def reclaim(self) -> None:
-        """Take the queue from its owner: everything in it is lost and zeroized, and no filter is asked."""
-        self.drop()
-        self.adapter.firmware.zeroize(self.apqn.domain)
+    def reclaim(self, right: Right = unrestricted) -> None:
+        """Take the queue from its owner: everything in it is lost and zeroized, and no filter is asked.
+
+        Nothing happens if the owner's ``right`` is 01 by now: the queue may have another owner already.
+        """
+        with self._lock:
+            if right() is not ResponseCode.NOT_AVAILABLE:
+                self._drop_all()
+                self.adapter.firmware.zeroize(self.apqn.domain)
 
     def drop(self) -> None:
         """Lose everything, because the adapter went away or failed."""

@@ -177,7 +177,11 @@ class Emulation:
         self.close()
 
     def close(self) -> None:
-        """Stop all guests, the innermost first, the Linux of each LPAR, and the machine."""
+        """End the machine, with all guests, the innermost first, and the Linux of each LPAR.
+
+        It is powered off first: no kernel then waits for a queue whose reset never ends (MTX-70).
+        """
+        self.machine.power_off()
         with self.changing:
             for guest in reversed(tuple(self.guests())):
                 self.stop_guest(guest)
@@ -243,12 +247,16 @@ class Emulation:
         self._set_up(system)
 
     def make_room(self, system: System) -> None:
-        """Shut a Linux and its guests down, so that another operating system has its level until :meth:`boot`."""
+        """Shut a Linux and its guests down, so that another operating system has its level until :meth:`boot`.
+
+        That one finds the level's queues empty and zeroized, whatever became of their resets.
+        """
         with self.changing:
             for guest in reversed(tuple(_guests(system))):
                 self.stop_guest(guest)
             ended = [*_ends(system.linux.vmm.vms)]
             system.linux.shut_down()
+            self.machine.zeroize(system.linux.level)
             self._announce_all(ended)
 
     def boot(self, system: System) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apmatrix.arch import Apqn, Registers
     from apmatrix.linux.ap.ap_queue import ApQueue
     from apmatrix.linux.ap.bus import ApBus
+    from apmatrix.linux.core import KernelLog
     from apmatrix.linux.vfio_ap.mdev import MatrixMdev
     from apmatrix.linux.vfio_ap.module import VfioAp
     from apmatrix.linux.vfio_ap.vfio_queue import VfioQueue
@@ -43,6 +44,10 @@ class ProtectivePolicy(LinuxPolicy):
     name: ClassVar[str] = "protective"
     explains: ClassVar[bool] = True
     longest_matrix: ClassVar[int | None] = None
+
+    def __init__(self, log: KernelLog) -> None:
+        super().__init__(log)
+        self._reset_codes: dict[Apqn, ResponseCode] = {}
 
     def _refuse(self, refusal: InUse) -> InUse:
         self.log.warning(f"ap: {refusal}")
@@ -187,8 +192,12 @@ class ProtectivePolicy(LinuxPolicy):
             )
 
     def closed(self, mdev: MatrixMdev) -> None:
-        """Drop the event fds, so that changes for the next user do not signal the last one (limitation 11)."""
+        """Drop the event fds, so that changes for the next user do not signal the last one (limitation 11).
+
+        The next user does not get the queues that could not be reset, with what is in them (limitation 9).
+        """
         mdev.request_event = mdev.config_event = None
+        mdev.module.filter(mdev)
 
     def interrupt_queue(self, mdev: MatrixMdev, apqn: Apqn) -> VfioQueue | None:
         """A queue that the guest does not have is not available to it (limitation 11)."""
@@ -229,8 +238,13 @@ class ProtectivePolicy(LinuxPolicy):
                     f"{mdev.log_prefix()}control domain {shared.ranges()} is controlled by mdev {other.name} too"
                 )
 
+    def bound(self, queue: VfioQueue) -> None:
+        """A queue that could not be reset stays away from guests though it was unbound meanwhile (limitation 9)."""
+        queue.reset_code = self._reset_codes.get(queue.apqn, queue.reset_code)
+
     def reset_ended(self, queue: VfioQueue) -> None:
-        """Log that a reset for a guest failed: nothing else shows it (limitation 9)."""
+        """Log that a reset for a guest failed, which nothing else shows, and remember it (limitation 9)."""
+        self._reset_codes[queue.apqn] = queue.reset_code
         if queue.reset_code not in _GOOD_ENDS:
             self.log.error(
                 f"vfio_ap: queue {queue.apqn} could not be reset (response code {queue.reset_code:02x}): "

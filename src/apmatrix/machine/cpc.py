@@ -201,6 +201,12 @@ class Cpc:
             level.close()
             self._reclaim(before)
 
+    def power_off(self) -> None:
+        """Deactivate all LPARs, whatever runs in them: their queues are zeroized, and no AP function is executed."""
+        with self.lock:
+            for name in tuple(self.lpars):
+                self.remove_lpar(name)
+
     def _matrix_changed(self, level: Level) -> None:
         if level.parent is not None:  # the masks of an LPAR are those of its profile
             matrix = level.matrix
@@ -215,18 +221,23 @@ class Cpc:
         """Empty and zeroize the queues of a level whose program has ended; the level keeps them.
 
         Nothing is left for its next program, whatever state the queues are in and whatever fault ZAPQ would meet:
-        no AP function is executed. Master keys stay.
+        no AP function is executed. Master keys stay. The masks may change meanwhile, as no level takes ``Cpc.lock``
+        for that: a queue that the level has just lost is left alone, with what its new owner has put there.
         """
         with self.lock:
-            self._reclaim(level.effective)
+            self._reclaim(level.effective, owner=level)
 
-    def _reclaim(self, matrix: Matrix, keep: Matrix = EMPTY_MATRIX) -> None:
-        """Take the queues of ``matrix`` from their owner, except those of ``keep``."""
+    def _reclaim(self, matrix: Matrix, keep: Matrix = EMPTY_MATRIX, owner: Level | None = None) -> None:
+        """Take the queues of ``matrix`` except those of ``keep``; with an ``owner``, only what it still has."""
         for number in matrix.apm:
             adapter = self.adapters.get(number)
             for queue in adapter.used_queues() if adapter else ():
-                if queue.apqn.domain in matrix.aqm and queue.apqn not in keep:
+                if queue.apqn.domain not in matrix.aqm or queue.apqn in keep:
+                    continue
+                if owner is None:
                     queue.reclaim()
+                else:
+                    queue.reclaim(self.port(owner, queue.apqn).right)
 
     def close(self) -> None:
         """End the machine: the cards finish what they have and take nothing more. A real clock's timers end."""

@@ -49,6 +49,7 @@ class VfioApDriver(ApBusDriver):
         with module.guests_lock, module.mdevs_lock:
             queue = VfioQueue(device.port)
             module.queues[device.apqn] = queue
+            module.policy.bound(queue)
             mdev = module.claims.owner(device.apqn)
             if mdev is None:
                 return

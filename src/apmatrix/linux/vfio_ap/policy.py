@@ -76,6 +76,9 @@ class VfioPolicy:
 
     # resets
 
+    def bound(self, queue: VfioQueue) -> None:
+        """Called when a queue is bound, before a guest can get it; how its resets ended before is forgotten."""
+
     def gives_up(self, waiting: Sequence[VfioQueue], waited: float) -> bool:
         """Whether to stop waiting for queues in reset after ``waited`` seconds; Linux waits forever (MTX-70)."""
         del waiting, waited

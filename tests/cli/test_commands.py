@@ -66,11 +66,18 @@ def test_show_as_json(run):
 
 def test_show_tells_what_is_refused(run):
     output = run("show", "examples/invalid-shared-queue.toml", code=1).stdout
-    refusal = " ".join(output.partition("Refused:")[2].split())
-    assert refusal.startswith(
-        "kvm1: assign_domain 6 for guest2's mdev: EADDRINUSE: queue 01.0006 cannot be assigned to"
+    assert "Refused:" not in output  # the finding tells of it
+    finding = " ".join(output.partition("In the file:")[2].split())
+    assert finding.startswith(
+        "examples/invalid-shared-queue.toml:24: lpar[0].guest[1]: 01.0006 is already assigned to"
     )
-    assert "guest1's mdev has it" in refusal
+
+
+def test_show_tells_what_no_finding_foretold(run, tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text('[[lpar]]\nname = "kvm1"\n[lpar.host]\napmask = "nonsense"\n')
+    output = run("show", str(path), code=1).stdout
+    assert "Refused:\n  kvm1: " in output
 
 
 def test_show_tells_which_lpar_is_not_activated(run, tmp_path):
@@ -79,7 +86,9 @@ def test_show_tells_which_lpar_is_not_activated(run, tmp_path):
     path.write_text('[[adapter]]\nid = 1\ntype = "CEX8A"\n' + lpar.format("a") + lpar.format("b"))
     output = run("show", path, code=1).stdout
     assert "LPAR b: adapters 1, usage domains 6, control domains 6\n  not activated" in output
-    assert "b: activation: ProfileError: LPAR b cannot be activated: queue 01.0006" in output
+    assert "01.0006 is also in the activation profile of LPAR a, so LPAR b is not activated" in " ".join(
+        output.split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,10 @@ def test_control_domains_may_be_shared():
 
 
 def test_queues_of_guests_of_different_hosts_are_no_conflict():
-    nested = '    [[lpar.guest.guest]]\n    name = "guest1"\n    adapters = "2"\n    domains = "6"\n'
+    nested = (
+        '    [lpar.guest.host]\n    apmask = "-2"\n'
+        '    [[lpar.guest.guest]]\n    name = "guest1"\n    adapters = "2"\n    domains = "6"\n'
+    )
     assert findings(VALID + nested) == ()
 
 
@@ -281,6 +284,7 @@ def test_a_third_sharer_is_found_though_the_second_is_refused_itself():
     guest = '  [[lpar.guest]]\n  name = "{}"\n  adapters = "{}"\n  domains = "4"\n'
     text = (
         '[[adapter]]\nids = "1,2"\ntype = "CEX8C"\n[[lpar]]\nname = "a"\nadapters = "1,2"\nusage_domains = "4"\n'
+        '[lpar.host]\napmask = "-1,-2"\n'
         + guest.format("one", "1")
         + guest.format("two", "1,2")
         + guest.format("three", "2")
@@ -292,3 +296,56 @@ def test_a_third_sharer_is_found_though_the_second_is_refused_itself():
         "02.0004 is also wanted for guest two, whose assignment fails itself: once it does not, the assignment to "
         "guest three fails with EADDRINUSE"
     )
+
+
+BEGINNER = """
+[[adapter]]
+ids = "5,6"
+type = "CEX8C"
+[[lpar]]
+name = "kvm1"
+adapters = "5,6"
+usage_domains = "4,6"
+{host}
+  [[lpar.guest]]
+  name = "guest1"
+  adapters = "5"
+  domains = "{domains}"
+  [[lpar.guest]]
+  name = "guest2"
+  adapters = "5"
+  domains = "6"
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "domains", "expected"),
+    [
+        ("", "6", '05.0006 belongs to {host}: add [lpar.host] apmask = "-5" or aqmask = "-6"'),
+        ("", "6,7", '05.0006, 05.0007 belong to {host}: add [lpar.host] apmask = "-5" or aqmask = "-6,-7"'),
+        (
+            '[lpar.host]\napmask = ["-6", "+6"]',
+            "6",
+            "05.0006 belongs to {host}: add -5 to apmask or -6 to aqmask of [lpar.host]",
+        ),
+    ],
+    ids=["no masks", "a domain that the LPAR lacks, too", "masks that do not help"],
+)
+def test_what_the_masks_keep_for_the_host_is_said_once_for_each_guest(host, domains, expected):
+    first, second = findings(BEGINNER.format(host=host, domains=domains))
+    assert first.severity is Severity.REFUSED
+    assert first.path == "lpar[0].guest[0]"
+    assert first.text == expected.format(host="the host's drivers, so guest guest1 gets nothing")
+    assert "guest guest2 gets nothing" in second.text
+
+
+def test_masks_that_leave_the_queue_to_guests_are_no_finding():
+    text = BEGINNER.format(host='[lpar.host]\naqmask = "-6"', domains="6").partition(
+        '  [[lpar.guest]]\n  name = "guest2'
+    )[0]
+    assert findings(text) == ()
+
+
+def test_who_is_refused_is_known_by_name():
+    file = parse(BEGINNER.format(host="", domains="6"), "f.toml")
+    assert file.refused() == {("kvm1", "guest1"), ("kvm1", "guest2")}

@@ -25,7 +25,6 @@ from apmatrix.service.state import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from apmatrix.faces.boot import GuestLevel
-    from apmatrix.hosts import Refusal
 
 POWER_OFF_TIMEOUT = 30.0
 
@@ -111,12 +110,12 @@ def boot(
 
 def _level(
     stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None, *, strict: bool
-) -> tuple[GuestLevel, list[Refusal]]:
+) -> tuple[GuestLevel, list[str]]:
     """Take the level until the stack unwinds; returns it with what a new machine refused."""
     if file is None:
         return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest)), []
     emulation = stack.enter_context(brought_up(read_file(file, strict=strict)))
-    refusals = list(emulation.refusals)
+    refusals = emulation.complaints
     check_strictly(refusals, strict=strict)
     report(refusals)
     return stack.enter_context(take_level(emulation, lpar, guest)), refusals

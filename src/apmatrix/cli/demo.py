@@ -79,7 +79,7 @@ def demo(ctx: click.Context, file: str | None, as_json: bool) -> None:
         if not as_json:
             draw(look(emulation))
         tour(emulation, report)
-        refused = [str(refusal) for refusal in emulation.refusals]
+        refused = emulation.complaints
     report.line(f"{time.monotonic() - started:.1f} seconds")
     if as_json:
         checks = [{"section": check.section, "text": check.text, "passed": check.passed} for check in report.checks]

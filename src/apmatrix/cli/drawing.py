@@ -53,7 +53,7 @@ def draw(view: MatrixView) -> None:
             _Drawing(lpar, out).draw()
         else:
             print_text("  not activated")
-    for title, texts in (("In the file:", view.findings), ("Refused:", view.refusals)):
+    for title, texts in (("In the file:", view.findings), ("Refused:", view.unforeseen)):
         if texts:
             print_text("\n".join((f"\n{title}", *(f"  {text}" for text in texts))))
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.emulation import Emulation
-    from apmatrix.hosts import Refusal
     from apmatrix.service.protocol.names import Scope
 
     Function = Callable[..., None]
@@ -111,11 +110,11 @@ def _run(
         run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep, interactive))
     description = read_file(file, strict=strict)
     name = description.machine.name or Path(file).stem
-    refusals: list[Refusal] = []
+    refusals: list[str] = []
 
     def look(emulation: Emulation) -> None:
-        check_strictly(emulation.refusals, strict=strict)
-        refusals.extend(emulation.refusals)
+        check_strictly(emulation.complaints, strict=strict)
+        refusals.extend(emulation.complaints)
         report(refusals)
 
     code = run_on_new(description, Command(arguments, name, system, udev, keep, interactive), look)

@@ -76,7 +76,7 @@ class _Start(NamedTuple):
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
 
         def check(emulation: Emulation) -> None:
-            check_strictly(emulation.refusals, strict=self.strict)
+            check_strictly(emulation.complaints, strict=self.strict)
 
         serve_in_background(self.file, self.state, self.secret, check, ready)
 
@@ -86,7 +86,7 @@ def _start_here(start: _Start) -> list[str]:
     refusals: list[str] = []
 
     def ready(emulation: Emulation) -> None:
-        refusals.extend(map(str, emulation.refusals))
+        refusals.extend(emulation.complaints)
         report(refusals)
 
     start.serve(ready)
@@ -125,7 +125,7 @@ def _become_service(start: _Start, ready: int) -> None:
     import logging  # noqa: PLC0415 - slow to import
 
     def tell(emulation: Emulation) -> None:
-        os.write(ready, "".join(("ok\n", *(f"{refusal}\n" for refusal in emulation.refusals))).encode())
+        os.write(ready, "".join(("ok\n", *(f"{refusal}\n" for refusal in emulation.complaints))).encode())
         os.close(ready)
 
     status = 1

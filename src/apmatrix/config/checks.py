@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import ALL_BITS, NO_BITS, Mask, Matrix
 from apmatrix.arch.matrix import listed
 from apmatrix.config.findings import Severity
 from apmatrix.rules.claims import Claims
+from apmatrix.rules.ownership import Masks
+from apmatrix.rules.refusals import BadValue
+from apmatrix.rules.text import written_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,10 +106,51 @@ def _guests(
         "{apqns} {are} also wanted for guest {holder}, whose assignment fails itself: once it does not, the "
         "assignment to guest {name} fails with EADDRINUSE",
     )
+    reserved = _Reserved.by(host, path)
     for guest, place in places:
-        _guest(guest, given, limits, place, reader)
-        claims.claim(guest.name, guest.matrix, place)
+        if refusal := reserved.refusal(guest):
+            reader.note(Severity.REFUSED, place, refusal)
+        else:
+            _guest(guest, given, limits, place, reader)
+            claims.claim(guest.name, guest.matrix, place)
         _guests(guest.guests, guest.host, guest.matrix & given, limits, place, reader)
+
+
+@dataclass(frozen=True)
+class _Reserved:
+    """The masks of one host, and its table in the file: a queue with both bits 1 cannot be assigned (MTX-21)."""
+
+    masks: Masks
+    given: frozenset[str]
+    table: str
+
+    @classmethod
+    def by(cls, host: HostSettings, path: Path) -> _Reserved:
+        """The masks after everything that the file has written to them; what cannot be written changes nothing."""
+        if not host.vfio_ap:  # another finding says so
+            return cls(Masks(NO_BITS, NO_BITS), frozenset(), "")
+        masks = {}
+        for name, texts in (("apmask", host.apmask), ("aqmask", host.aqmask)):
+            mask = ALL_BITS
+            for text in texts:
+                with suppress(BadValue):
+                    mask = written_mask(text, mask)
+            masks[name] = mask
+        given = frozenset(name for name, texts in (("apmask", host.apmask), ("aqmask", host.aqmask)) if texts)
+        table = ".".join(part for part in path if isinstance(part, str))
+        return cls(Masks(**masks), given, f"[{table}.host]")
+
+    def refusal(self, guest: GuestFile) -> str:
+        """Why the guest's assignment is refused, and what to write; empty if the masks are not in its way."""
+        matrix = Matrix(guest.adapters & self.masks.apmask, guest.domains & self.masks.aqmask)
+        if not len(matrix):
+            return ""
+        adapters, domains = (",".join(f"-{number}" for number in mask) for mask in (matrix.apm, matrix.aqm))
+        verb = "belongs" if len(matrix) == 1 else "belong"
+        text = f"{listed(matrix.apqns())} {verb} to the host's drivers, so guest {guest.name} gets nothing"
+        if self.given:
+            return f"{text}: add {adapters} to apmask or {domains} to aqmask of {self.table}"
+        return f'{text}: add {self.table} apmask = "{adapters}" or aqmask = "{domains}"'
 
 
 def _guest(guest: GuestFile, given: Matrix, limits: Matrix, path: Path, reader: Reader) -> None:

@@ -151,6 +151,20 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
         for lpar in self.lpars:
             yield from _below((lpar.name,), lpar.guests)
 
+    def refused(self) -> set[tuple[str, ...]]:
+        """The LPARs and guests, by their names, of which a finding says that they will be refused."""
+        owners = {
+            finding.path[: finding.path.rfind("]") + 1]
+            for finding in self.findings
+            if finding.severity is Severity.REFUSED
+        }
+        return {names for names, path in self._paths() if dotted(path) in owners}
+
+    def _paths(self) -> Iterator[tuple[tuple[str, ...], Path]]:
+        for index, lpar in enumerate(self.lpars):
+            yield (lpar.name,), ("lpar", index)
+            yield from _paths_below((lpar.name,), ("lpar", index), lpar.guests)
+
     def find_guest(self, name: str) -> tuple[tuple[str, ...], GuestFile]:
         """The guest that ``guest1``, or ``kvm1/guest1`` where that is ambiguous, names, and its full path of names.
 
@@ -171,3 +185,12 @@ def _below(above: tuple[str, ...], guests: tuple[GuestFile, ...]) -> Iterator[tu
         names = (*above, guest.name)
         yield names, guest
         yield from _below(names, guest.guests)
+
+
+def _paths_below(
+    above: tuple[str, ...], path: Path, guests: tuple[GuestFile, ...]
+) -> Iterator[tuple[tuple[str, ...], Path]]:
+    for index, guest in enumerate(guests):
+        names, place = (*above, guest.name), (*path, "guest", index)
+        yield names, place
+        yield from _paths_below(names, place, guest.guests)

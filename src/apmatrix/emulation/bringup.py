@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from apmatrix.arch import ApmatrixError
 from apmatrix.arch.events import GuestStarted, GuestStopped
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
-from apmatrix.config import GuestFile
+from apmatrix.config import GuestFile, Severity
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
 from apmatrix.emulation.tree import SysfsTree
@@ -230,6 +230,19 @@ class Emulation:
         """All guests whose host is running, a host before its guests."""
         for lpar in self.lpars:
             yield from _guests(lpar)
+
+    @property
+    def unforeseen(self) -> list[Refusal]:
+        """The refusals of which the file's findings do not tell already, with the line and what to write."""
+        told = self.file.refused()
+        known = {id(guest.refusal) for guest in self.guests() if guest.names in told}
+        return [each for each in self.refusals if id(each) not in known and (each.system,) not in told]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What the machine refuses of its file, each once: in the file's words where its findings have it."""
+        refused = [str(finding) for finding in self.file.findings if finding.severity is Severity.REFUSED]
+        return [*refused, *map(str, self.unforeseen)] if self.refusals else []
 
     def _start_lpar(self, lpar: LparFile) -> None:
         try:

@@ -90,6 +90,7 @@ def look(emulation: Emulation) -> MatrixView:
         ),
         tuple(map(str, emulation.refusals)),
         tuple(map(str, emulation.file.findings)),
+        tuple(map(str, emulation.unforeseen)),
     )
 
 

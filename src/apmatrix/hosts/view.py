@@ -117,13 +117,17 @@ class LparView:
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
-    """A machine: its adapters and LPARs, what was refused when it was brought up, and the findings about its file."""
+    """A machine: its adapters and LPARs, what was refused when it was brought up, and the findings about its file.
+
+    ``unforeseen`` are the refusals of which no finding tells already.
+    """
 
     machine: str
     adapters: tuple[AdapterView, ...]
     lpars: tuple[LparView, ...]
     refusals: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+    unforeseen: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain lists and dictionaries; APQNs as ``05.00ab``, adapters and domains as numbers."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.arch import Apqn, CardType, Facility, Mask, Matrix
-from apmatrix.cards import AdapterState, ManualClock
+from apmatrix.arch import Apqn, CardType, Facility, Mask, Matrix, ResponseCode
+from apmatrix.cards import AdapterState, ManualClock, QueueFunction, ScriptedAnswers
 from apmatrix.linux import LinuxSystem
 from apmatrix.linux.ap import ApMessage
 from apmatrix.machine import ActivationProfile, Cpc
@@ -160,3 +160,16 @@ def test_every_request_ends(facilities, events):
             assert message.rc == 0
     finally:
         stepped.close()
+
+
+def test_a_request_in_a_queue_in_error_ends_when_the_system_shuts_down(stepped):
+    """It waits for the next scan, and there will be none."""
+    queue = APQNS[0]
+    stepped.machine.adapters[queue.adapter].filters.add(
+        ScriptedAnswers(QueueFunction.NQAP, [ResponseCode.NO_FIRST_PART], forever=True)
+    )
+    message = stepped.send(queue)
+    results = [message.rc]
+    stepped.system.shut_down()
+    results += [message.rc, stepped.send(queue).rc]
+    assert results == [None, -errno.ENODEV, -errno.ENODEV]

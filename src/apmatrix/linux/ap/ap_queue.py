@@ -297,8 +297,8 @@ class ApQueue(Device):
         self.bus.poller.forget(self)
 
     def halt(self) -> None:
-        """End all requests with ENODEV and take no more: the system is shutting down, no reply will come."""
-        if self.device_state is DeviceState.OPERATING:
+        """End all requests with ENODEV and take no more: the system shuts down, neither reply nor scan will come."""
+        if self.device_state > DeviceState.UNINITIATED:
             self.device_state = DeviceState.SHUTDOWN
             self.disarm_timeout()
             self.flush(errno.ENODEV)

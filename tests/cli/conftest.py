@@ -6,8 +6,9 @@ from support.running import await_boot, running
 
 
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path, monkeypatch):
-    """No test meets the user's machines."""
+def _surroundings(tmp_path, monkeypatch):
+    """No test meets the user's machines, or depends on a width that the environment has."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("APMATRIX_MACHINE", raising=False)
 

@@ -68,7 +68,7 @@ def test_a_program_gets_whole_lines(machine, monkeypatch):
     lines = command("guest", "list").stdout.splitlines()
     assert [line.split()[0::2] for line in lines] == [["kvm1/guest1", "running"], ["kvm1/guest2", "running"]]
     findings = command("show", ROOT / "examples/invalid-shared-queue.toml", code=1).stdout.splitlines()
-    assert findings[-1].endswith("or choose another adapter or domain")
+    assert findings[-1].endswith("take the adapter or the domain out of one of the two")
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,13 @@ def test_a_key_file_of_the_wrong_length(tmp_path, content, message):
         Vault(tmp_path / "keys", key_file=path)
 
 
+def test_a_key_file_that_no_program_writes(tmp_path):
+    """It would be waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(VaultError, match="pipe: a pipe cannot be a key file"):
+        Vault(tmp_path / "keys", key_file=tmp_path / "pipe")
+
+
 def test_a_key_file_that_never_ends(tmp_path):
     with pytest.raises(VaultError, match="/dev/urandom: a key file has at most"):
         Vault(tmp_path / "keys", key_file=Path("/dev/urandom"))

@@ -1,8 +1,10 @@
 """Another passphrase or key file for the keys at rest: what it opens, and what a kill in the middle leaves."""
 
+import errno
 import itertools
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_secret(tmp_path, monkeypat
         assert list(filter(None, found.values())) == [f"content {steps}".encode()]
         names = {path.name for path in state.path.iterdir()}
         assert names <= {"keys", "key", "lock"}
+        assert ("key" in names) == bool(found["old" if old is DEFAULT else "new"] and DEFAULT in (old, new))
         assert not [path.name for path in state.keys.iterdir() if path.name.startswith(".")]
         if ended:
             break
@@ -139,6 +142,37 @@ def test_an_unfinished_change_can_be_followed_by_another(state, monkeypatch):
     assert state.keeps_keys()
     change_secret(state, STAPLE, HORSE)
     assert opened(state, HORSE) == b"content"
+
+
+def test_a_copy_of_the_default_key_file_does_not_remove_it(state, tmp_path):
+    filled(state, DEFAULT)
+    shutil.copy(state.path / "key", tmp_path / "copy")
+    assert opened(state, Secret(key_file=tmp_path / "copy")) == b"content"
+    assert opened(state, DEFAULT) == b"content"
+
+
+def test_an_error_after_the_change_says_what_opens_the_keys_now(state, monkeypatch):
+    filled(state, HORSE)
+
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("apmatrix.service.keystore.shutil.rmtree", fail)
+        with pytest.raises(
+            ControlError, match=r"are encrypted with a passphrase now, but .*: Input/output"
+        ) as caught:
+            change_secret(state, HORSE, STAPLE)
+    assert caught.value.code == 4
+    assert opened(state, HORSE) is None
+    assert opened(state, STAPLE) == b"content"
+
+
+def test_a_default_key_file_that_is_missing_is_named(state):
+    filled(state, DEFAULT)
+    (state.path / "key").unlink()
+    with pytest.raises(ControlError, match=f"or {re.escape(str(state.path / 'key'))}, which is missing"):
+        vault(state, DEFAULT)
 
 
 def test_what_is_refused_changes_nothing(state, tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -150,8 +151,11 @@ def _from_passphrase(passphrase: str) -> Callable[[bytes], bytes]:
 
 def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
     try:
-        with path.open("rb") as file:
-            secret = file.read(_LONGEST_KEY_FILE + 1)
+        # A pipe that no program writes to, and a terminal, would be waited for without an end.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise VaultError(f"{path}: a pipe cannot be a key file: store the secret in a file of its own")
+            secret = file.read(_LONGEST_KEY_FILE + 1) or b""
     except OSError as error:
         raise VaultError(f"{path}: the key file cannot be read: {error.strerror}") from error
     if len(secret) > _LONGEST_KEY_FILE:

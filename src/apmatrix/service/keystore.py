@@ -71,7 +71,7 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
     """Let ``new`` open the keys from now on, and ``old`` no longer; a kill at any moment leaves one of the two.
 
     ControlError, with nothing changed, if the machine is running or keeps no keys, and with exit code 2 if a secret
-    cannot be used.
+    cannot be used; with exit code 4 if only ``new`` opens the keys, but the old ones could not be removed.
     """
     if not state.keeps_keys():
         raise ControlError(
@@ -89,9 +89,17 @@ def change_secret(state: StateDirectory, old: Secret, new: Secret) -> None:
         if _is_default(state, new):
             _make_key_file(state)
         _write_anew(state, vault, new)
-        _finish_change(state)
-        if not _is_default(state, new):
-            _key_file(state).unlink(missing_ok=True)  # no longer opens anything
+        try:
+            sync_directory(state.path)
+            _finish_change(state)
+            if not _is_default(state, new):
+                _key_file(state).unlink(missing_ok=True)  # no longer opens anything
+        except OSError as error:
+            raise ControlError(
+                f"the keys of machine {state.path.name} are encrypted with {new.name} now, but the old ones cannot "
+                f"be removed: {error.filename}: {error.strerror}; the next apmatrix up does it",
+                ExitCode.INCOMPLETE,
+            ) from error
 
 
 def _key_file(state: StateDirectory) -> Path:
@@ -120,7 +128,11 @@ def _open(state: StateDirectory, secret: Secret) -> KeptKeys:
     known = (state.keys / KEYS_LIST).exists()
     if not secret.given and not _key_file(state).exists():
         if known:
-            raise ControlError(f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}", ExitCode.UNREADABLE)
+            raise ControlError(
+                f"the keys of machine {state.path.name} are {_OF_YOUR_OWN}; or {_key_file(state)}, which is missing, "
+                "opened them: put it back",
+                ExitCode.UNREADABLE,
+            )
         _make_key_file(state)
     vault = _vault(state, state.keys, secret)
     try:
@@ -131,7 +143,18 @@ def _open(state: StateDirectory, secret: Secret) -> KeptKeys:
     except VaultError as error:
         hint = "" if secret.given else f"; or the keys are {_OF_YOUR_OWN}"
         raise ControlError(f"{error}{hint}", ExitCode.UNREADABLE) from error
+    if not _is_default(state, secret):
+        _remove_stale_key_file(state)
     return vault
+
+
+def _remove_stale_key_file(state: StateDirectory) -> None:
+    """Remove a default key file that opens nothing, which a kill during a change of the secret left."""
+    if _key_file(state).exists():
+        try:
+            _vault(state, state.keys, Secret()).read(KEYS_LIST)
+        except VaultError:
+            _key_file(state).unlink()
 
 
 def _write_anew(state: StateDirectory, vault: KeptKeys, secret: Secret) -> None:
@@ -142,7 +165,6 @@ def _write_anew(state: StateDirectory, vault: KeptKeys, secret: Secret) -> None:
     for name in vault.names():
         copy.write(name, vault.read(name) or b"")
     unfinished.rename(state.path / NEXT_KEYS)
-    sync_directory(state.path)
 
 
 def _recover(state: StateDirectory) -> None:

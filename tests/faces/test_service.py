@@ -261,7 +261,7 @@ REFUSED = str(ROOT / "examples/invalid-shared-queue.toml")
 def test_a_machine_that_refuses_a_part_of_its_file_is_up_and_says_so(service):
     said = service.do("up", REFUSED, code=1)
     assert said.startswith("machine invalid-shared-queue is running")
-    assert "apmatrix: refused: kvm1: assign_domain 6 for guest2's mdev: EADDRINUSE" in said
+    assert "invalid-shared-queue.toml:24: lpar[0].guest[1]: 01.0006 is already assigned to guest guest1" in said
     assert "guest1" in service.do("guest", "list")
     service.do("down")
     assert "examples/invalid-shared-queue.toml:24" in service.do("up", REFUSED, "--strict", code=1)

@@ -93,15 +93,22 @@ def test_the_information_word(word, kind, domains, size, depth):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("CEX7A", 0x6A8000000D540307), ("CEX8C", 0x938000000E540307), ("CEX8P", 0x868000000E540307)],
+    [
+        *((f"CEX{4 + age}A", 0x6A800000_0A540307 + (age << 24)) for age in range(4)),
+        *((f"CEX{4 + age}C", 0x92800000_0A540307 + (age << 24)) for age in range(4)),
+        *((f"CEX{4 + age}P", 0x06800000_0A540307 + (age << 24)) for age in range(4)),
+        ("CEX8A", 0x6A800000_0E540607),
+        ("CEX8C", 0x93800000_0E540607),
+        ("CEX8P", 0x06800000_0E540607),
+    ],
 )
-def test_the_recommended_words_are_those_of_the_card_types(text, word):
+def test_the_words_of_the_card_types_are_those_that_real_cards_show(text, word):
     kind = CardType.parse(text)
     assert QueueInfo(
         functions=kind.functions,
         hardware_type=kind.hardware_type,
         highest_domain=84,
-        message_limit=3,
+        message_limit=kind.message_limit,
         depth_code=7,
     ) == QueueInfo(word)
 

@@ -131,6 +131,11 @@ def test_key_that_may_not_leave_the_card(adapter):
     assert ep11.protect(adapter, blob).value == 0x6A
 
 
+def test_a_card_takes_the_special_command_of_wrapping_though_it_reports_no_such_facility(adapter):
+    assert not adapter.functions.special_commands
+    assert protected(adapter, clear_key_blob(adapter, bytes(32)))
+
+
 def test_wrapping_needs_the_special_bit(adapter):
     blob = blob_of(ep11.generate(adapter))
     for flags in (0, 0x20):

@@ -50,7 +50,7 @@ def test_cards_and_queues_with_their_state(admin):
         "05       CEX8C CCA-Coproc  online            0        0     14     08 S--D--NHF- cex4card",
         "05.0006  CEX8C CCA-Coproc  online            0        0     14     08 S--D--NHF- cex4queue",
         "05.0033  CEX8C CCA-Coproc  in use            -        0     14     08 S--D--NHF- vfio_ap",
-        "0a       CEX8P EP11-Coproc deconfig          0        0     14     04 S----XN-F- cex4card",
-        "0a.0006  CEX8P EP11-Coproc deconfig          0        0     14     04 S----XN-F- cex4queue",
-        "0a.0033  CEX8P EP11-Coproc deconfig          -        0     14     04 S----XN-F- vfio_ap",
+        "0a       CEX8P EP11-Coproc deconfig          0        0     14     04 -----XN-F- cex4card",
+        "0a.0006  CEX8P EP11-Coproc deconfig          0        0     14     04 -----XN-F- cex4queue",
+        "0a.0033  CEX8P EP11-Coproc deconfig          -        0     14     04 -----XN-F- vfio_ap",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apmatrix.arch import Apqn, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
+from apmatrix.arch import Apqn, CardFunctions, CardType, Facility, Instruction, Mask, Matrix, Opcode, Registers
 from apmatrix.cards import AdapterState, Firmware, ManualClock, QueueFunction, Request, ScriptedAnswers
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory, execute
 from support.queues import Bell, Stepper
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from apmatrix.machine import Level, Memory
 
 MATRIX_OF_M = Matrix(Mask.of(2, 5, 10), Mask.of(6, 0x33), Mask.of(6, 0x33, 0x40))
+CARDS_OF_M = {2: "CEX7A", 5: "CEX8C", 10: "CEX8P"}
+FUNCTIONS_OF_M = {2: CardFunctions(0x6A800000), 5: CardFunctions(0x93800000), 10: CardFunctions(0x86800000)}
 FACILITIES_OF_M = (Facility.QCI, Facility.APFT, Facility.AQIC, Facility.MSA3)
 POLLED = tuple(facility for facility in FACILITIES_OF_M if facility is not Facility.AQIC)
 QUEUE = Apqn(5, 6)
@@ -48,8 +50,8 @@ class Bench:
         self.steps = Stepper()
         self.echo = Prepared()
         self.firmware: dict[int, Firmware] = {}
-        for number, kind in ((2, "CEX7A"), (5, "CEX8C"), (10, "CEX8P")):
-            self.plug(number, kind, message_limit=3)
+        for number, kind in CARDS_OF_M.items():
+            self.plug(number, kind, functions=FUNCTIONS_OF_M[number], message_limit=3)
         self.level: Level = self.machine.add_lpar(ActivationProfile("lpar", MATRIX_OF_M)).level
         self.memory: Memory = FlatMemory(STORAGE)
         self.interruptions: list[int] = []

@@ -14,7 +14,7 @@ from apmatrix.linux.zcrypt import ByteOrder, CcaRequest, Ep11Request
 from apmatrix.machine import ActivationProfile, Cpc
 from apmatrix.rules.refusals import Failed
 from support import cca, ep11
-from support.bench import FACILITIES_OF_M, MATRIX_OF_M
+from support.bench import CARDS_OF_M, FACILITIES_OF_M, FUNCTIONS_OF_M, MATRIX_OF_M
 
 if TYPE_CHECKING:
     import random
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from apmatrix.cards import Answer, Queue
 
-CARDS_OF_M = {2: "CEX7A", 5: "CEX8C", 10: "CEX8P"}
 MOST_STEPS = 100_000
 GAP = 0x5A5A
 """What programs leave in the gaps of their structures."""
@@ -124,7 +123,8 @@ class Crypto:
         )
         self.wire = Wire()
         for number, kind in (CARDS_OF_M if cards is None else cards).items():
-            adapter = self.machine.add_adapter(number, CardType.parse(kind))
+            functions = FUNCTIONS_OF_M[number] if cards is None else None
+            adapter = self.machine.add_adapter(number, CardType.parse(kind), functions=functions)
             adapter.workers = Inline()
             adapter.filters.add(self.wire)
         self.machine.add_lpar(ActivationProfile("lpar", matrix))

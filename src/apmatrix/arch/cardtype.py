@@ -11,7 +11,7 @@ from apmatrix.arch.info import CardFunctions, Mode
 _FUNCTIONS: Final = {
     Mode.ACCELERATOR: CardFunctions(0x6A800000),
     Mode.CCA: CardFunctions(0x92800000),
-    Mode.EP11: CardFunctions(0x86800000),
+    Mode.EP11: CardFunctions(0x06800000),
 }
 _LONG_MESSAGES: Final = 8
 """The first generation that takes messages of 24 KiB and, in CCA mode, filters commands itself."""

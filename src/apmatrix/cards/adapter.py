@@ -142,8 +142,11 @@ class Adapter:
         return _info(self.functions, self.hardware_type, highest_domain, self.message_limit, self.depth)
 
     def admit(self, domain: int, request: Request) -> Admission:
-        """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else as the firmware."""
-        if request.special and not self.functions.special_commands:
+        """What NQAP answers to ``request`` beyond length and depth: 16 for S without APSC, else as the firmware.
+
+        EP11 takes special commands though it does not report APSC (hardware.md 2.1).
+        """
+        if request.special and not (self.functions.special_commands or self.functions.ep11):
             return ResponseCode.FACILITY_NOT_INSTALLED
         return self.firmware.admit(domain, request)
 

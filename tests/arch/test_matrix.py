@@ -101,3 +101,9 @@ def test_queues_are_named_in_singular_and_plural():
     assert queues_named(apqns[:1]) == "queue 05.0000"
     assert queues_named(apqns[:2]) == "queues 05.0000, 05.0001"
     assert queues_named(apqns) == "queues 05.0000, 05.0001, 05.0002 and 2 more"
+
+
+@pytest.mark.parametrize("text", ["05.00044", "005.0004", "5.", ".4", "5.0100", "+5.4", "5.4.4", "5.0x4"])
+def test_text_that_is_longer_than_an_apqn_or_outside_is_none(text):
+    with pytest.raises(ValueError, match="is not an APQN"):
+        Apqn.parse(text)

@@ -75,7 +75,7 @@ def test_show_tells_what_is_refused(run):
 
 def test_show_tells_what_no_finding_foretold(run, tmp_path):
     path = tmp_path / "f.toml"
-    path.write_text('[[lpar]]\nname = "kvm1"\n[lpar.host]\napmask = "nonsense"\n')
+    path.write_text('[[lpar]]\nname = "kvm1"\n[lpar.host]\npolicy = "protective"\napmask = "0x5"\n')
     output = run("show", str(path), code=1).stdout
     assert "Refused:\n  kvm1: " in output
 

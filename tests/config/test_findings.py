@@ -2,6 +2,7 @@
 
 import pytest
 
+from apmatrix.arch import Mask
 from apmatrix.config import ConfigError, Severity, load, parse
 
 VALID = """\
@@ -68,7 +69,7 @@ def test_a_valid_file_has_no_findings():
         (
             'name = "guest2"',
             'name = "guest1"',
-            "f.toml:17: lpar[0].guest[1].name: there are two guests guest1: change one of them",
+            "f.toml:17: lpar[0].guest[1].name: guest guest1 is described already, at line 13: give one of them",
         ),
         (
             'name = "guest2"',
@@ -189,7 +190,7 @@ def test_the_same_uuid_twice_in_one_host():
     text = VALID.replace('name = "guest', 'uuid = "62177883-f1bb-47f0-914d-32a22e3a8804"\n  name = "guest')
     (finding,) = findings(text)
     assert finding.line == 18
-    assert "two mdevs 62177883-f1bb-47f0-914d-32a22e3a8804" in finding.text
+    assert finding.message == "mdev 62177883-f1bb-47f0-914d-32a22e3a8804 is described already, at line 13"
 
 
 def test_refused_is_an_error_unless_allowed(tmp_path):
@@ -322,21 +323,39 @@ usage_domains = "4,6"
     ("host", "domains", "expected"),
     [
         ("", "6", '05.0006 belongs to {host}: add [lpar.host] apmask = "-5" or aqmask = "-6"'),
-        ("", "6,7", '05.0006, 05.0007 belong to {host}: add [lpar.host] apmask = "-5" or aqmask = "-6,-7"'),
+        (
+            "",
+            "6,7",
+            (
+                '05.0006, 05.0007 belong to {host}: add [lpar.host] apmask = "-5" or aqmask = "-6,-7"; '
+                "and take domain 7 out, which the host does not have"
+            ),
+        ),
+        (
+            '[lpar.host]\naqmask = "-6"',
+            "6,7",
+            (
+                "05.0007 belongs to {one}: take domain 7 out, which the host does not have, or "
+                "add -5 to apmask or -7 to aqmask of [lpar.host]"
+            ),
+        ),
         (
             '[lpar.host]\napmask = ["-6", "+6"]',
             "6",
             "05.0006 belongs to {host}: add -5 to apmask or -6 to aqmask of [lpar.host]",
         ),
     ],
-    ids=["no masks", "a domain that the LPAR lacks, too", "masks that do not help"],
+    ids=["no masks", "a domain that the LPAR lacks, too", "only such a domain", "masks that do not help"],
 )
-def test_what_the_masks_keep_for_the_host_is_said_once_for_each_guest(host, domains, expected):
-    first, second = findings(BEGINNER.format(host=host, domains=domains))
+def test_what_the_masks_keep_for_the_host_is_said_once(host, domains, expected):
+    first, *_ = found = findings(BEGINNER.format(host=host, domains=domains))
+    assert len(found) == 1
     assert first.severity is Severity.REFUSED
     assert first.path == "lpar[0].guest[0]"
-    assert first.text == expected.format(host="the host's drivers, so guest guest1 gets nothing")
-    assert "guest guest2 gets nothing" in second.text
+    names = {"one": "so guest guest1 gets", "host": "so guests guest1 and guest2 get"}
+    assert first.text == expected.format(
+        **{key: f"the host's drivers, {name} nothing" for key, name in names.items()}
+    )
 
 
 def test_masks_that_leave_the_queue_to_guests_are_no_finding():
@@ -349,3 +368,131 @@ def test_masks_that_leave_the_queue_to_guests_are_no_finding():
 def test_who_is_refused_is_known_by_name():
     file = parse(BEGINNER.format(host="", domains="6"), "f.toml")
     assert file.refused() == {("kvm1", "guest1"), ("kvm1", "guest2")}
+
+
+def test_a_mask_that_linux_refuses_is_found_at_its_line_with_what_it_costs():
+    text = BEGINNER.format(host='[lpar.host]\napmask = "-5,6"', domains="6")
+    (finding,) = findings(text)
+    assert str(finding) == (
+        "f.toml:10: lpar[0].host.apmask: is refused with EINVAL: '-5,6': '6' is where + or - is needed, so guests "
+        'guest1 and guest2 get nothing: write apmask = "-5,-6"'
+    )
+    assert finding.severity is Severity.REFUSED
+    assert parse(text, "f.toml").refused() == {("kvm1",), ("kvm1", "guest1"), ("kvm1", "guest2")}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message", "remedy"),
+    [
+        ("apmask", "-0011", "0011 is octal 9; adapter 0x11 is 17", "write 9, 11 or 0x11, whichever is meant"),
+        (
+            "aqmask",
+            "-0x4,+0047-0050",
+            "0047 is octal 39; domain 0x47 is 71",
+            "write 39, 47 or 0x47, whichever is meant",
+        ),
+        (
+            "apmask",
+            "5",
+            "'5' without a sign is a whole mask, which leaves adapters 1,3 to the host",
+            'write "-5" to take adapter 5 away from it, or 0x5 if it is meant',
+        ),
+    ],
+)
+def test_a_mask_that_means_something_else_than_it_seems_to(key, text, message, remedy):
+    text = VALID.partition("  [[lpar.guest]]")[0].replace('apmask = "-1,-2"', f'{key} = "{text}"')
+    found = findings(text)
+    assert (found[0].severity, found[0].line, found[0].message, found[0].remedy) == (
+        Severity.WARNING,
+        11,
+        message,
+        remedy,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"5,6,0047"', "0047 is octal 39; domain 0x47 is 71: write 39, 47 or 0x47, whichever is meant"),
+        ('["5", "6", "0253"]', "0253 is octal 171; in hexadecimal it is 0xab: write 171 or 253, whichever is meant"),
+        ('"5,6,0010-0012"', "0010 is octal 8; domain 0x10 is 16: write 8, 10 or 0x10, whichever is meant"),
+        ('"5,6,0377"', "0377 is octal 255; in hexadecimal it is 0xff: write 255 if that is meant"),
+    ],
+)
+def test_an_octal_number_is_a_warning_with_its_other_readings(value, expected):
+    finding, *_ = findings(VALID.replace('"5,6"', value))
+    assert finding.severity is Severity.WARNING
+    assert finding.line == 9
+    assert finding.text == expected
+
+
+@pytest.mark.parametrize("value", ['"05,06"', '["05", 6]', '"5,0x6,00"'])
+def test_a_number_that_is_the_same_in_octal_raises_no_doubt(value):
+    assert findings(VALID.replace('"5,6"', value)) == ()
+
+
+def test_decimal_digits_of_a_hexadecimal_number_that_is_there():
+    text = VALID.replace('usage_domains = "5,6"', 'usage_domains = "5,6,0x47"').replace('"6"', '"6,47"')
+    (finding,) = findings(text)
+    assert finding.text.endswith("when the host does; did you mean 0x47, domain 71, which is there?")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[lpar.host]", "[host]", "host: is not a key; did you mean [lpar.host] or [lpar.guest.host]?"),
+        ('name = "kvm1"', 'name = "kvm1"\napmask = "-5"', "did you mean apmask of [lpar.host] or [lpar.guest.host]?"),
+        ('name = "guest2"', 'name = "guest2"\n aqmask = "-5"', "did you mean aqmask of [lpar.guest.host]?"),
+        ('name = "m"', 'name = "m"\n[[guest]]', "did you mean [[lpar.guest]] or [[lpar.guest.guest]]?"),
+        ('name = "m"', "MAX-DOMAIN = 1", "machine.MAX-DOMAIN: is not a key; did you mean max_domain?"),
+        ('"CEX8A"', '"cex8a"', "by A, C or P, such as CEX8C; did you mean CEX8A?"),
+        ('"CEX8A"', '"CEX7S"', "did you mean CEX7A, CEX7C, CEX7P?"),
+        ('"CEX8A"', '"CEX8A"\nstate = "Online"', "did you mean 'online'?"),
+        ('"CEX8A"', '"CEX8A"\nstate = "offline"', "did you mean 'deconfigured'?"),
+        ('apmask = "-1,-2"', 'vfio_ap = "true"', "must be true or false; did you mean true without quotes?"),
+        ('ids = "1,2"', 'ids = "1,ab"', "'ab' is not a number such as 4, 0xab or 0253; did you mean 0xab (171)?"),
+        ('ids = "1,2"', 'ids = "1,0089"', "a leading 0 means octal: did you mean 89, or 0x89 (137)?"),
+        ('ids = "1,2"', "ids = 1,2", 'did you mean ids = "1,2"? Texts, and several numbers, are in quotes'),
+        ('ids = "1,2"', "ids = 05", "did you mean ids = 5? TOML takes no zeros before a number"),
+        ('name = "m"', "name: m", 'did you mean name = "m"?'),
+    ],
+)  # fmt: skip
+def test_what_may_have_been_meant(old, new, expected):
+    assert VALID.count(old) == 1
+    with pytest.raises(ConfigError) as caught:
+        parse(VALID.replace(old, new), "f.toml")
+    assert expected in str(caught.value)
+    assert all(finding.severity is Severity.ERROR for finding in caught.value.findings)
+
+
+def test_a_mark_of_the_byte_order_at_the_start_is_no_error(tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_text(VALID, encoding="utf-8-sig")
+    assert load(path).machine.name == "m"
+    assert parse("\ufeff" + VALID, "f.toml").machine.name == "m"
+
+
+def test_a_finding_has_its_parts():
+    text = VALID.replace('adapters = "2"\n  domains = "6"', 'adapters = "1,2"\n  domains = "5,6"')
+    (finding,) = findings(text)
+    assert finding.remedy == "take the adapter or the domain out of one of the two"
+    assert finding.text == f"{finding.message}: {finding.remedy}"
+    assert list(map(str, finding.apqns)) == ["01.0005"]
+    assert finding.refuses == ("lpar[0].guest[1]",)
+
+
+def test_many_guests_that_want_one_queue_cost_no_more_each(monkeypatch):
+    compared = []
+    overlaps = Mask.overlaps
+
+    def counted(mask, other):
+        compared.append(other)
+        return overlaps(mask, other)
+
+    monkeypatch.setattr(Mask, "overlaps", counted)
+    head = BEGINNER.format(host='[lpar.host]\napmask = "-5"', domains="6").partition("  [[lpar.guest]]")[0]
+    guests = (f'[[lpar.guest]]\nname = "g{number}"\nadapters = "5"\ndomains = "6"\n' for number in range(300))
+    found = findings(head + "".join(guests))
+    assert len(found) == 299
+    assert all("already assigned to guest g0, " in finding.text for finding in found)
+    assert len(compared) < 300 * 4

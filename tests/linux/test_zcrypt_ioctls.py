@@ -1,5 +1,7 @@
 """The crypto ioctls: structures, faults, and the order of the checks (hardware.md 3.9, 3.10, 5.2)."""
 
+import tracemalloc
+
 import pytest
 
 from apmatrix.linux.core import Task
@@ -241,6 +243,18 @@ def test_an_ep11_request(crypto, file, storage):
 def test_what_is_wrong_with_an_ep11_request(crypto, file, storage, changes, expected):
     assert call(file, storage, EP11, storage.urb(ep11_cprb().cprb, **changes)) == expected
     assert not crypto.wire.sent
+
+
+@pytest.mark.parametrize(("changes", "expected"), [({"request_length": 36}, "EINVAL"), ({}, "ok")])
+def test_a_long_target_list_of_one_queue_costs_only_its_bytes(crypto, file, storage, changes, expected):
+    block = storage.urb(ep11_cprb().cprb, ((0x0A, 0x33),) * 65535, **changes)
+    tracemalloc.start()
+    try:
+        assert call(file, storage, EP11, block) == expected
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 2**20  # a pair of numbers for each target would be more than 4 MiB
 
 
 def test_an_ep11_reply_without_room_and_without_storage(crypto, file, storage):

@@ -18,6 +18,8 @@ from apmatrix.arch.events import (
     GuestStarted,
     GuestStopped,
     MdevChanged,
+    MdevCreated,
+    MdevRemoved,
     ProfileChanged,
     RequestRefused,
     WriteRefused,
@@ -138,6 +140,7 @@ HAPPENINGS = [
             MdevChanged("kvm1", UUID, FIVE, BOTH, NONE),
             MdevChanged("kvm1", UUID, FIVE, BOTH, FOUR),
             MdevChanged("kvm1", UUID, NONE, NONE, NONE),
+            MdevRemoved("kvm1", UUID),
         ],
     ),
     (
@@ -149,7 +152,14 @@ HAPPENINGS = [
             ControlBlockChanged("kvm1/guest1", FIVE, NONE, NONE),
         ],
     ),
-    (end_a_vm_with_its_host, [GuestStarted(f"kvm1/{OTHER}", OTHER), GuestStopped(f"kvm1/{OTHER}", OTHER)]),
+    (
+        end_a_vm_with_its_host,
+        [
+            MdevCreated("kvm1", OTHER),
+            GuestStarted(f"kvm1/{OTHER}", OTHER),
+            GuestStopped(f"kvm1/{OTHER}", OTHER),
+        ],
+    ),
     (edit_the_profile, [ProfileChanged("kvm1", FIVE, BOTH, NONE)]),
     (configure_off, [AdapterConfigured("kvm1", 5, on=False)]),
     (checkstop, [AdapterStateChanged(5, "checkstopped")]),

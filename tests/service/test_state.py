@@ -198,6 +198,13 @@ def test_an_error_of_the_file_system_is_a_sentence(base):
     assert refusal(lambda: take(state)).startswith(f"{state.socket}: Is a directory: ")
 
 
+def test_systems_of_different_names_share_nothing(base):
+    state = StateDirectory.of("cpc1")
+    assert state.of_system("a/b") != state.of_system("a.b")
+    assert state.of_system("a/b/c") != state.of_system("a.b/c")
+    assert state.of_system("a/b").parent == state.of_system("a").parent
+
+
 FILE = '[[lpar]]\nname = "lpar"\n'
 
 

@@ -35,7 +35,9 @@ class CardType:
         """Read ``CEX4A`` … ``CEX8P``; ValueError otherwise."""
         found = re.fullmatch(r"CEX([4-8])([ACP])", text)
         if not found:
-            raise ValueError(f"{text!r} is not a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C")
+            shown = repr(text if len(text) <= 40 else f"{text[:36]}...")
+            meant = f"; did you mean {', '.join(near)}?" if (near := _near(text)) else ""
+            raise ValueError(f"{shown} is not a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C{meant}")
         return cls(int(found[1]), Mode(found[2]))
 
     @property
@@ -56,3 +58,9 @@ class CardType:
 
     def __str__(self) -> str:
         return f"CEX{self.generation}{self.mode.value}"
+
+
+def _near(text: str) -> list[str]:
+    """The types that a text may mean: ``cex8c``, ``CEX8``, and ``CEX8S``, IBM's name of the card in any mode."""
+    found = re.fullmatch(r"(?:CEX|CRYPTOEXPRESS)([4-8])S?([ACP]?)", re.sub(r"[\s_-]", "", text[:40].upper()))
+    return [f"CEX{found[1]}{mode}" for mode in found[2] or "ACP"] if found else []

@@ -31,8 +31,22 @@ class GuestStopped(Event, frozen=True):
     uuid: str
 
 
+class MdevCreated(Event, frozen=True):
+    """An mdev of ``system`` was created; nothing is assigned to it yet."""
+
+    system: str
+    uuid: str
+
+
+class MdevRemoved(Event, frozen=True):
+    """An mdev of ``system`` was removed."""
+
+    system: str
+    uuid: str
+
+
 class MdevChanged(Event, frozen=True):
-    """An mdev of ``system`` has been assigned another matrix, or has been removed and has none."""
+    """An mdev of ``system`` has been assigned another matrix, an empty one before it is removed."""
 
     system: str
     uuid: str
@@ -106,6 +120,8 @@ class RequestRefused(Event, frozen=True):
 AnyEvent: TypeAlias = (
     GuestStarted
     | GuestStopped
+    | MdevCreated
+    | MdevRemoved
     | MdevChanged
     | ControlBlockChanged
     | ProfileChanged

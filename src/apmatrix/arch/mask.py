@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WIDTH: Final = 256
 """Bits of every mask: adapters and domains are numbered 0 to 255."""
@@ -161,13 +161,27 @@ def parse_number(text: str) -> int:
         number = int(word, 16)
     elif re.fullmatch(r"0[0-7]*", word):
         number = int(word, 8)
-    elif re.fullmatch(r"[1-9][0-9]*", word):
+    elif re.fullmatch(r"[1-9][0-9]{0,30}", word):
         number = int(word)
     else:
-        raise ValueError(f"{text!r} is not a number such as 4, 0xab or 0253")
+        raise ValueError(f"{_shown(text)} is not a number such as 4, 0xab or 0253{_meant(word)}")
     if number >= WIDTH:
-        raise ValueError(f"{word} is outside 0-{WIDTH - 1}")
+        raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
     return number
+
+
+def _shown(text: str, form: Callable[[str], str] = repr) -> str:
+    return form(text if len(text) <= 40 else f"{text[:36]}...")
+
+
+def _meant(word: str) -> str:
+    """A hint: hexadecimal digits as Linux prints them need ``0x``, and octal ones end at 7."""
+    digits = word.lstrip("0")
+    if not re.fullmatch(r"[0-9a-fA-F]{1,2}", digits):
+        return ""
+    if digits.isdecimal():
+        return f"; a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
+    return f"; did you mean 0x{digits} ({int(digits, 16)})?"
 
 
 NO_BITS: Final = Mask(0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask, parse_number
+from apmatrix.arch.mask import ALL_BITS, NO_BITS, WIDTH, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+
+_APQN = re.compile(r"([0-9a-fA-F]{1,2})\.([0-9a-fA-F]{1,4})")
 
 
 class Apqn(NamedTuple):
@@ -20,14 +24,15 @@ class Apqn(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Apqn:
-        """Read ``05.00ab``, both parts hexadecimal; ValueError otherwise."""
-        adapter, dot, domain = text.strip().partition(".")
-        try:
-            if not dot:
-                raise ValueError
-            return cls(parse_number("0x" + adapter), parse_number("0x" + domain))
-        except ValueError:
-            raise ValueError(f"{text!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)") from None
+        """Read ``05.00ab``: up to two and four hexadecimal digits; ValueError otherwise."""
+        found = _APQN.fullmatch(text.strip())
+        apqn = cls(*(int(part, 16) for part in found.groups())) if found else None
+        if apqn is None:
+            shown = text if len(text) <= 40 else f"{text[:36]}..."
+            raise ValueError(f"{shown!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)")
+        if apqn.domain >= WIDTH:
+            raise ValueError(f"{text.strip()!r} is not an APQN: its domain 0x{apqn.domain:x} is outside 00-ff")
+        return apqn
 
     @classmethod
     def from_code(cls, code: int) -> Apqn:
@@ -43,12 +48,13 @@ class Apqn(NamedTuple):
         return f"{self.adapter:02x}.{self.domain:04x}"
 
 
-def listed(apqns: Iterable[Apqn], most: int = 6) -> str:
-    """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``."""
+def listed(apqns: Iterable[Apqn], most: int = 6, *, count: int | None = None) -> str:
+    """APQNs for a sentence: ``05.0004, 05.0047 and 12 more``; ``count`` is their number, if more are not given."""
     rest = iter(apqns)
-    shown = ", ".join(map(str, islice(rest, most)))
-    more = sum(1 for _ in rest)
-    return f"{shown} and {more} more" if more else shown
+    shown = list(islice(rest, most))
+    more = sum(1 for _ in rest) if count is None else count - len(shown)
+    text = ", ".join(map(str, shown))
+    return f"{text} and {more} more" if more else text
 
 
 def queues_named(apqns: Sequence[Apqn]) -> str:

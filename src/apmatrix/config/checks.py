@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import ALL_BITS, NO_BITS, Mask, Matrix
-from apmatrix.arch.matrix import listed
-from apmatrix.config.findings import Severity
-from apmatrix.rules.claims import Claims
-from apmatrix.rules.ownership import Masks
-from apmatrix.rules.refusals import BadValue
-from apmatrix.rules.text import written_mask
+from apmatrix.arch import Mask, Matrix
+from apmatrix.config.findings import Severity, dotted
+from apmatrix.config.masks import HostMasks
+from apmatrix.config.sharing import Exclusive, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,17 +17,32 @@ if TYPE_CHECKING:
     from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, HostSettings, LparFile
 
 
+_PROFILES = Words(
+    "{apqns} {are} also in the activation profile of LPAR {holder}, so LPAR {name} is not activated",
+    "{apqns} {are} also in the activation profile of LPAR {holder}, which is not activated itself: once it can be, "
+    "LPAR {name} cannot",
+    "take the adapter or the usage domain out of one profile",
+)
+_ASSIGNMENTS = Words(
+    "{apqns} {are} already assigned to guest {holder}, so the assignment to guest {name} fails with EADDRINUSE",
+    "{apqns} {are} also wanted for guest {holder}, whose assignment fails itself: once it does not, the assignment "
+    "to guest {name} fails with EADDRINUSE",
+    "take the adapter or the domain out of one of the two",
+)
+
+
+_CHANGES = {
+    "LPAR": "give one of them another name",
+    "guest": "give one of them another name",
+    "mdev": "give one of them another uuid, or none",
+}
+
+
 def check(file: FileTables, reader: Reader) -> None:
     """Record with ``reader`` everything that is wrong in a file whose tables could be read."""
     installed = _adapters(file, reader)
     _doubled(reader, "LPAR", [(lpar.name, ("lpar", index, "name")) for index, lpar in enumerate(file.lpars)])
-    profiles = _Exclusive(
-        reader,
-        "{apqns} {are} also in the activation profile of LPAR {holder}, so LPAR {name} is not activated: "
-        "take the adapter or the usage domain out of one profile",
-        "{apqns} {are} also in the activation profile of LPAR {holder}, which is not activated itself: "
-        "once it can be, LPAR {name} cannot",
-    )
+    profiles = Exclusive(reader, _PROFILES)
     for index, lpar in enumerate(file.lpars):
         path: Path = ("lpar", index)
         _profile(file, lpar, installed, path, reader)
@@ -46,10 +56,10 @@ def _adapters(file: FileTables, reader: Reader) -> Mask:
     for index, adapter in enumerate(file.adapters):
         path: Path = ("adapter", index)
         if (adapter.id is None) == (adapter.ids is None):
-            reader.note(Severity.ERROR, path, "an adapter has either id or ids: write one of them")
+            reader.note(Severity.ERROR, path, "an adapter has either id or ids", "write one of them")
         if twice := adapter.numbers & installed:
-            text = f"adapter {twice.ranges()} is described twice: take one description out"
-            reader.note(Severity.ERROR, path, text)
+            text = f"adapter {twice.ranges()} is described twice"
+            reader.note(Severity.ERROR, path, text, "take one description out")
         _possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
         _functions(adapter, path, reader)
         installed |= adapter.numbers
@@ -63,11 +73,9 @@ def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
         text = "functions have no mode bit: Linux binds no driver to such a card"
         reader.note(Severity.WARNING, (*path, "functions"), text)
     elif given != usual:
-        text = (
-            f"functions 0x{adapter.functions.value:08x} are not those of a {adapter.type}: of the mode bits "
-            f"0x1c000000 set 0x{usual.value:08x} only"
-        )
-        reader.note(Severity.ERROR, (*path, "functions"), text)
+        text = f"functions 0x{adapter.functions.value:08x} are not those of a {adapter.type}"
+        remedy = f"of the mode bits 0x1c000000 set 0x{usual.value:08x} only"
+        reader.note(Severity.ERROR, (*path, "functions"), text, remedy)
 
 
 def _profile(file: FileTables, lpar: LparFile, installed: Mask, path: Path, reader: Reader) -> None:
@@ -79,78 +87,43 @@ def _profile(file: FileTables, lpar: LparFile, installed: Mask, path: Path, read
     # Only a warning: a profile may name cards that will be plugged in later.
     if missing := (lpar.adapters & limits.apm) - installed:
         text = f"the machine has no adapter {missing.ranges()}: LPAR {lpar.name} sees it when it is added"
-        reader.note(Severity.WARNING, (*path, "adapters"), text)
+        reader.note(Severity.WARNING, (*path, "adapters"), text, _copied(missing, "adapter", installed))
 
 
 def _possible(beyond: Mask, what: str, severity: Severity, path: Path, reader: Reader) -> None:
     if beyond:
-        key = f"max_{what}"
-        text = f"{what} {beyond.ranges()} cannot exist in this machine: see [machine] {key} and features"
-        reader.note(severity, path, text)
+        text = f"{what} {beyond.ranges()} cannot exist in this machine"
+        refuses = [dotted(path[:-1])] if severity is Severity.REFUSED else []
+        reader.note(severity, path, text, f"see [machine] max_{what} and features", refuses=refuses)
+
+
+def _copied(missing: Mask, what: str, present: Mask) -> str:
+    """A hint if a number that is missing may be the hexadecimal digits of one that is present."""
+    for number in missing:
+        meant = int(str(number), 16)
+        if number > 9 and meant in present:
+            return f"did you mean 0x{number}, {what} {meant}, which is there?"
+    return ""
 
 
 def _guests(
     guests: Sequence[GuestFile], host: HostSettings, given: Matrix, limits: Matrix, path: Path, reader: Reader
 ) -> None:
     """Check the guests of one host, which itself has ``given``, and their guests."""
+    places: list[tuple[GuestFile, Path]] = [(guest, (*path, "guest", index)) for index, guest in enumerate(guests)]
     if guests and not host.vfio_ap:
-        text = "guests need vfio_ap in their host: set vfio_ap = true or take the guests out"
-        reader.note(Severity.REFUSED, (*path, "host", "vfio_ap"), text)
-    places = [(guest, (*path, "guest", index)) for index, guest in enumerate(guests)]
+        refuses = [dotted(place) for _, place in places]
+        message = "guests need vfio_ap in their host"
+        remedy = "set vfio_ap = true or take the guests out"
+        reader.note(Severity.REFUSED, (*path, "host", "vfio_ap"), message, remedy, refuses=refuses)
     _doubled(reader, "guest", [(guest.name, (*place, "name")) for guest, place in places])
     _doubled(reader, "mdev", [(str(guest.uuid), (*place, "uuid")) for guest, place in places if guest.uuid])
-    claims = _Exclusive(
-        reader,
-        "{apqns} {are} already assigned to guest {holder}, so the assignment to guest {name} fails with "
-        "EADDRINUSE: take the adapter or the domain out of one of the two",
-        "{apqns} {are} also wanted for guest {holder}, whose assignment fails itself: once it does not, the "
-        "assignment to guest {name} fails with EADDRINUSE",
-    )
-    reserved = _Reserved.by(host, path)
+    claims = Exclusive(reader, _ASSIGNMENTS)
+    for guest, place in HostMasks(host, path, reader).check(places, given):
+        _guest(guest, given, limits, place, reader)
+        claims.claim(guest.name, guest.matrix, place)
     for guest, place in places:
-        if refusal := reserved.refusal(guest):
-            reader.note(Severity.REFUSED, place, refusal)
-        else:
-            _guest(guest, given, limits, place, reader)
-            claims.claim(guest.name, guest.matrix, place)
         _guests(guest.guests, guest.host, guest.matrix & given, limits, place, reader)
-
-
-@dataclass(frozen=True)
-class _Reserved:
-    """The masks of one host, and its table in the file: a queue with both bits 1 cannot be assigned (MTX-21)."""
-
-    masks: Masks
-    given: frozenset[str]
-    table: str
-
-    @classmethod
-    def by(cls, host: HostSettings, path: Path) -> _Reserved:
-        """The masks after everything that the file has written to them; what cannot be written changes nothing."""
-        if not host.vfio_ap:  # another finding says so
-            return cls(Masks(NO_BITS, NO_BITS), frozenset(), "")
-        masks = {}
-        for name, texts in (("apmask", host.apmask), ("aqmask", host.aqmask)):
-            mask = ALL_BITS
-            for text in texts:
-                with suppress(BadValue):
-                    mask = written_mask(text, mask)
-            masks[name] = mask
-        given = frozenset(name for name, texts in (("apmask", host.apmask), ("aqmask", host.aqmask)) if texts)
-        table = ".".join(part for part in path if isinstance(part, str))
-        return cls(Masks(**masks), given, f"[{table}.host]")
-
-    def refusal(self, guest: GuestFile) -> str:
-        """Why the guest's assignment is refused, and what to write; empty if the masks are not in its way."""
-        matrix = Matrix(guest.adapters & self.masks.apmask, guest.domains & self.masks.aqmask)
-        if not len(matrix):
-            return ""
-        adapters, domains = (",".join(f"-{number}" for number in mask) for mask in (matrix.apm, matrix.aqm))
-        verb = "belongs" if len(matrix) == 1 else "belong"
-        text = f"{listed(matrix.apqns())} {verb} to the host's drivers, so guest {guest.name} gets nothing"
-        if self.given:
-            return f"{text}: add {adapters} to apmask or {domains} to aqmask of {self.table}"
-        return f'{text}: add {self.table} apmask = "{adapters}" or aqmask = "{domains}"'
 
 
 def _guest(guest: GuestFile, given: Matrix, limits: Matrix, path: Path, reader: Reader) -> None:
@@ -166,45 +139,15 @@ def _guest(guest: GuestFile, given: Matrix, limits: Matrix, path: Path, reader: 
                 f"the host of guest {guest.name} has no {key.replace('_', ' ').rstrip('s')} "
                 f"{missing.ranges()}: the assignment is accepted, the guest gets it when the host does"
             )
-            reader.note(Severity.WARNING, (*path, key), text)
+            reader.note(Severity.WARNING, (*path, key), text, _copied(missing, what, present))
 
 
 def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> None:
-    seen = set()
+    """Names that must be unique; a finding for each that is not, with the place of the first."""
+    first: dict[str, Path] = {}
     for name, path in names:
-        if name in seen:
-            reader.note(Severity.ERROR, path, f"there are two {what}s {name}: change one of them")
-        seen.add(name)
-
-
-@dataclass
-class _Exclusive:
-    """Claims that must not share a queue: every pair that does is a finding.
-
-    ``refused`` says what happens to a claim that shares a queue with an accepted one, ``pending`` what will happen if
-    the other one is itself refused.
-    """
-
-    reader: Reader
-    refused: str
-    pending: str
-    claims: Claims[tuple[int, str]] = field(default_factory=Claims)  # a name may occur twice
-    fallen: set[tuple[int, str]] = field(default_factory=set)
-    count: int = 0
-
-    def claim(self, name: str, wanted: Matrix, path: Path) -> None:
-        """Add the claim of ``name``, and record each conflict with an earlier claim."""
-        self.count += 1
-        holder = (self.count, name)
-        for conflict in self.claims.conflicts(wanted):
-            stands = conflict.holder not in self.fallen
-            text = (self.refused if stands else self.pending).format(
-                apqns=listed(conflict.apqns),
-                are="is" if len(conflict.shared) == 1 else "are",
-                holder=conflict.holder[1],
-                name=name,
-            )
-            self.reader.note(Severity.REFUSED if stands else Severity.WARNING, path, text)
-            if stands:
-                self.fallen.add(holder)
-        self.claims.set(holder, wanted)
+        if name in first:
+            line = reader.places.line(first[name])
+            place = f"line {line}" if line else dotted(first[name])
+            reader.note(Severity.ERROR, path, f"{what} {name} is described already, at {place}", _CHANGES[what])
+        first.setdefault(name, path)

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import ApmatrixError
+from apmatrix.arch import ApmatrixError, Apqn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apmatrix.config.places import Path
+
+
+MOST_APQNS = 256
+"""Of more queues than these, a finding has the first ones."""
+
+_ALTERNATIVES = "did you mean", "the keys are"
 
 
 class Severity(Enum):
@@ -24,13 +30,28 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to know about a file: where it is, what it is and what to do."""
+    """One thing to know about a file: where it is, what it is and what to do.
+
+    ``message`` says what is wrong and ``remedy``, which may be empty, what to do. ``apqns`` are the queues concerned,
+    of many the first :data:`MOST_APQNS`. ``refuses`` has the paths of the LPARs and guests that do not get what they
+    ask for. ``line`` counts from 1; it is None if there is none, as for tables that a program made.
+    """
 
     severity: Severity
     file: str
     line: int | None
     path: str
-    text: str
+    message: str
+    remedy: str = ""
+    apqns: tuple[Apqn, ...] = ()
+    refuses: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The message and the remedy in one sentence."""
+        if not self.remedy:
+            return self.message
+        return f"{self.message}{'; ' if self.remedy.startswith(_ALTERNATIVES) else ': '}{self.remedy}"
 
     @property
     def place(self) -> str:

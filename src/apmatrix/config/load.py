@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from msgspec import structs
 
+from apmatrix.config import hints
 from apmatrix.config.checks import check
 from apmatrix.config.findings import ConfigError, Finding, Severity
 from apmatrix.config.places import Places
@@ -39,13 +40,14 @@ def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> Machin
 
 def parse(text: str, path: str, *, allow_refused: bool = True) -> MachineFile:
     """Parse and check the text of a file; ``path`` is its name in findings. Errors as for :func:`load`."""
+    text = text.removeprefix("\ufeff")  # the mark with which some editors begin a file
     try:
         content = tomllib.loads(text)
         file = _read(content, path, Places(text))
     except tomllib.TOMLDecodeError as error:
-        raise _unreadable(path, *_syntax(str(error))) from None
+        raise _unreadable(path, *_syntax(str(error), text)) from None
     except RecursionError:
-        raise _unreadable(path, "values are nested too deeply: take some levels out") from None
+        raise _unreadable(path, "values are nested too deeply", remedy="take some levels out") from None
     except ValueError as error:  # tomllib passes on those of int() and datetime()
         raise _unreadable(path, f"a value cannot be read: {error}") from None
     return file if allow_refused else _accepted(file)
@@ -72,11 +74,14 @@ def read_adapter(content: dict[str, Any], name: str) -> AdapterFile:
 def _read(content: dict[str, Any], path: str, places: Places) -> MachineFile:
     reader = Reader(path, places)
     tables = reader.table(FileTables, content)
+    misread = any(finding.severity is Severity.ERROR for finding in reader.findings)
     if tables is not None:
         check(tables, reader)
     reader.findings.sort(key=lambda finding: finding.line or 0)
-    if tables is None or any(finding.severity is Severity.ERROR for finding in reader.findings):
-        raise ConfigError(_serious(reader.findings))
+    errors = [finding for finding in reader.findings if finding.severity is Severity.ERROR]
+    if tables is None or errors:
+        # What would be refused is not known as long as parts of the file have no meaning.
+        raise ConfigError(errors if misread else _serious(reader.findings))
     return _resolved(tables, path, reader)
 
 
@@ -93,7 +98,7 @@ def _text(path: FilePath) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _unreadable(str(path), "is not UTF-8 text: save it in that encoding", line) from None
+        raise _unreadable(str(path), "is not UTF-8 text", line, "save it in that encoding") from None
 
 
 def _accepted(file: MachineFile) -> MachineFile:
@@ -107,16 +112,18 @@ def _serious(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity is not Severity.WARNING]
 
 
-def _unreadable(path: str, text: str, line: int | None = None) -> ConfigError:
-    return ConfigError([Finding(Severity.ERROR, path, line, "", text)])
+def _unreadable(path: str, message: str, line: int | None = None, remedy: str = "") -> ConfigError:
+    return ConfigError([Finding(Severity.ERROR, path, line, "", message, remedy)])
 
 
-def _syntax(message: str) -> tuple[str, int | None]:
-    """The text and the line of a syntax error, from tomllib's message."""
+def _syntax(message: str, text: str) -> tuple[str, int | None, str]:
+    """The message, the line and the remedy for a syntax error, from tomllib's message."""
     found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
     if not found:
-        return f"is not valid TOML: {message}", None
-    return f"is not valid TOML: {found[1]} (column {found[3]})", int(found[2])
+        return f"is not valid TOML: {message}", None, ""
+    number = int(found[2])
+    remedy = hints.line(text.split("\n")[number - 1])
+    return f"is not valid TOML: {found[1]} (column {found[3]})", number, remedy
 
 
 def _machine_name(stem: str) -> str:

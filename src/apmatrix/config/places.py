@@ -24,18 +24,23 @@ _BARE_VALUE = re.compile(r"[^,\]}#\n]*")
 
 
 class Places:
-    """Lines of all keys, tables and list elements of a text that ``tomllib`` has accepted."""
+    """Lines of all keys, tables and list elements of a text that ``tomllib`` has accepted.
+
+    They are looked for when the first one is asked for: most files have nothing to say about.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._starts: list[int] = []
         self._lines: dict[Path, int] = {}
         self._tables: dict[Path, int] = {}  # arrays of tables, with the number of elements so far
-        self._statements()
 
     def line(self, path: Path) -> int | None:
         """The line of ``path``, or of the nearest thing around it that has one."""
+        if not self._starts:
+            self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
+            self._statements()
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]

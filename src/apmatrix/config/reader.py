@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
+from apmatrix.arch import Mask
+from apmatrix.config import hints
 from apmatrix.config.findings import Finding, Severity, dotted
-from apmatrix.config.values import READERS, shown
+from apmatrix.config.hints import entry, fields_of, header
+from apmatrix.config.values import READERS, Number, shown
+from apmatrix.rules.readings import octal_doubts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from msgspec.structs import FieldInfo
 
+    from apmatrix.arch import Apqn
     from apmatrix.config.places import Path, Places
 
 S = TypeVar("S", bound=Struct)
@@ -22,6 +28,7 @@ MAX_DEPTH = 16
 """Levels of guests that a file may describe."""
 
 _NOTHING = object()
+_NUMBERED: Final = Mask | Number
 
 
 class Reader:
@@ -32,19 +39,31 @@ class Reader:
         self.findings: list[Finding] = []
         self.places = places
 
-    def note(self, severity: Severity, path: Path, text: str) -> None:
+    def note(
+        self,
+        severity: Severity,
+        path: Path,
+        message: str,
+        remedy: str = "",
+        *,
+        apqns: Iterable[Apqn] = (),
+        refuses: Iterable[str] = (),
+    ) -> None:
         """Record a finding about the value at ``path``."""
-        self.findings.append(Finding(severity, self.file, self.places.line(path), dotted(path), text))
+        line = self.places.line(path)
+        self.findings.append(
+            Finding(severity, self.file, line, dotted(path), message, remedy, tuple(apqns), tuple(refuses))
+        )
 
     def table(self, kind: type[S], content: object, path: Path = ()) -> S | None:
         """``content`` as a ``kind``; None, with a finding, if it cannot be one."""
         if not isinstance(content, dict):
-            self._error(path, f"is {shown(content)}, but must be a table: write [{_header(path)}]")
+            self._error(path, f"is {shown(content)}, but must be a table", f"write [{header(path)}]")
             return None
         if path.count("guest") > MAX_DEPTH:
-            self._error(path, f"more than {MAX_DEPTH} levels of guests: take some out")
+            self._error(path, f"more than {MAX_DEPTH} levels of guests", "take some out")
             return None
-        fields = {info.encode_name: info for info in msgspec.structs.fields(kind)}
+        fields = fields_of(kind)
         self._unknown(content.keys() - fields.keys(), fields, path)
         values = {}
         for key, info in fields.items():
@@ -52,22 +71,22 @@ class Reader:
                 values[info.name] = self._field(info, content[key], (*path, key))
             elif info.required:
                 values[info.name] = _NOTHING
-                self._error(path, _missing(info))
+                self._error(path, *_missing(info))
         if any(value is _NOTHING for value in values.values()):
             return None
         return kind(**values)
 
     def _field(self, info: FieldInfo, value: object, path: Path) -> Any:
-        inner = _entry(info.type)
+        inner = entry(info.type)
         if not (isinstance(inner, type) and issubclass(inner, Struct)):
             return self._value(info.type, value, path)
         if inner is info.type:
             return self._useful(self.table(inner, value, path))
         if not isinstance(value, list) or (info.required and not value):
-            self._error(path, f"is {shown(value)}, but must be a list of tables: write [[{_header(path)}]]")
+            self._error(path, f"is {shown(value)}, but must be a list of tables", f"write [[{header(path)}]]")
             return _NOTHING
-        tables = [self.table(inner, entry, (*path, index)) for index, entry in enumerate(value)]
-        return tuple(entry for entry in tables if entry is not None)
+        tables = [self.table(inner, each, (*path, index)) for index, each in enumerate(value)]
+        return tuple(each for each in tables if each is not None)
 
     @staticmethod
     def _useful(table: S | None) -> S | object:
@@ -75,21 +94,33 @@ class Reader:
 
     def _value(self, kind: Any, value: object, path: Path) -> Any:
         try:
-            return _read(kind, value)
+            found = _read(kind, value)
         except msgspec.ValidationError:
-            self._error(path, f"is {shown(value)}, but must be {_expected(kind)}")
+            self._error(path, f"is {shown(value)}, but must be {_expected(kind)}", hints.word(kind, value))
         except ValueError as error:
             self._error(path, str(error))
+        else:
+            if isinstance(found, _NUMBERED):
+                self._doubt(value, path)
+            return found
         return _NOTHING
+
+    def _doubt(self, value: object, path: Path) -> None:
+        """Record the numbers that may be meant otherwise than they are read."""
+        if isinstance(value, list):
+            for index, each in enumerate(value):
+                self._doubt(each, (*path, index))
+        elif isinstance(value, str):
+            what = "domain" if "domain" in header(path[-2:]) else "adapter"
+            for text, remedy in octal_doubts(value, what):
+                self.note(Severity.WARNING, path, text, remedy)
 
     def _unknown(self, keys: set[str], known: dict[str, FieldInfo], path: Path) -> None:
         for key in sorted(keys):
-            close = difflib.get_close_matches(key[:64], known, n=1)
-            remedy = f"did you mean {close[0]}?" if close else f"the keys are {', '.join(known)}"
-            self._error((*path, key[:64]), f"is not a key; {remedy}")
+            self._error((*path, key[:64]), "is not a key", hints.unknown_key(key, known, path))
 
-    def _error(self, path: Path, text: str) -> None:
-        self.note(Severity.ERROR, path, text)
+    def _error(self, path: Path, message: str, remedy: str = "") -> None:
+        self.note(Severity.ERROR, path, message, remedy)
 
 
 def _read(kind: Any, value: object) -> Any:
@@ -100,15 +131,10 @@ def _read(kind: Any, value: object) -> Any:
     return msgspec.convert(value, kind)
 
 
-def _entry(kind: Any) -> Any:
-    """The type of a list's elements; other types as they are."""
-    return get_args(kind)[0] if get_origin(kind) is tuple else kind
-
-
-def _missing(info: FieldInfo) -> str:
-    if _entry(info.type) is not info.type:
-        return f"there is no {info.encode_name}: write [[{info.encode_name}]] and its keys"
-    return f"the key {info.encode_name} is missing: it must be {_expected(info.type)}"
+def _missing(info: FieldInfo) -> tuple[str, str]:
+    if entry(info.type) is not info.type:
+        return f"there is no {info.encode_name}", f"write [[{info.encode_name}]] and its keys"
+    return f"the key {info.encode_name} is missing", f"it must be {_expected(info.type)}"
 
 
 def _expected(kind: Any) -> str:
@@ -117,7 +143,3 @@ def _expected(kind: Any) -> str:
         if get_origin(part) is Annotated:
             return str(part.__metadata__[0].description)
     raise TypeError(f"{kind} is declared without a description")
-
-
-def _header(path: Path) -> str:
-    return ".".join(part for part in path if isinstance(part, str))

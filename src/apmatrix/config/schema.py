@@ -153,11 +153,7 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
 
     def refused(self) -> set[tuple[str, ...]]:
         """The LPARs and guests, by their names, of which a finding says that they will be refused."""
-        owners = {
-            finding.path[: finding.path.rfind("]") + 1]
-            for finding in self.findings
-            if finding.severity is Severity.REFUSED
-        }
+        owners = {owner for finding in self.findings for owner in finding.refuses}
         return {names for names, path in self._paths() if dotted(path) in owners}
 
     def _paths(self) -> Iterator[tuple[tuple[str, ...], Path]]:

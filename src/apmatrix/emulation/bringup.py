@@ -235,8 +235,8 @@ class Emulation:
     def unforeseen(self) -> list[Refusal]:
         """The refusals of which the file's findings do not tell already, with the line and what to write."""
         told = self.file.refused()
-        known = {id(guest.refusal) for guest in self.guests() if guest.names in told}
-        return [each for each in self.refusals if id(each) not in known and (each.system,) not in told]
+        owners = {id(guest.refusal): guest.names for guest in self.guests()}
+        return [each for each in self.refusals if owners.get(id(each), tuple(each.system.split("/"))) not in told]
 
     @property
     def complaints(self) -> list[str]:

@@ -95,7 +95,7 @@ class StateDirectory:
 
     def of_system(self, system: str) -> Path:
         """Where the commands on a system find what they share: changes to /etc, and /run/lock."""
-        return self.path / "systems" / system.replace("/", ".")
+        return self.path / "systems" / system.replace("/", "+")  # no name has a "+", and many have a "."
 
     def forget_locks(self, system: str | None = None) -> None:
         """Empty the /run/lock of a system, or of all: no process has a lock any more."""

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX
+from apmatrix.arch.events import MdevCreated, MdevRemoved
 from apmatrix.linux.core import ChangeKind, Link, Task, Written
 from apmatrix.linux.vfio_ap.mdev import MatrixMdev
 from apmatrix.linux.vfio_ap.vfio import Vfio
@@ -74,6 +75,7 @@ class Lifecycle:
         module.mdev_bus.add_device(mdev, module.matrix_device)
         module.mdev_bus.bind(module.mdev_driver, mdev)
         module.type_devices.add_child(name, Link(mdev.path))
+        self._host.machine.announce(MdevCreated(self._host.level.path, name))
         return mdev
 
     # removal
@@ -166,6 +168,7 @@ class Lifecycle:
         mdev.alive = False
         mdev.uevent("remove")
         module.matrix_device.remove_child(mdev.name)
+        self._host.machine.announce(MdevRemoved(self._host.level.path, mdev.name))
 
     def check_idle(self) -> None:
         """Refused (EAGAIN) while a guest has an mdev (MTX-93)."""

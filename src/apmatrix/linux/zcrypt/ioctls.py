@@ -154,10 +154,10 @@ def send_ep11_cprb(call: IoctlCall) -> None:
     """Do ZSENDEP11CPRB: send a CPRB to an EP11 coprocessor; here too the structure is always written back."""
     block = call.user.fetch(Ep11Urb, call.argument)
     try:
-        targets = _targets(call, block)
+        listed = call.user.bytes_at(block.targets, block.targets_count * _TARGET)
         Ep11Request.check_lengths(block.request_length, block.reply_length, call.zcrypt.buffer_size)
         cprb = call.user.bytes_at(block.request, block.request_length)
-        request = Ep11Request(cprb, targets, block.reply_length)
+        request = Ep11Request(cprb, _targets(call, listed), block.reply_length)
         reply = call.zcrypt.ep11(request, call.permissions, task=call.task)
         call.user.store(block.reply, reply)
         block = block.replace(reply_length=len(reply))
@@ -165,10 +165,9 @@ def send_ep11_cprb(call: IoctlCall) -> None:
         call.user.store_block(call.argument, block)
 
 
-def _targets(call: IoctlCall, block: Ep11Urb) -> tuple[tuple[int, int], ...]:
-    """The list of (card, domain); there may be 65,535, of two numbers each."""
-    listed = call.user.bytes_at(block.targets, block.targets_count * _TARGET)
-    return tuple(struct.iter_unpack("<HH" if call.user.order is ByteOrder.LITTLE else ">HH", listed))
+def _targets(call: IoctlCall, listed: bytes) -> tuple[tuple[int, int], ...]:
+    """The list of (card, domain), each target once: a list may have 65,535 entries."""
+    return tuple(dict.fromkeys(struct.iter_unpack("<HH" if call.user.order is ByteOrder.LITTLE else ">HH", listed)))
 
 
 def _answering(make: Callable[[ApBus, ByteOrder], bytes]) -> Callable[[IoctlCall], None]:

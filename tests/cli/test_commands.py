@@ -107,7 +107,9 @@ def test_explain_says_why(run, guest, apqn, answer, code):
 
 
 def test_explain_walks_down_the_levels(run):
-    (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)
+    (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)[
+        "explanations"
+    ]
     assert facts["has"]
     assert [(step["where"], step["subject"]) for step in facts["steps"]] == [
         ("nested", "adapter"),
@@ -221,7 +223,7 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
             return decode_answer(encode(Success(explain_queues(Asked(emulation), request))), ExplainQueues)
 
         monkeypatch.setattr("apmatrix.cli.explain.ask", ask)
-        facts = json.loads(run("explain", "--json", *words, code=1).stdout)
+        facts = json.loads(run("explain", "--json", *words, code=1).stdout)["explanations"]
     assert [fact["reason"] for fact in facts if fact["apqn"] == "05.0004"] in ([], ["bound to no driver"])
     assert len(facts) == (1 if asked.apqn else 3)
 

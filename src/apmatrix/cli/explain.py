@@ -50,7 +50,7 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
     if file is None:
         explanations = ask(machine, ExplainQueues(guest, apqn))
     else:
-        with brought_up(read_file(file)) as emulation:
+        with brought_up(read_file(file).without_keys()) as emulation:
             explanations = explain_queues(Asked(emulation), ExplainQueues(guest, apqn))
     if as_json:
         print_json([explanation.as_json() for explanation in explanations])

@@ -9,6 +9,7 @@ import click
 
 from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.testbed import (
@@ -38,7 +39,7 @@ _adapter_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def fault() -> None:
     """Make queues and cards of a running machine fail, in words such as these.
 
@@ -88,7 +89,7 @@ def remove_fault(number: int | None, everything: bool, machine: str | None) -> N
     _list(ask(machine, RemoveFault(number)), as_json=False)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def record() -> None:
     """Record the traffic between the queues and the cards of a running machine.
 
@@ -117,7 +118,7 @@ def stop_record(machine: str | None) -> None:
     click.echo(f"{ended.file}: {ended.exchanges} exchanges")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def replay() -> None:
     """Answer requests as a record says, or send its requests again.
 

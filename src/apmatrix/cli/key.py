@@ -14,6 +14,7 @@ from apmatrix.arch import Mask, SetName
 from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.client import ask, stopped_machine
 from apmatrix.service.dumps import forbid_core_dumps
@@ -119,7 +120,7 @@ def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> C
     return decorate
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def key() -> None:
     """Load, set, clear and show the master keys of a running machine's cards.
 

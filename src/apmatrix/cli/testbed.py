@@ -17,12 +17,14 @@ from apmatrix.service.protocol.testbed import (
     CompareRecord,
     FaultFacts,
     ListFaults,
+    PrepareRecord,
     RemoveFault,
     StartRecord,
     StartReplay,
     StopRecord,
     StopReplay,
 )
+from apmatrix.service.recordfile import existing_record, new_record
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
@@ -102,7 +104,9 @@ def record() -> None:
 @_file_argument
 def start_record(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Write every request and its reply to FILE, which must be new."""
-    ask(machine, StartRecord(str(file.absolute()), adapters))
+    ask(machine, PrepareRecord(adapters))
+    with new_record(file.absolute()) as descriptor:
+        ask(machine, StartRecord(str(file.absolute()), adapters), [descriptor])
     click.echo(f"recording to {file}: apmatrix record stop ends it")
 
 
@@ -131,7 +135,8 @@ def replay() -> None:
 @_file_argument
 def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Answer requests from the record FILE if they are in it; others go to the cards."""
-    started = ask(machine, StartReplay(str(file.absolute()), adapters))
+    with existing_record(file.absolute()) as descriptor:
+        started = ask(machine, StartReplay(str(file.absolute()), adapters), [descriptor])
     click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
 
@@ -154,7 +159,8 @@ def check_replay(ctx: click.Context, file: Path, system: str | None, machine: st
 
     The exit code is 1 if one differs, as those of random numbers and of new keys always do.
     """
-    found = ask(machine, CompareRecord(str(file.absolute()), system))
+    with existing_record(file.absolute()) as descriptor:
+        found = ask(machine, CompareRecord(str(file.absolute()), system), [descriptor])
     if as_json:
         print_json(found)
     else:

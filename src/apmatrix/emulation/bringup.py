@@ -188,6 +188,7 @@ class Emulation:
             while self.lpars:
                 self.lpars.pop().linux.shut_down()
             self.machine.close()
+            self.testbed.close()
 
     def stop_guest(self, guest: Guest) -> None:
         """Stop a guest and the guests in it; its mdev stays. Nothing happens if it is not running."""

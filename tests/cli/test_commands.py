@@ -140,6 +140,30 @@ def test_explain_says_why(run, guest, apqn, answer, code):
     assert answer in output
 
 
+@pytest.mark.parametrize(
+    ("apqn", "note"),
+    [
+        ("05.71", "APQNs are hexadecimal: 05.0071 is domain 113; domain 71 is 05.0047."),
+        ("05.4", ""),
+        ("05.00ee", ""),
+    ],
+)
+def test_explain_says_what_else_a_missing_queue_may_mean(run, apqn, note):
+    has = apqn == "05.4"
+    output = " ".join(
+        run("explain", "examples/three-guests.toml", "guest1", apqn, code=0 if has else 1).stdout.split()
+    )
+    assert note in output
+    assert ("APQNs are hexadecimal" in output) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"), [(["explan"], "explain"), (["guest", "strat"], "start"), (["key", "shwo"], "show")]
+)
+def test_an_unknown_command_names_the_one_that_may_be_meant(run, words, near):
+    assert f"No such command '{words[-1]}'. Did you mean '{near}'?" in run(*words, code=2).stderr
+
+
 def test_explain_walks_down_the_levels(run):
     (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)
     assert facts["has"]

@@ -8,6 +8,7 @@ import click
 
 from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.remote import machine_option, numbers
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.hardware import AdapterStateName, SetAdapterState, SetProfile
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from apmatrix.arch import Mask
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def lpar() -> None:
     """Change LPARs of a running machine."""
 
@@ -53,7 +54,7 @@ def set_lpar(
     )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def adapter() -> None:
     """Change adapters of a running machine."""
 

@@ -9,6 +9,7 @@ from apmatrix.config.schema import (
     LparFile,
     MachineFile,
     MachineSettings,
+    MasterKeyFile,
 )
 from apmatrix.rules.findings import Finding, Severity
 
@@ -21,6 +22,7 @@ __all__ = [
     "LparFile",
     "MachineFile",
     "MachineSettings",
+    "MasterKeyFile",
     "NotInFile",
     "Severity",
     "counted",

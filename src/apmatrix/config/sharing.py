@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apmatrix.arch import NO_BITS, Apqn, Mask, Matrix
 from apmatrix.arch.matrix import listed
@@ -12,11 +12,15 @@ from apmatrix.config.findings import dotted
 from apmatrix.rules.findings import MOST_APQNS, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apmatrix.config.places import Path
     from apmatrix.config.reader import Reader
     from apmatrix.rules.findings import Holder
+
+
+H = TypeVar("H")
+
+Shared = list[tuple[int, Mask]]
+"""APQNs: adapters, each with domains."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,14 @@ class Words:
     errno: str = ""
 
 
-class _FirstClaims:
+class FirstClaims(Generic[H]):
     """The first claim to each queue: for each adapter, the holders with their domains, which do not overlap."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, list[tuple[Holder, Mask]]] = {}
+        self._rows: dict[int, list[tuple[H, Mask]]] = {}
         self._taken: dict[int, Mask] = {}
 
-    def add(self, holder: Holder, wanted: Matrix) -> None:
+    def add(self, holder: H, wanted: Matrix) -> None:
         """Let ``holder`` have the queues of ``wanted`` that nobody claimed before."""
         for adapter in wanted.apm:
             taken = self._taken.get(adapter, NO_BITS)
@@ -50,9 +54,9 @@ class _FirstClaims:
                 self._rows.setdefault(adapter, []).append((holder, new))
                 self._taken[adapter] = taken | new
 
-    def shared(self, wanted: Matrix) -> dict[Holder, list[tuple[int, Mask]]]:
+    def shared(self, wanted: Matrix) -> dict[H, Shared]:
         """The holders of queues of ``wanted``, each with adapters and the domains on them."""
-        found: dict[Holder, list[tuple[int, Mask]]] = {}
+        found: dict[H, Shared] = {}
         for adapter in wanted.apm:
             if self._taken.get(adapter, NO_BITS).overlaps(wanted.aqm):
                 for holder, domains in self._rows[adapter]:
@@ -72,8 +76,8 @@ class Exclusive:
 
     reader: Reader
     words: Words
-    accepted: _FirstClaims = field(default_factory=_FirstClaims)
-    fallen: _FirstClaims = field(default_factory=_FirstClaims)
+    accepted: FirstClaims[Holder] = field(default_factory=FirstClaims)
+    fallen: FirstClaims[Holder] = field(default_factory=FirstClaims)
 
     def claim(self, claimant: Holder, wanted: Matrix, path: Path) -> None:
         """Add a claim, and record each conflict with an earlier one."""
@@ -100,16 +104,15 @@ class Exclusive:
         self.accepted.add(claimant, wanted)
 
     @staticmethod
-    def _message(
-        form: str, claimant: Holder, holder: Holder, shared: list[tuple[int, Mask]]
-    ) -> tuple[str, list[Apqn]]:
+    def _message(form: str, claimant: Holder, holder: Holder, shared: Shared) -> tuple[str, list[Apqn]]:
         """The sentence, in which names are those of the tables, not the full ones."""
         name, other = (each.name.rpartition("/")[2] for each in (claimant, holder))
-        count = sum(len(domains) for _, domains in shared)
-        apqns = list(islice(_apqns(shared), MOST_APQNS))
-        text = listed(apqns, count=count)
+        apqns, text, count = named(shared)
         return form.format(apqns=text, are="is" if count == 1 else "are", holder=other, name=name), apqns
 
 
-def _apqns(shared: list[tuple[int, Mask]]) -> Iterator[Apqn]:
-    return (Apqn(adapter, domain) for adapter, domains in shared for domain in domains)
+def named(shared: Shared) -> tuple[list[Apqn], str, int]:
+    """The APQNs for a finding, of many the first ones; their names in a sentence, and their number."""
+    count = sum(len(domains) for _, domains in shared)
+    apqns = list(islice((Apqn(adapter, domain) for adapter, domains in shared for domain in domains), MOST_APQNS))
+    return apqns, listed(apqns, count=count), count

@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint coverage bench venv python3-venv clean
+.PHONY: demo test peers lint coverage bench venv python3-venv clean
 
 demo: venv
 	$(BIN)/apmatrix demo examples/three-guests.toml
 
 test: venv
 	$(BIN)/pytest -n 2
+
+# The tests of other projects (docs/peers.md); where their sources are: make peers PEERS=DIRECTORY
+peers: venv
+	$(if $(PEERS),APMATRIX_PEERS='$(PEERS)') $(BIN)/pytest --peers tests/peers
 
 lint: venv
 	$(BIN)/ruff check src tests benchmarks

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from apmatrix.arch import Apqn, CardType, Mask, Matrix
+from apmatrix.arch import Apqn, CardType, KeySet, Mask, Matrix
 from apmatrix.arch.messages import Ep11Function
-from apmatrix.cards import Action, KeyCommand, KeySet
+from apmatrix.cards import Action, KeyCommand
 from apmatrix.cards.arithmetic import CrtKey, crt
 from apmatrix.cards.cca.blocks import Parameters, Part, parse_parts
 from apmatrix.cards.ep11.payload import Payload

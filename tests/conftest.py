@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from support.bench import Bench
-from support.untried import LONG, untried
+from support.untried import LONG, PEERS, untried
 from support.zcrypt import Crypto
 
 pytest_plugins = ["pytester"]
@@ -20,17 +20,20 @@ def pytest_addoption(parser):
     parser.addoption(
         "--long", action="store_true", help="run the tests marked long too, which take over half a minute"
     )
+    parser.addoption("--peers", action="store_true", help="run the tests of other projects too: make peers")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes over half a minute, and is skipped without --long")
+    config.addinivalue_line("markers", "peers: runs another project's tests, and is skipped without --peers")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--long"):
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason=LONG))
+    for marker, reason in (("long", LONG), ("peers", PEERS)):
+        if not config.getoption(f"--{marker}"):
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import apmatrix
-from apmatrix import AdapterConfig, GuestConfig, HostConfig, LparConfig, Machine
+from apmatrix import AdapterConfig, GuestConfig, HostConfig, LparConfig, Machine, MasterKeyConfig
 from apmatrix.config import HostSettings, load, schema
 
 from .conftest import EXAMPLES
@@ -63,6 +63,7 @@ def test_file_text_and_code_give_the_same_machine(example):
     ("kind", "table"),
     [
         (AdapterConfig, schema.AdapterFile),
+        (MasterKeyConfig, schema.MasterKeyFile),
         (LparConfig, schema.LparFile),
         (GuestConfig, schema.GuestFile),
         (HostConfig, schema.HostSettings),
@@ -85,10 +86,28 @@ def test_keyword_arguments_are_the_keys_of_machine():
     arguments = dict(Machine.__init__.__kwdefaults__ or {})
     for own in ("virtual_time", "allow_refused"):
         assert arguments.pop(own) is False
+    assert arguments.pop("master_keys") == ()
     assert arguments.keys() == settings.keys()
     assert {name: value for name, value in arguments.items() if name != "name"} == {
         name: default for name, default in settings.items() if name != "name"
     }
+
+
+def test_master_keys_from_code(tmp_path):
+    parts = [tmp_path / "one", tmp_path / "other"]
+    for number, path in enumerate(parts):
+        path.write_bytes(bytes([number]) * 32)
+        path.chmod(0o600)
+    keys = [
+        MasterKeyConfig("AES", adapters=3, domains="0-1", parts=parts),
+        MasterKeyConfig("WK", adapters=4, domains=0, key="random"),
+    ]
+    adapters = [AdapterConfig(3, "CEX8C"), AdapterConfig(4, "CEX8P")]
+    with Machine(adapters, [LparConfig("a", adapters="3,4", usage_domains="0-2")], master_keys=keys) as machine:
+        patterns = [machine.lpar().sysfs.read(f"/sys/bus/ap/devices/03.000{domain}/mkvps") for domain in range(3)]
+        assert ["AES CUR: valid" in pattern for pattern in patterns] == [True, True, False]
+        assert patterns[0] == patterns[1]
+        assert "WK CUR: valid" in machine.lpar().sysfs.read("/sys/bus/ap/devices/04.0000/mkvps")
 
 
 def test_settings_of_the_machine_count():

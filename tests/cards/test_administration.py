@@ -1,9 +1,8 @@
 import pytest
 
-from apmatrix.arch import Mode
+from apmatrix.arch import KeySet, Mode
 from apmatrix.cards.administration import Action, AdministrationError, KeyCommand
 from apmatrix.cards.cca.blocks import Parameters
-from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.requests import (
     RequestError,
     cca_control,

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.cards.masterkeys import KeySet
+from apmatrix.arch import KeySet
 from support import ep11
 from support.queues import make_adapter
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from apmatrix.arch import Apqn, CardType, CrycbFormat, Mask, Matrix, ResponseCode
-from apmatrix.cards import Action, CardContext, KeyCommand, KeySet, ManualClock, WrappingKey
+from apmatrix.arch import Apqn, CardType, CrycbFormat, KeySet, Mask, Matrix, ResponseCode
+from apmatrix.cards import Action, CardContext, KeyCommand, ManualClock, WrappingKey
 from apmatrix.cards.requests import RequestError
 from apmatrix.machine import ActivationProfile, Cpc
 

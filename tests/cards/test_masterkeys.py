@@ -7,9 +7,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from apmatrix.arch import Mask, ResponseCode
+from apmatrix.arch import KeySet, Mask, ResponseCode
 from apmatrix.cards import Request
-from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKeyError, NewState
+from apmatrix.cards.masterkeys import KeyRegisters, MasterKeyError, NewState
 from support import cca, ep11
 from support.queues import exchange, make_adapter
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from apmatrix.arch import KeySet
 from apmatrix.cards import CardContext, MemoryStore, Vault
 from apmatrix.cards.keyring import Keyring
-from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.vault import VaultError
 from support import cca
 from support.processes import output

@@ -36,13 +36,14 @@ def run(monkeypatch):
 def test_show_draws_the_matrix(run):
     output = run("show", "examples/three-guests.toml").stdout
     assert "LPAR kvm1: adapters 5-6, usage domains 4,71,171,255" in output
-    assert "05        guest1   guest2   guest1   guest2" in output
-    assert "06        guest1   guest3   guest1   guest3" in output
+    assert "          4        71       171      255\nadapter   0004     0047     00ab     00ff" in output
+    assert "5    05   guest1   guest2   guest1   guest2" in output
+    assert "6    06   guest1   guest3   guest1   guest3" in output
 
 
 def test_show_names_nested_holders_and_the_legend(run):
     output = run("show", "examples/nested.toml").stdout
-    assert "05        guest1/guest2   other   guest1" in output
+    assert "5    05   guest1/guest2   other   guest1" in output
     assert "free  vfio_ap has it, no guest asked for it  1 queue" in output
     assert (
         "In the file:\n  examples/nested.toml:30: lpar[0].guest[0].guest[0].adapters: the host of guest guest2"
@@ -56,11 +57,44 @@ def test_show_uses_numbers_where_names_are_too_wide(run):
     assert "40  guest40                               24 queues" in output
 
 
+def test_show_names_the_guests_that_asked_for_a_free_queue_and_were_refused(run, tmp_path):
+    file = tmp_path / "refused.toml"
+    file.write_text("""
+        [[adapter]]
+        ids = "5"
+        type = "CEX8A"
+        [[lpar]]
+        name = "kvm1"
+        adapters = "5"
+        usage_domains = "4-7"
+        [lpar.host]
+        apmask = "-5"
+        [[lpar.guest]]
+        name = "guest1"
+        adapters = "5"
+        domains = "4"
+        [[lpar.guest]]
+        name = "guest2"
+        adapters = "5"
+        domains = "4-6"
+        """)
+    output = run("show", file, code=1).stdout
+    assert "free  vfio_ap has it; guest2 asked, refused  2 queues" in output
+    assert "free  vfio_ap has it, no guest asked for it  1 queue" in output
+    (lpar,) = json.loads(run("show", "--json", file, code=1).stdout)["lpars"]
+    assert [(queue["holding"], queue["refused"]) for queue in lpar["queues"]] == [
+        ("guest", []),
+        ("free", ["guest2"]),
+        ("free", ["guest2"]),
+        ("free", []),
+    ]
+
+
 def test_show_as_json(run):
     facts = json.loads(run("show", "--json", "examples/three-guests.toml").stdout)
     (lpar,) = facts["lpars"]
     assert facts["adapters"][0] == {"id": 5, "type": "CEX5C", "state": "online"}
-    assert {"apqn": "05.00ff", "holding": "guest", "holder": "guest2"} in lpar["queues"]
+    assert {"apqn": "05.00ff", "holding": "guest", "holder": "guest2", "refused": []} in lpar["queues"]
     assert lpar["guests"][2]["effective"] == {"adapters": [6], "usage_domains": [0x47, 0xFF], "control_domains": []}
 
 
@@ -104,6 +138,30 @@ def test_show_tells_which_lpar_is_not_activated(run, tmp_path):
 def test_explain_says_why(run, guest, apqn, answer, code):
     output = " ".join(run("explain", "examples/three-guests.toml", guest, apqn, code=code).stdout.split())
     assert answer in output
+
+
+@pytest.mark.parametrize(
+    ("apqn", "note"),
+    [
+        ("05.71", "APQNs are hexadecimal: 05.0071 is domain 113; domain 71 is 05.0047."),
+        ("05.4", ""),
+        ("05.00ee", ""),
+    ],
+)
+def test_explain_says_what_else_a_missing_queue_may_mean(run, apqn, note):
+    has = apqn == "05.4"
+    output = " ".join(
+        run("explain", "examples/three-guests.toml", "guest1", apqn, code=0 if has else 1).stdout.split()
+    )
+    assert note in output
+    assert ("APQNs are hexadecimal" in output) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("words", "near"), [(["explan"], "explain"), (["guest", "strat"], "start"), (["key", "shwo"], "show")]
+)
+def test_an_unknown_command_names_the_one_that_may_be_meant(run, words, near):
+    assert f"No such command '{words[-1]}'. Did you mean '{near}'?" in run(*words, code=2).stderr
 
 
 def test_explain_walks_down_the_levels(run):

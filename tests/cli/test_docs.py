@@ -71,6 +71,7 @@ def with_subcommands(words, command):
     [
         ("`[machine]`", schema.MachineSettings),
         ("`[[adapter]]`", schema.AdapterFile),
+        ("`[[master_key]]`", schema.MasterKeyFile),
         ("`[[lpar]]`", schema.LparFile),
         ("`[lpar.host]`", schema.HostSettings),
         ("`[[lpar.guest]]`", schema.GuestFile),

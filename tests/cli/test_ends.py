@@ -101,6 +101,6 @@ def test_a_sentence_is_folded_on_a_terminal(environment):
     assert done.returncode == 2
     assert lines == [
         "apmatrix: there is no example of-another-name: choose one of",
-        "  invalid-shared-queue, large, nested, shared-adapters,",
-        "  three-guests",
+        "  invalid-shared-queue, large, master-keys, nested,",
+        "  shared-adapters, three-guests",
     ]

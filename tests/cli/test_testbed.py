@@ -1,8 +1,13 @@
 """``apmatrix fault``, ``record`` and ``replay`` on a running machine, and faults and timing in its file."""
 
 import errno
+import fcntl
 import json
+import os
+import socket
 import stat
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +17,10 @@ from apmatrix.config import ConfigError, parse
 from apmatrix.emulation import Emulation
 from apmatrix.emulation.rsa import Question, RsaKey
 from apmatrix.linux import Refused
+from apmatrix.service.client import ask
+from apmatrix.service.errors import ControlError
+from apmatrix.service.protocol.testbed import CompareRecord, StartRecord, StartReplay
+from apmatrix.service.recordfile import existing_record, new_record
 from support.running import KEYS, command, running
 
 KEY = RsaKey.generate(1024)
@@ -25,6 +34,16 @@ def rsa(machine, queue="05.0004", question=None):
     except Refused as refused:
         return errno.errorcode[refused.errno]
     return "ok" if question.is_answered_by(answer) else "wrong"
+
+
+@contextmanager
+def memory_file():
+    """A regular file without a name, which can be sealed."""
+    descriptor = os.memfd_create("record", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def test_a_fault_happens_as_often_as_it_says_and_where(machine):
@@ -115,16 +134,78 @@ def test_a_record_is_replayed_and_checked(machine, tmp_path):
     assert [rsa(machine, question=question) for question in questions] == ["ok"] * 3
 
 
-def test_a_record_that_cannot_be_written_costs_no_reply(machine, tmp_path):
-    (tmp_path / "stick").mkdir()
-    command("record", "start", "stick/traffic", "--adapter", 5)
-    assert rsa(machine) == "ok"
-    (tmp_path / "stick").rename(tmp_path / "pulled")
-    assert [rsa(machine) for _ in range(2)] == ["ok", "ok"]
-    ended = command("record", "stop", code=1)
-    assert ended.stderr.endswith("2 exchanges could not be written: No such file or directory; 1 are recorded\n")
+def test_a_record_that_cannot_be_written_costs_no_reply(machine):
+    with memory_file() as descriptor:
+        ask(None, StartRecord("stick/traffic"), [descriptor])
+        assert rsa(machine) == "ok"
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+        assert [rsa(machine) for _ in range(2)] == ["ok", "ok"]
+        ended = command("record", "stop", code=1)
+        assert len(os.pread(descriptor, 1 << 20, 0).splitlines()) == 1
+    assert ended.stderr.endswith("2 exchanges could not be written: Operation not permitted; 1 are recorded\n")
     assert not machine.machine.adapters[5].filters
-    assert len((tmp_path / "pulled" / "traffic").read_text().splitlines()) == 1
+
+
+def test_a_record_is_the_file_that_the_client_has_opened(machine, tmp_path):
+    """The machine may not find it under this name, or find another one: it works with the descriptor alone."""
+    (tmp_path / "traffic").write_text("another file\n")
+    with memory_file() as descriptor:
+        ask(None, StartRecord(str(tmp_path / "traffic")), [descriptor])
+        assert rsa(machine) == "ok"
+        assert command("record", "stop").stdout == f"{tmp_path}/traffic: 1 exchanges\n"
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        assert ask(None, StartReplay(str(tmp_path / "traffic")), [descriptor]).exchanges == 1
+    assert (tmp_path / "traffic").read_text() == "another file\n"
+
+
+@pytest.mark.parametrize("request_type", [StartRecord, StartReplay, CompareRecord])
+def test_a_record_is_a_regular_file(machine, tmp_path, request_type):
+    """Nothing that a descriptor can be makes the machine wait, or is taken for a record."""
+    os.mkfifo(tmp_path / "pipe")
+    first, second = socket.socketpair()
+    with first, second:
+        others = [os.open(name, os.O_RDWR) for name in ("/dev/zero", tmp_path / "pipe")]
+        others += [os.open(tmp_path, os.O_RDONLY), os.dup(first.fileno()), os.pidfd_open(os.getpid())]
+        for descriptor in others:
+            with pytest.raises(ControlError, match=r"^it: .* not a regular file$"):
+                ask(None, request_type("it"), [descriptor])
+            os.close(descriptor)
+    path = tmp_path / "file"
+    path.touch()
+    wrong = os.O_RDONLY if request_type is StartRecord else os.O_WRONLY
+    for flags in (wrong, os.O_PATH):
+        descriptor = os.open(path, flags)
+        with pytest.raises(ControlError, match=r"^it: the file is not open for"):
+            ask(None, request_type("it"), [descriptor])
+        with pytest.raises(ControlError, match="1 file descriptors expected, 2 came"):
+            ask(None, request_type("it"), [descriptor] * 2)
+        os.close(descriptor)
+    with pytest.raises(ControlError, match="1 file descriptors expected, 0 came"):
+        ask(None, request_type("it"))
+    assert not machine.machine.adapters[5].filters
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "pipe"])
+@pytest.mark.parametrize("action", ["start", "check"])
+def test_what_can_be_no_record_is_a_sentence(machine, tmp_path, path, action):
+    os.mkfifo(tmp_path / "pipe")
+    assert "the record cannot be read" in command("replay", action, path, code=1).stderr
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence():
+    for opened in (existing_record, new_record):
+        with pytest.raises(ControlError, match=r"the record cannot be .* null byte"), opened(Path("no\0name")):
+            pass
+
+
+def test_a_refused_record_leaves_no_file(machine, tmp_path):
+    command("record", "start", "traffic")
+    for options, code in (((), 3), (("--adapter", "9"), 3)):
+        command("record", "start", "other", *options, code=code)
+        with pytest.raises(ControlError), new_record(tmp_path / "other") as descriptor:
+            ask(None, StartRecord("other"), [descriptor])
+    assert [path.name for path in tmp_path.glob("*r*")] == ["traffic"]
+    assert "is already being recorded" in command("record", "start", "traffic", code=3).stderr
 
 
 def test_a_system_without_the_recorded_queue(machine):

@@ -43,6 +43,15 @@ def test_the_nested_example_has_three_levels():
     assert max(len(names) for names, _ in load(EXAMPLES / "nested.toml").guests()) == 3
 
 
+def test_the_example_with_master_keys_has_a_random_one_for_each_mode():
+    file = load(EXAMPLES / "master-keys.toml")
+    assert file.findings == ()
+    assert [(entry.set, entry.key, entry.parts) for entry in file.master_keys] == [
+        ("AES", "random", ()),
+        ("WK", "random", ()),
+    ]
+
+
 def test_the_large_example_is_large_and_uses_each_queue_once():
     file = load(EXAMPLES / "large.toml")
     guests = [guest for _, guest in file.guests()]

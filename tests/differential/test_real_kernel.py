@@ -12,6 +12,9 @@ from support.differential.trial import Trial, boot
 
 RECORDED = read_recording()
 SOME = [line for line, seen in RECORDED.items() if line in cases() and len(seen) == 1][::15]
+ATTEMPTS = 3
+"""On a busy computer a trial may take the kernel for settled too early."""
+
 PROGRAMS = {"qemu-system-s390x": "qemu-system-misc", "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu"}
 
 
@@ -38,4 +41,7 @@ def test_boot(subject):
 @pytest.mark.long
 @pytest.mark.parametrize("line", SOME)
 def test_case(subject, line):
+    for _ in range(ATTEMPTS - 1):
+        if Trial(subject, cases()[line]).run()[1:] in RECORDED[line]:
+            return
     assert Trial(subject, cases()[line]).run()[1:] in RECORDED[line]

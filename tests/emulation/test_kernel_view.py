@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from apmatrix.arch import Apqn
-from apmatrix.cards import Action, Filter, KeySet, Loss
+from apmatrix.arch import Apqn, KeySet
+from apmatrix.cards import Action, Filter, Loss
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation
 from apmatrix.emulation.errors import KeysRefused

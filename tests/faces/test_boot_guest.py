@@ -39,8 +39,8 @@ def test_missing():
         Qemu(Hardware(Path("kernel"), b"", program="no-such-qemu"))
 
 
-def test_kernel_parameters_keep_the_end_of_the_storage_free():
-    hardware = Hardware(Path("kernel"), b"", "facilities=12,15", storage=512)
+def test_kernel_parameters_keep_the_end_of_the_storage_free_and_let_linux_poll():
+    hardware = Hardware(Path("kernel"), b"", frozenset({12, 15, 65}), storage=512)
     assert hardware.kernel_parameters == "rdinit=/init console=ttysclp0 mem=523264k facilities=12,15"
 
 
@@ -105,7 +105,7 @@ def test_qemu_that_is_killed(tmp_path):
 class Nothing:
     """A level without a machine; counts its resets."""
 
-    kernel_parameters = ""
+    facilities = frozenset[int]()
 
     def __init__(self):
         self.resets = 0
@@ -153,7 +153,7 @@ def test_an_intruder_gets_not_available(machine):
     processor = LevelProcessor(machine, machine.lpars["one"].level)
     assert tapq(processor, 0x0504) == 0x80000000
     assert tapq(processor, 0x0506) == 0x00010000
-    assert processor.kernel_parameters == "facilities=12,15"  # not 65: interruptions cannot be delivered
+    assert processor.facilities == {12, 15, 65}
 
 
 def test_reset_takes_everything_off_the_level_and_nothing_off_others(machine):

@@ -106,6 +106,27 @@ def test_commands_share_the_machine(service):
     assert reader.communicate("\n", timeout=60)[0] == f"0xfb{'f' * 62}\n"
 
 
+def test_a_command_records_where_its_own_paths_lead(service, tmp_path):
+    """The machine does not see what a command has mounted: the command opens the files of its records."""
+    service.do("up", HOST)
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "traffic").write_text("no record\n")
+    said = service.sh(
+        f"mount -t tmpfs tmpfs {place} && cd {place} && apmatrix record start traffic && apmatrix record stop"
+        " && apmatrix replay start traffic && apmatrix replay stop && apmatrix replay check traffic && ls -s traffic"
+    )
+    assert said.splitlines() == [
+        "recording to traffic: apmatrix record stop ends it",
+        f"{place}/traffic: 0 exchanges",
+        "0 exchanges of traffic are replayed: apmatrix replay stop ends it",
+        f"{place}/traffic is no longer replayed",
+        "0 requests sent, 0 answered differently",
+        "0 traffic",
+    ]
+    assert (place / "traffic").read_text() == "no record\n"
+
+
 def test_the_hmc_and_guests_from_outside(service):
     """Changes from outside are seen by commands inside when they return."""
     service.do("up", HOST)

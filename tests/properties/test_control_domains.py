@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmatrix.arch import Apqn, CardType, CrycbFormat, Mask, Matrix
-from apmatrix.cards import Inline, KeySet, ManualClock
+from apmatrix.arch import Apqn, CardType, CrycbFormat, KeySet, Mask, Matrix
+from apmatrix.cards import Inline, ManualClock
 from apmatrix.machine import ActivationProfile, Cpc
 from support import cca, ep11
 

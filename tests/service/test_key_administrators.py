@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 
-from apmatrix.arch import Apqn, Mask
-from apmatrix.cards import Action, KeyCommand, KeySet
+from apmatrix.arch import Apqn, KeySet, Mask
+from apmatrix.cards import Action, KeyCommand
 from apmatrix.cards.masterkeys import MasterKey
 from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.masterkeys import KeyManager

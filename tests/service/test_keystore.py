@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from apmatrix.arch import Apqn
-from apmatrix.cards import KeySet
+from apmatrix.arch import Apqn, KeySet
 from apmatrix.cards.requests import read_cca_control
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation

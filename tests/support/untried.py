@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pytest
 
 LONG = "takes over half a minute: pytest --long"
+PEERS = "runs the tests of another project: make peers"
+_CHOSEN = (LONG, PEERS)
 _PREFIX = "Skipped: "
 
 
@@ -19,7 +21,7 @@ def untried(reports: Iterable[pytest.TestReport]) -> list[str]:
     for report in reports:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         by_reason.setdefault(reason.removeprefix(_PREFIX), []).append(report.nodeid.partition("::")[0])
-    ordered = sorted(by_reason, key=lambda reason: (reason == LONG, -len(by_reason[reason]), reason))
+    ordered = sorted(by_reason, key=lambda reason: (reason in _CHOSEN, -len(by_reason[reason]), reason))
     return [f"{_tests(by_reason[reason])}: {reason}" for reason in ordered]
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from apmatrix.arch import KeySet
 from apmatrix.cards import CardContext
 from apmatrix.cards.keyring import Keyring
-from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKey
+from apmatrix.cards.masterkeys import KeyRegisters, MasterKey
 from apmatrix.cards.vault import MemoryStore
 from support import cca, ep11
 from support.messages import vectors

@@ -1,6 +1,6 @@
 """The public Python API: what ``import apmatrix`` offers (docs/python.md). Uses emulation and service."""
 
-from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig
+from apmatrix.api.configuration import AdapterConfig, GuestConfig, HostConfig, LparConfig, MasterKeyConfig
 from apmatrix.api.cpu import LevelCpu
 from apmatrix.api.crypto import Crypto
 from apmatrix.api.errors import CannotRun, NotRunning, NotVirtual, UnknownName
@@ -62,6 +62,7 @@ __all__ = [
     "LparLinux",
     "Machine",
     "Mask",
+    "MasterKeyConfig",
     "Matrix",
     "MatrixView",
     "Memory",

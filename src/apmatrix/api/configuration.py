@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import os
     from uuid import UUID
 
     from apmatrix.api.values import Numbers, Policy, State
+    from apmatrix.arch import SetName
 
 Words = str | Iterable[str]
 """One text, or several."""
@@ -34,6 +36,22 @@ class AdapterConfig:
     depth: int = 8
     functions: int | None = None
     faults: Words = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKeyConfig:
+    """A master key for domains of coprocessors: ``MasterKeyConfig("AES", adapters=5, domains=4, key="random")``.
+
+    ``set`` is AES, APKA or ASYM (CCA) or WK (EP11). ``parts`` are files with the parts of a key that is not random:
+    two or more, or one for WK.
+    """
+
+    set: SetName
+    _: dataclasses.KW_ONLY
+    adapters: Numbers
+    domains: Numbers
+    key: Literal["random"] | None = None
+    parts: Iterable[str | os.PathLike[str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +102,10 @@ class LparConfig:
     guests: Iterable[GuestConfig] = ()
 
 
-def as_table(config: AdapterConfig | LparConfig | GuestConfig | HostConfig) -> dict[str, Any]:
+Table = AdapterConfig | MasterKeyConfig | LparConfig | GuestConfig | HostConfig
+
+
+def as_table(config: Table) -> dict[str, Any]:
     """The equivalent table of a file."""
     values = ((item.name, getattr(config, item.name)) for item in dataclasses.fields(config))
     return plain({_IN_FILE.get(name, name): value for name, value in values})
@@ -96,7 +117,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, AdapterConfig | LparConfig | GuestConfig | HostConfig):
+    if isinstance(value, Table):
         return as_table(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [_plain(each) for each in value]

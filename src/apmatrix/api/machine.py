@@ -7,7 +7,7 @@ from itertools import product
 from math import inf
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from apmatrix.api.configuration import AdapterConfig, LparConfig, Words, as_table, plain
+from apmatrix.api.configuration import AdapterConfig, LparConfig, MasterKeyConfig, Words, as_table, plain
 from apmatrix.api.errors import NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
@@ -34,9 +34,9 @@ L = TypeVar("L", bound=Linux)
 class Machine:
     """A running machine: its cards, its LPARs, their Linux systems and guests. A context manager that ends it.
 
-    ``Machine(adapters, lpars)`` is a machine from code; its keyword arguments are the keys of ``[machine]``, with the
-    same defaults. :meth:`from_file` and :meth:`from_text` take what docs/file.md describes. All of them bring
-    everything up before they return.
+    ``Machine(adapters, lpars)`` is a machine from code, ``master_keys`` are those of its coprocessors; the other
+    keyword arguments are the keys of ``[machine]``, with the same defaults. :meth:`from_file` and :meth:`from_text`
+    take what docs/file.md describes. All of them bring everything up before they return.
 
     With ``virtual_time`` nothing really waits: time passes by :meth:`advance`, and by itself while a call waits for a
     card's reply. ConfigError if the description makes no sense, or asks for what the machine will refuse;
@@ -50,6 +50,7 @@ class Machine:
         adapters: Iterable[AdapterConfig] = (),
         lpars: Iterable[LparConfig] = (),
         *,
+        master_keys: Iterable[MasterKeyConfig] = (),
         name: str = "machine",
         max_adapter: int = 255,
         max_domain: int = 255,
@@ -69,7 +70,10 @@ class Machine:
             "timing": timing,
             "faults": faults,
         }
-        tables = {"machine": plain(settings), **plain({"adapter": adapters, "lpar": lpars})}
+        tables = {
+            "machine": plain(settings),
+            **plain({"adapter": adapters, "master_key": master_keys, "lpar": lpars}),
+        }
         self._bring_up(read_tables(tables, name, allow_refused=allow_refused), virtual_time=virtual_time)
 
     @classmethod

@@ -5,6 +5,7 @@ from apmatrix.arch.codes import ByteCode, ConditionCode, Facility, FunctionCode,
 from apmatrix.arch.controlblock import WITHOUT_APXA, ControlBlock, CrycbFormat
 from apmatrix.arch.errors import ApmatrixError, Interruption, ProgramCheck
 from apmatrix.arch.info import CardFunctions, Configuration, Mode, QueueInfo
+from apmatrix.arch.keysets import SETS_OF, KeySet, SetName
 from apmatrix.arch.layout import Layout, bits, constant, flag, octets, text
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, Mask
 from apmatrix.arch.matrix import EMPTY_MATRIX, FULL_MATRIX, Apqn, Matrix
@@ -16,6 +17,7 @@ __all__ = [
     "EMPTY_MATRIX",
     "FULL_MATRIX",
     "NO_BITS",
+    "SETS_OF",
     "WITHOUT_APXA",
     "ApmatrixError",
     "Apqn",
@@ -30,6 +32,7 @@ __all__ = [
     "FunctionCode",
     "Instruction",
     "Interruption",
+    "KeySet",
     "Layout",
     "Mask",
     "Matrix",
@@ -40,6 +43,7 @@ __all__ = [
     "QueueStatus",
     "Registers",
     "ResponseCode",
+    "SetName",
     "bits",
     "constant",
     "flag",

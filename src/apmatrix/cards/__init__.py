@@ -10,7 +10,6 @@ from apmatrix.cards.errors import CardError
 from apmatrix.cards.faults import Fault, Switchboard
 from apmatrix.cards.filters import Answer, Filter, Handling, Loss, QueueFunction, ScriptedAnswers
 from apmatrix.cards.firmware import Firmware, Request
-from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.recording import Recorder, Replay
 from apmatrix.cards.timing import TimingModel
 from apmatrix.cards.vault import MemoryStore, Store, Vault
@@ -34,7 +33,6 @@ __all__ = [
     "Indication",
     "Inline",
     "KeyCommand",
-    "KeySet",
     "Loss",
     "ManualClock",
     "MemoryStore",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import Mode
+from apmatrix.arch import KeySet, Mode
 from apmatrix.arch.messages import Ep11Function
 from apmatrix.arch.messages.cprb import CCA_MASTER_KEYS
 from apmatrix.arch.messages.ep11info import Ep11DomainInfo
@@ -21,7 +21,6 @@ from apmatrix.cards.ep11.admin import FUNCTION_NUMBER
 from apmatrix.cards.ep11.errors import ReturnValue
 from apmatrix.cards.ep11.payload import Payload
 from apmatrix.cards.errors import CardError
-from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.requests import (
     RequestError,
     cca_control,
@@ -83,7 +82,7 @@ class KeyCommand:
     @property
     def mode(self) -> Mode:
         """The kind of card that the command is for."""
-        return Mode.EP11 if self.key_set is KeySet.WK else Mode.CCA
+        return self.key_set.mode
 
     def control(self, queue_domain: int) -> bytes:
         """The control block, as programs pass it to Linux, for the queue of ``queue_domain``."""

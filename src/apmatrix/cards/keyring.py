@@ -6,13 +6,14 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from apmatrix.cards.masterkeys import KeyRegisters, KeySet, from_record, to_record
+from apmatrix.cards.masterkeys import KeyRegisters, from_record, to_record
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from apmatrix.arch import Mask
+    from apmatrix.arch import KeySet, Mask
+    from apmatrix.cards.masterkeys import MasterKey
     from apmatrix.cards.vault import Store
 
 
@@ -50,6 +51,18 @@ class Keyring:
             if changed != before:
                 self._keep({**self._domains, domain: {**self._domains.get(domain, {}), key_set: changed}})
             return changed
+
+    def give(self, keys: Mapping[tuple[int, KeySet], MasterKey]) -> None:
+        """Make each key the current one of its domain and set where the registers are empty, all in one write.
+
+        VaultError as for :meth:`change`.
+        """
+        with self._lock:
+            domains = {number: dict(sets) for number, sets in self._domains.items()}
+            for (domain, key_set), key in keys.items():
+                domains.setdefault(domain, {})[key_set] = self.registers(domain, key_set).given(key)
+            if domains != self._domains:
+                self._keep(domains)
 
     def zeroize(self, domain: int) -> None:
         """Forget the keys of one domain; VaultError as for :meth:`change`."""

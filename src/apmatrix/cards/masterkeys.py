@@ -13,6 +13,7 @@ from enum import Enum
 from functools import reduce
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.errors import CardError
 
 if TYPE_CHECKING:
@@ -25,24 +26,6 @@ _PATTERN_PREFIX: Final = b"\x01"
 
 class MasterKeyError(CardError):
     """A register is not in the state that the command needs, or a key part is unfit; nothing has changed."""
-
-
-class KeySet(Enum):
-    """The sets of master keys, with the bytes of a key and of its verification pattern (hardware.md 6.1)."""
-
-    AES = ("AES", 32, 8)
-    APKA = ("APKA", 32, 8)
-    ASYM = ("ASYM", 24, 16)
-    WK = ("WK", 32, 32)
-
-    def __init__(self, label: str, key_size: int, pattern_size: int) -> None:
-        self.label = label
-        self.key_size = key_size
-        self.pattern_size = pattern_size
-
-
-CCA_SETS: Final = (KeySet.AES, KeySet.APKA, KeySet.ASYM)
-"""The sets of a CCA domain; WK is the one of an EP11 domain."""
 
 
 class NewState(Enum):
@@ -124,6 +107,10 @@ class KeyRegisters:
         """COMMITTED: the new key becomes the current one; what the previous one wrapped is lost (EP11)."""
         self._require(NewState.COMMITTED)
         return KeyRegisters(self.key_set, current=self.new)
+
+    def given(self, key: MasterKey) -> KeyRegisters:
+        """Empty registers with ``key`` as the current one, as if it had been loaded and set; others as they are."""
+        return replace(self, current=key) if self.empty else self
 
     def opener(self, pattern: bytes) -> MasterKey | None:
         """The current or the old key, whichever ``pattern`` names: what a secure key can be opened with."""

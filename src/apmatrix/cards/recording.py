@@ -1,6 +1,6 @@
 """Records of a queue's traffic, and their replay.
 
-A record holds requests and replies as they were, with any keys in them: only the owner can read its file.
+A record holds requests and replies as they were, with any keys in them: its file should be for its owner only.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from apmatrix.cards.traffic import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from io import FileIO
+    from typing import BinaryIO
 
     from apmatrix.cards.engine import Queue
     from apmatrix.cards.firmware import Request
 
-_OWNER_ONLY: Final = 0o600
+_LONGEST_LINE: Final = 1 << 20
+"""The most bytes of a line of a record: many times what an exchange with the longest message has."""
 
 
 class RecordingError(CardError):
@@ -60,6 +62,7 @@ class Recorder(Filter):
 
     def __init__(self, take: Callable[[Exchange], None]) -> None:
         self._take = take
+        self._ended = False
         self._lock = threading.Lock()  # one exchange at a time
 
     def reply(self, queue: Queue, request: Request, reply: bytes) -> bytes:
@@ -67,8 +70,14 @@ class Recorder(Filter):
         now = queue.adapter.clock.now()
         exchange = Exchange(now, queue.apqn, request.message_id, request.special, request.message, reply)
         with self._lock:
-            self._take(exchange)
+            if not self._ended:
+                self._take(exchange)
         return reply
+
+    def end(self) -> None:
+        """Pass nothing on from now on, not even an exchange whose reply is just on its way."""
+        with self._lock:
+            self._ended = True
 
 
 class Replay(Filter):
@@ -95,8 +104,8 @@ class Replay(Filter):
         return replace(handling, reply=reply)
 
 
-def write_exchange(path: Path) -> Callable[[Exchange], None]:
-    """A ``take`` for :class:`Recorder`: appends each exchange to ``path`` as a line of JSON.
+def write_exchange(file: FileIO) -> Callable[[Exchange], None]:
+    """A ``take`` for :class:`Recorder`: appends each exchange to an open file as a line of JSON.
 
     It raises OSError for an exchange that cannot be written, and leaves no part of it.
     """
@@ -110,35 +119,35 @@ def write_exchange(path: Path) -> Callable[[Exchange], None]:
             exchange.message.hex(),
             exchange.reply.hex(),
         )
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _OWNER_ONLY)
-        with os.fdopen(handle, "ab", buffering=0) as file:
-            whole = os.fstat(handle).st_size
-            rest = memoryview(msgspec.json.encode(line) + b"\n")
-            try:
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
-            except OSError:
-                file.truncate(whole)
-                raise
+        whole = file.seek(0, os.SEEK_END)
+        rest = memoryview(msgspec.json.encode(line) + b"\n")
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(whole)
+            raise
 
     return write
 
 
-def read_exchanges(path: Path) -> list[Exchange]:
-    """The exchanges in a file; RecordingError names the line that is wrong."""
-    try:
-        if path.exists() and not path.is_file():
-            raise RecordingError(f"{path}: the record cannot be read: it is not a regular file")
-        lines = path.read_bytes().splitlines()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise RecordingError(f"{path}: the record cannot be read: {reason}") from error
+def read_exchanges(file: BinaryIO, name: str) -> list[Exchange]:
+    """The exchanges in an open file; RecordingError has the ``name`` of the file and the line that is wrong."""
     exchanges = []
-    for number, text in enumerate(lines, 1):
-        try:
-            line = msgspec.json.decode(text, type=_Line)
-            apqn, message, reply = Apqn.parse(line.apqn), bytes.fromhex(line.message), bytes.fromhex(line.reply)
-        except ValueError as error:
-            raise RecordingError(f"{path}, line {number}: this is not a recorded exchange: {error}") from None
-        exchanges.append(Exchange(line.time, apqn, line.message_id, line.special, message, reply))
+    number = 0
+    try:
+        while text := file.readline(_LONGEST_LINE):
+            number += 1
+            exchanges.append(_exchange(text))
+    except OSError as error:
+        raise RecordingError(f"{name}: the record cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordingError(f"{name}, line {number}: this is not a recorded exchange: {error}") from None
     return exchanges
+
+
+def _exchange(text: bytes) -> Exchange:
+    """The exchange in a line; ValueError if there is none."""
+    line = msgspec.json.decode(text, type=_Line)
+    apqn, message, reply = Apqn.parse(line.apqn), bytes.fromhex(line.message), bytes.fromhex(line.reply)
+    return Exchange(line.time, apqn, line.message_id, line.special, message, reply)

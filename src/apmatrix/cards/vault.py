@@ -151,18 +151,26 @@ def _from_passphrase(passphrase: str) -> Callable[[bytes], bytes]:
 
 def _from_key_file(path: Path) -> Callable[[bytes], bytes]:
     try:
-        # A pipe that no program writes to, and a terminal, would be waited for without an end.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
-                raise VaultError(f"{path}: a pipe cannot be a key file: store the secret in a file of its own")
-            secret = file.read(_LONGEST_KEY_FILE + 1) or b""
+        secret = read_secret(path, _LONGEST_KEY_FILE + 1)[0]
     except OSError as error:
         raise VaultError(f"{path}: the key file cannot be read: {error.strerror}") from error
+    except ValueError:
+        raise VaultError(f"{path}: a pipe cannot be a key file: store the secret in a file of its own") from None
     if len(secret) > _LONGEST_KEY_FILE:
         raise VaultError(f"{path}: a key file has at most {_LONGEST_KEY_FILE} bytes")
     if len(secret) < _SHORTEST_KEY_FILE:
         raise VaultError(f"{path}: a key file has at least {_SHORTEST_KEY_FILE} bytes, preferably from /dev/urandom")
     return lambda salt: hashlib.blake2b(secret, digest_size=32, salt=salt, person=b"apmatrix-keys").digest()
+
+
+def read_secret(path: Path, most: int) -> tuple[bytes, int]:
+    """The first ``most`` bytes of a file, and its mode; ValueError for a pipe, which may never end, else OSError."""
+    # A pipe that no program writes to, and a terminal, would be waited for without an end.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISFIFO(mode):
+            raise ValueError("a pipe")
+        return file.read(most) or b"", mode
 
 
 def replace_file(path: Path, data: bytes) -> None:

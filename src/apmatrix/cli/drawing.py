@@ -1,11 +1,13 @@
-"""Draws the matrix of a machine in the terminal: rows are adapters, columns usage domains."""
+"""Draws the matrix of a machine in the terminal: rows are adapters, columns usage domains.
+
+Both have their numbers in decimal, as files and mdevs take them, and in hexadecimal, as the kernel shows them.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from apmatrix.arch import Apqn, Mask
@@ -34,7 +36,7 @@ class _Look(NamedTuple):
 _LOOKS: Final = {
     Holding.HOST: _Look("host", "H", "the drivers of the Linux in the LPAR", "blue"),
     Holding.ASSIGNED: _Look("( )", "( )", "assigned to a guest's mdev, but no running guest has it", "magenta"),
-    Holding.FREE: _Look("free", ".", "vfio_ap has it, no guest asked for it", "dim"),
+    Holding.FREE: _Look("free", ".", "vfio_ap has it", "dim"),
     Holding.UNBOUND: _Look("unbound", "-", "no driver has it", "red"),
     Holding.ABSENT: _Look("absent", "x", "the machine does not have it", "red"),
 }
@@ -87,26 +89,37 @@ class _Drawing:
         for start in range(0, len(domains), room):
             if start:
                 self._out.print()
-            self._out.print(self._table(domains[start : start + room]))
+            for row in self._rows(domains[start : start + room]):
+                self._out.print(row, soft_wrap=True)
         if legend := list(self._legend()):
             self._out.print()
             print_table((Column(), Column(prose=True), Column()), legend, head=False, gap=2)
 
     def _width(self) -> int:
         """The width of a column."""
-        return max([self._digits(), *(len(self._cell(queue)) for queue in self._lpar.queues)]) + _GAP
+        titles = (len(str(domain)) for domain in self._lpar.profile.aqm)
+        return max([self._digits(), *titles, *(len(self._cell(queue)) for queue in self._lpar.queues)]) + _GAP
 
     def _digits(self) -> int:
-        """The digits of a domain number in a title."""
+        """The digits of a hexadecimal domain number in a title."""
         return 2 if self._short else 4
 
-    def _table(self, domains: Sequence[int]) -> Table:
-        table = Table("adapter", *(f"{domain:0{self._digits()}x}" for domain in domains), box=box.SIMPLE_HEAD)
-        table.pad_edge = table.show_edge = False
-        for adapter in self._lpar.profile.apm:
-            cells = (self._cell(self._queues[Apqn(adapter, domain)]) for domain in domains)
-            table.add_row(f"{adapter:02x}", *cells)
-        return table
+    def _rows(self, domains: Sequence[int]) -> Iterator[Text]:
+        """The heads of some columns, and the cells below them."""
+        cells = {
+            adapter: [self._cell(self._queues[Apqn(adapter, domain)]) for domain in domains]
+            for adapter in self._lpar.profile.apm
+        }
+        decimal = [Text(str(domain)) for domain in domains]
+        hexadecimal = [Text(f"{domain:0{self._digits()}x}") for domain in domains]
+        columns = zip(decimal, hexadecimal, *cells.values(), strict=True)
+        widths = [max(map(len, column)) for column in columns]
+        yield _row("", [Text("domain")], [0])
+        yield _row("", decimal, widths)
+        yield _row("adapter", hexadecimal, widths)
+        yield Text("─" * (_FIRST_COLUMN + sum(widths) + _GAP * (len(widths) - 1)))
+        for adapter, row in cells.items():
+            yield _row(f"{adapter:<5}{adapter:02x}", row, widths)
 
     def _cell(self, queue: QueueView) -> Text:
         if queue.holder:
@@ -122,7 +135,27 @@ class _Drawing:
             counts = self._lpar.count()
             for label, number in self._numbers.items():
                 yield str(number), label, counted(counts[label], "queue")
+        kinds = Counter((queue.holding, queue.refused) for queue in self._lpar.queues)
         for holding, look in _LOOKS.items():
-            number = sum(queue.holding is holding for queue in self._lpar.queues)
-            if number:
-                yield look.symbol if self._short else look.word, look.meaning, counted(number, "queue")
+            for (kind, refused), number in kinds.items():
+                if kind is holding:
+                    sign = look.symbol if self._short else look.word
+                    yield sign, _meaning(holding, refused), counted(number, "queue")
+
+
+def _row(first: str, cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    """A line of a matrix, without blanks at its end."""
+    line = Text(first.ljust(_FIRST_COLUMN))
+    for cell, width in zip(cells, widths, strict=True):
+        line.append_text(cell)
+        line.append(" " * (width - len(cell) + _GAP))
+    line.rstrip()
+    return line
+
+
+def _meaning(holding: Holding, refused: tuple[str, ...]) -> str:
+    """What a sign means; of free queues also who asked for them in vain."""
+    meaning = _LOOKS[holding].meaning
+    if holding is not Holding.FREE:
+        return meaning
+    return f"{meaning}; {' and '.join(refused)} asked, refused" if refused else f"{meaning}, no guest asked for it"

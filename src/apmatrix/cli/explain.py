@@ -15,6 +15,7 @@ from apmatrix.cli.output import json_option, print_json, read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.cli.tables import Column, print_table, print_text
 from apmatrix.config import counted
+from apmatrix.rules.readings import apqn_doubt
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.operations import Asked, explain_queues
@@ -46,22 +47,23 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
       apmatrix explain three-guests.toml guest2 05.0004
       apmatrix explain --machine cpc1 guest2 05.0004
     """
-    file, guest, apqn = _meant(arguments, machine)
+    file, guest, text = _meant(arguments, machine)
+    apqn = _apqn(text) if text is not None else None
     if file is None:
         explanations = ask(machine, ExplainQueues(guest, apqn))
     else:
-        with brought_up(read_file(file)) as emulation:
+        with brought_up(read_file(file).without_keys()) as emulation:
             explanations = explain_queues(Asked(emulation), ExplainQueues(guest, apqn))
     if as_json:
         print_json([explanation.as_json() for explanation in explanations])
-    elif apqn:
-        _print_steps(explanations[0])
+    elif apqn and text:
+        _print_steps(explanations[0], apqn_doubt(text, apqn))
     else:
         _print_queues(explanations[0].guest if explanations else guest, explanations)
     ctx.exit(ExitCode.FINE if all(explanation.has for explanation in explanations) else ExitCode.REFUSED)
 
 
-def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None, str, Apqn | None]:
+def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None, str, str | None]:
     """FILE, GUEST and APQN; no FILE if a running machine is meant."""
     if machine is not None and len(arguments) > 1 and Path(arguments[0]).exists():
         raise click.UsageError(f"give FILE ({arguments[0]}) or --machine, not both")
@@ -71,8 +73,8 @@ def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None,
     if machine is None and len(arguments) == 1 and Path(arguments[0]).exists():
         raise click.UsageError("Missing argument 'GUEST': which guest of FILE?")
     if machine is not None or len(arguments) == 1 or (len(arguments) == 2 and _running(arguments)):
-        return None, arguments[0], _apqn(arguments[1]) if len(arguments) == 2 else None
-    return arguments[0], arguments[1], _apqn(arguments[2]) if len(arguments) == 3 else None
+        return None, arguments[0], arguments[1] if len(arguments) == 2 else None
+    return arguments[0], arguments[1], arguments[2] if len(arguments) == 3 else None
 
 
 def _running(arguments: tuple[str, ...]) -> bool:
@@ -88,9 +90,13 @@ def _apqn(value: str) -> Apqn:
         raise click.BadParameter(str(error), param_hint="APQN") from None
 
 
-def _print_steps(explanation: Explanation) -> None:
+def _print_steps(explanation: Explanation, doubt: str) -> None:
+    """The answer and its reasons; ``doubt`` is what else may have been asked, of which a missing queue reminds."""
     answer = "Yes." if explanation.has else f"No: {explanation.reason.text}."
-    print_text(f"Does {explanation.guest} have {explanation.apqn}? {answer}\n")
+    print_text(f"Does {explanation.guest} have {explanation.apqn}? {answer}")
+    if doubt and not explanation.has:
+        print_text(f"APQNs are hexadecimal: {doubt}.")
+    print_text("")
     columns = Column(), Column("where"), Column("what"), Column("why", prose=True), Column("rule")
     rows = [(_verdict(step.passes), step.where, step.subject, step.text, step.rule) for step in explanation.steps]
     print_table(columns, rows)

@@ -6,11 +6,12 @@ import click
 
 from apmatrix.cli.output import json_option, print_guests, print_json
 from apmatrix.cli.remote import machine_option, scope, system_options
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def guest() -> None:
     """Start and stop guests of a running machine.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from apmatrix.cli.remote import machine_option, numbers
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.hardware import AdapterStateName, SetAdapterState, SetProfile
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from apmatrix.arch import Mask
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def lpar() -> None:
     """Change LPARs of a running machine."""
 
@@ -43,7 +44,7 @@ def set_lpar(
     )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def adapter() -> None:
     """Change adapters of a running machine."""
 

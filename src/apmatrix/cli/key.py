@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import wraps
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
 import click
 import msgspec
 
-from apmatrix.arch import Mask
+from apmatrix.arch import Mask, SetName
 from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
+from apmatrix.cli.sentences import CommandGroup
+from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.client import ask, stopped_machine
 from apmatrix.service.dumps import forbid_core_dumps
 from apmatrix.service.errors import ControlError, ExitCode
@@ -29,7 +30,6 @@ from apmatrix.service.protocol.keys import (
     ReencipherFiles,
     RegisterFacts,
     SetKey,
-    SetName,
     ShowKeys,
     StepName,
     ZeroizeKeys,
@@ -44,7 +44,6 @@ R = TypeVar("R", bound="KeyRequest[Any]")
 
 _LONGEST_FILE: Final = 4096
 _DIGITS: Final = 16  # of a pattern, in tables
-_LOOKS_LIKE_A_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{32,}")
 
 
 def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
@@ -121,7 +120,7 @@ def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> C
     return decorate
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def key() -> None:
     """Load, set, clear and show the master keys of a running machine's cards.
 
@@ -316,7 +315,7 @@ def _read(name: str, what: str) -> bytes:
         with Path(name).open("rb") as file:
             return file.read(_LONGEST_FILE)
     except (OSError, ValueError) as error:
-        if _LOOKS_LIKE_A_KEY.fullmatch(name):
+        if looks_like_a_key(name):
             text = f"a {what} is never given on the command line, where others can see it: give a file, or -"
             raise ControlError(text, ExitCode.UNREADABLE) from None
         reason = error.strerror if isinstance(error, OSError) else error

@@ -5,6 +5,7 @@ That holds for what click does itself, such as printing help, as well as for the
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import sys
@@ -23,7 +24,23 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class SentenceGroup(click.Group):
+class CommandGroup(click.Group):
+    """A command group that says which of its commands an unknown one may mean."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that ``args`` begin with; raises UsageError if there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near or self.get_command(ctx, args[0]) is not None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
+
+class SentenceGroup(CommandGroup):
     """A command group in which every error becomes a sentence on stderr and an exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:

@@ -49,5 +49,5 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
 
 
 def _view(file: str) -> MatrixView:
-    with brought_up(read_file(file)) as emulation:
+    with brought_up(read_file(file).without_keys()) as emulation:
         return look(emulation)

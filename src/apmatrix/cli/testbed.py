@@ -9,6 +9,7 @@ import click
 
 from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.testbed import (
@@ -16,12 +17,14 @@ from apmatrix.service.protocol.testbed import (
     CompareRecord,
     FaultFacts,
     ListFaults,
+    PrepareRecord,
     RemoveFault,
     StartRecord,
     StartReplay,
     StopRecord,
     StopReplay,
 )
+from apmatrix.service.recordfile import existing_record, new_record
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
@@ -36,7 +39,7 @@ _adapter_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def fault() -> None:
     """Make queues and cards of a running machine fail, in words such as these.
 
@@ -86,7 +89,7 @@ def remove_fault(number: int | None, everything: bool, machine: str | None) -> N
     _list(ask(machine, RemoveFault(number)), as_json=False)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def record() -> None:
     """Record the traffic between the queues and the cards of a running machine.
 
@@ -101,7 +104,9 @@ def record() -> None:
 @_file_argument
 def start_record(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Write every request and its reply to FILE, which must be new."""
-    ask(machine, StartRecord(str(file.absolute()), adapters))
+    ask(machine, PrepareRecord(adapters))
+    with new_record(file.absolute()) as descriptor:
+        ask(machine, StartRecord(str(file.absolute()), adapters), [descriptor])
     click.echo(f"recording to {file}: apmatrix record stop ends it")
 
 
@@ -113,7 +118,7 @@ def stop_record(machine: str | None) -> None:
     click.echo(f"{ended.file}: {ended.exchanges} exchanges")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def replay() -> None:
     """Answer requests as a record says, or send its requests again.
 
@@ -130,7 +135,8 @@ def replay() -> None:
 @_file_argument
 def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None:
     """Answer requests from the record FILE if they are in it; others go to the cards."""
-    started = ask(machine, StartReplay(str(file.absolute()), adapters))
+    with existing_record(file.absolute()) as descriptor:
+        started = ask(machine, StartReplay(str(file.absolute()), adapters), [descriptor])
     click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
 
@@ -153,7 +159,8 @@ def check_replay(ctx: click.Context, file: Path, system: str | None, machine: st
 
     The exit code is 1 if one differs, as those of random numbers and of new keys always do.
     """
-    found = ask(machine, CompareRecord(str(file.absolute()), system))
+    with existing_record(file.absolute()) as descriptor:
+        found = ask(machine, CompareRecord(str(file.absolute()), system), [descriptor])
     if as_json:
         print_json(found)
     else:

@@ -9,6 +9,7 @@ from apmatrix.config.schema import (
     LparFile,
     MachineFile,
     MachineSettings,
+    MasterKeyFile,
 )
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LparFile",
     "MachineFile",
     "MachineSettings",
+    "MasterKeyFile",
     "NotInFile",
     "Severity",
     "counted",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import Mask, Matrix
+from apmatrix.config.beyond import copied, possible
 from apmatrix.config.findings import Severity, dotted
 from apmatrix.config.masks import HostMasks
+from apmatrix.config.masterkeys import MasterKeys
 from apmatrix.config.sharing import Exclusive, Words
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _CHANGES = {
 def check(file: FileTables, reader: Reader) -> None:
     """Record with ``reader`` everything that is wrong in a file whose tables could be read."""
     installed = _adapters(file, reader)
+    MasterKeys(file, reader).check()
     _doubled(reader, "LPAR", [(lpar.name, ("lpar", index, "name")) for index, lpar in enumerate(file.lpars)])
     profiles = Exclusive(reader, _PROFILES)
     for index, lpar in enumerate(file.lpars):
@@ -60,7 +63,7 @@ def _adapters(file: FileTables, reader: Reader) -> Mask:
         if twice := adapter.numbers & installed:
             text = f"adapter {twice.ranges()} is described twice"
             reader.note(Severity.ERROR, path, text, "take one description out")
-        _possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
+        possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
         _functions(adapter, path, reader)
         installed |= adapter.numbers
     return installed
@@ -80,30 +83,14 @@ def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
 
 def _profile(file: FileTables, lpar: LparFile, installed: Mask, path: Path, reader: Reader) -> None:
     limits = file.machine.limits
-    _possible(lpar.adapters - limits.apm, "adapter", Severity.ERROR, (*path, "adapters"), reader)
-    _possible(lpar.usage_domains - limits.aqm, "domain", Severity.ERROR, (*path, "usage_domains"), reader)
+    possible(lpar.adapters - limits.apm, "adapter", Severity.ERROR, (*path, "adapters"), reader)
+    possible(lpar.usage_domains - limits.aqm, "domain", Severity.ERROR, (*path, "usage_domains"), reader)
     controlled = lpar.control_domains or Mask()
-    _possible(controlled - limits.adm, "domain", Severity.ERROR, (*path, "control_domains"), reader)
+    possible(controlled - limits.adm, "domain", Severity.ERROR, (*path, "control_domains"), reader)
     # Only a warning: a profile may name cards that will be plugged in later.
     if missing := (lpar.adapters & limits.apm) - installed:
         text = f"the machine has no adapter {missing.ranges()}: LPAR {lpar.name} sees it when it is added"
-        reader.note(Severity.WARNING, (*path, "adapters"), text, _copied(missing, "adapter", installed))
-
-
-def _possible(beyond: Mask, what: str, severity: Severity, path: Path, reader: Reader) -> None:
-    if beyond:
-        text = f"{what} {beyond.ranges()} cannot exist in this machine"
-        refuses = [dotted(path[:-1])] if severity is Severity.REFUSED else []
-        reader.note(severity, path, text, f"see [machine] max_{what} and features", refuses=refuses)
-
-
-def _copied(missing: Mask, what: str, present: Mask) -> str:
-    """A hint if a number that is missing may be the hexadecimal digits of one that is present."""
-    for number in missing:
-        meant = int(str(number), 16)
-        if number > 9 and meant in present:
-            return f"did you mean 0x{number}, {what} {meant}, which is there?"
-    return ""
+        reader.note(Severity.WARNING, (*path, "adapters"), text, copied(missing, "adapter", installed))
 
 
 def _guests(
@@ -132,14 +119,14 @@ def _guest(guest: GuestFile, given: Matrix, limits: Matrix, path: Path, reader: 
         ("domains", "domain", guest.domains, limits.aqm, given.aqm),
         ("control_domains", "domain", guest.control_domains, limits.adm, given.adm),
     )
-    for key, what, wanted, possible, present in masks:
-        _possible(wanted - possible, what, Severity.REFUSED, (*path, key), reader)
-        if missing := (wanted & possible) - present:
+    for key, what, wanted, highest, present in masks:
+        possible(wanted - highest, what, Severity.REFUSED, (*path, key), reader)
+        if missing := (wanted & highest) - present:
             text = (
                 f"the host of guest {guest.name} has no {key.replace('_', ' ').rstrip('s')} "
                 f"{missing.ranges()}: the assignment is accepted, the guest gets it when the host does"
             )
-            reader.note(Severity.WARNING, (*path, key), text, _copied(missing, what, present))
+            reader.note(Severity.WARNING, (*path, key), text, copied(missing, what, present))
 
 
 def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from apmatrix.config.schema import FileTables
+from apmatrix.rules.keyparts import looks_like_a_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,7 +87,7 @@ def _places(kind: type[Struct], path: tuple[str, ...], above: tuple[type[Struct]
             yield from _places(inner, (*path, key), (*above, kind))
 
 
-_LISTED: Final = {"AdapterFile", "LparFile", "GuestFile"}
+_LISTED: Final = {"AdapterFile", "MasterKeyFile", "LparFile", "GuestFile"}
 
 
 def _either(places: list[str]) -> str:
@@ -132,7 +133,7 @@ _ASSIGNMENT = re.compile(
 def line(text: str) -> str:
     """What to write instead of a line that is not TOML; empty if there is no telling."""
     found = _ASSIGNMENT.fullmatch(text[:200])
-    if not found or not found["value"]:
+    if not found or not found["value"] or looks_like_a_key(found["value"]):
         return ""
     key, value = found["key"], found["value"]
     if found["sign"] == ":":

@@ -18,6 +18,7 @@ from apmatrix.config.findings import ConfigError, Finding, Severity
 from apmatrix.config.places import Places
 from apmatrix.config.reader import Reader
 from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, MachineFile
+from apmatrix.config.values import PartFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,7 +137,8 @@ def _machine_name(stem: str) -> str:
 
 
 def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
-    """The file with the defaults that depend on names."""
+    """The file with the defaults that depend on names, and the files that it names relative to its own."""
+    folder = FilePath(path).parent
     name = tables.machine.name or _machine_name(FilePath(path).stem)
     return MachineFile(
         path=path,
@@ -144,6 +146,10 @@ def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
         places=reader.places,
         machine=structs.replace(tables.machine, name=name),
         adapters=tables.adapters,
+        master_keys=tuple(
+            structs.replace(entry, parts=PartFiles(str((folder / part).absolute()) for part in entry.parts))
+            for entry in tables.master_keys
+        ),
         lpars=tuple(
             structs.replace(lpar, guests=_named(lpar.guests, f"{name}/{lpar.name}")) for lpar in tables.lpars
         ),

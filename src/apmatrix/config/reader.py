@@ -86,7 +86,8 @@ class Reader:
             self._error(path, f"is {shown(value)}, but must be a list of tables", f"write [[{header(path)}]]")
             return _NOTHING
         tables = [self.table(inner, each, (*path, index)) for index, each in enumerate(value)]
-        return tuple(each for each in tables if each is not None)
+        # Without one of them the others would have the wrong indices, and their findings the wrong lines.
+        return _NOTHING if None in tables else tuple(tables)
 
     @staticmethod
     def _useful(table: S | None) -> S | object:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
-from apmatrix.arch import CardFunctions, CardType, Mask, Matrix
+from apmatrix.arch import CardFunctions, CardType, KeySet, Mask, Matrix, SetName
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
 from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
 from apmatrix.config.places import Path, Places
-from apmatrix.config.values import FaultWords, Number, Writes
+from apmatrix.config.values import FaultWords, KeySource, Number, PartFiles, Writes
 from apmatrix.rules import limits
 from apmatrix.rules.names import meant
 
@@ -42,6 +42,9 @@ Facilities = Annotated[
     tuple[Literal[12, 15, 65, 76], ...], Meta(description="a list of facilities out of 12, 15, 65, 76")
 ]
 Uuid = Annotated[UUID, Meta(description="a UUID in quotes, such as '62177883-f1bb-47f0-914d-32a22e3a8804'")]
+
+
+Set = Annotated[SetName, Meta(description="a set of master keys: 'AES', 'APKA' or 'ASYM' of CCA, or 'WK' of EP11")]
 
 
 class MachineSettings(Struct, frozen=True, kw_only=True):
@@ -81,6 +84,21 @@ class AdapterFile(Struct, frozen=True, kw_only=True):
     def functions(self) -> CardFunctions:
         """The facility bits from the file, or else from the card type."""
         return self.type.functions if self.given_functions is None else self.given_functions
+
+
+class MasterKeyFile(Struct, frozen=True, kw_only=True):
+    """``[[master_key]]``: a key for some domains of some cards. A loaded file has absolute paths in ``parts``."""
+
+    adapters: Annotated[Mask, Meta(description="adapters, such as 5 or '5,6'")]
+    domains: Annotated[Mask, Meta(description="domains, such as 4 or '4,0xab'")]
+    set: Set
+    key: KeySource | None = None
+    parts: PartFiles = PartFiles()
+
+    @property
+    def key_set(self) -> KeySet:
+        """The set whose register gets the key."""
+        return KeySet.of(self.set)
 
 
 class HostSettings(Struct, frozen=True, kw_only=True):
@@ -132,6 +150,7 @@ class FileTables(Struct, frozen=True, kw_only=True):
 
     machine: MachineSettings = MachineSettings()
     adapters: tuple[AdapterFile, ...] = field(default=(), name="adapter")
+    master_keys: tuple[MasterKeyFile, ...] = field(default=(), name="master_key")
     lpars: tuple[LparFile, ...] = field(name="lpar")
 
 
@@ -145,6 +164,10 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
     def error(self, path: Path, text: str) -> Finding:
         """An error about the value at ``path``, for checks that need more than the file."""
         return Finding(Severity.ERROR, self.path, self.places.line(path), dotted(path), text)
+
+    def without_keys(self) -> "MachineFile":
+        """The same machine for those who only look at it: no part of a master key is read for it."""
+        return structs.replace(self, master_keys=())
 
     def guests(self) -> Iterator[tuple[tuple[str, ...], GuestFile]]:
         """All guests at all depths with their names from the LPAR down, a host before its guests."""

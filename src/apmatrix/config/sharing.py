@@ -11,10 +11,12 @@ from apmatrix.arch.matrix import listed
 from apmatrix.config.findings import MOST_APQNS, Severity, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apmatrix.config.places import Path
     from apmatrix.config.reader import Reader
+
+
+Shared = list[tuple[int, Mask]]
+"""APQNs: adapters, each with domains."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Words:
     remedy: str
 
 
-class _FirstClaims:
+class FirstClaims:
     """The first claim to each queue: for each adapter, the holders with their domains, which do not overlap."""
 
     def __init__(self) -> None:
@@ -45,9 +47,9 @@ class _FirstClaims:
                 self._rows.setdefault(adapter, []).append((name, new))
                 self._taken[adapter] = taken | new
 
-    def shared(self, wanted: Matrix) -> dict[str, list[tuple[int, Mask]]]:
+    def shared(self, wanted: Matrix) -> dict[str, Shared]:
         """The holders of queues of ``wanted``, each with adapters and the domains on them."""
-        found: dict[str, list[tuple[int, Mask]]] = {}
+        found: dict[str, Shared] = {}
         for adapter in wanted.apm:
             if self._taken.get(adapter, NO_BITS).overlaps(wanted.aqm):
                 for name, domains in self._rows[adapter]:
@@ -67,8 +69,8 @@ class Exclusive:
 
     reader: Reader
     words: Words
-    accepted: _FirstClaims = field(default_factory=_FirstClaims)
-    fallen: _FirstClaims = field(default_factory=_FirstClaims)
+    accepted: FirstClaims = field(default_factory=FirstClaims)
+    fallen: FirstClaims = field(default_factory=FirstClaims)
 
     def claim(self, name: str, wanted: Matrix, path: Path) -> None:
         """Add the claim of ``name``, and record each conflict with an earlier claim."""
@@ -85,12 +87,13 @@ class Exclusive:
         self.accepted.add(name, wanted)
 
     @staticmethod
-    def _message(form: str, name: str, holder: str, shared: list[tuple[int, Mask]]) -> tuple[str, list[Apqn]]:
-        count = sum(len(domains) for _, domains in shared)
-        apqns = list(islice(_apqns(shared), MOST_APQNS))
-        text = listed(apqns, count=count)
+    def _message(form: str, name: str, holder: str, shared: Shared) -> tuple[str, list[Apqn]]:
+        apqns, text, count = named(shared)
         return form.format(apqns=text, are="is" if count == 1 else "are", holder=holder, name=name), apqns
 
 
-def _apqns(shared: list[tuple[int, Mask]]) -> Iterator[Apqn]:
-    return (Apqn(adapter, domain) for adapter, domains in shared for domain in domains)
+def named(shared: Shared) -> tuple[list[Apqn], str, int]:
+    """The APQNs for a finding, of many the first ones; their names in a sentence, and their number."""
+    count = sum(len(domains) for _, domains in shared)
+    apqns = list(islice((Apqn(adapter, domain) for adapter, domains in shared for domain in domains), MOST_APQNS))
+    return apqns, listed(apqns, count=count), count

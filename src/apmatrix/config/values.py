@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import CardFunctions, CardType, Mask
 from apmatrix.arch.mask import parse_number
+from apmatrix.rules.keyparts import looks_like_a_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,18 @@ class Writes(tuple[str, ...]):
 
 class FaultWords(tuple[str, ...]):
     """Faults, each written as words; their meaning is not known here."""
+
+    __slots__ = ()
+
+
+class KeySource(str):
+    """Where a master key comes from, if not from parts: the word ``random``."""
+
+    __slots__ = ()
+
+
+class PartFiles(tuple[str, ...]):
+    """The names of files with parts of a key."""
 
     __slots__ = ()
 
@@ -78,6 +91,25 @@ def _texts(value: object, example: str) -> list[str]:
     return texts
 
 
+def _key_source(value: object) -> KeySource:
+    if value != "random":  # the value may be a key, so no message has it
+        raise ValueError("a key is never written into the file: write 'random', or parts, a list of names of files")
+    return KeySource(value)
+
+
+def _part_files(value: object) -> PartFiles:
+    parts = value if isinstance(value, list) else [value]
+    names = [part for part in parts if isinstance(part, str) and part and "\0" not in part]
+    if len(names) != len(parts):
+        raise ValueError("parts are a list of names of files, such as ['part1', 'part2']")
+    if any(map(looks_like_a_key, names)):
+        raise ValueError(
+            "a part of a key is never written into the file: store it in a file of its own, for its owner only, and "
+            "write its name"
+        )
+    return PartFiles(names)
+
+
 def _card_type(value: object) -> CardType:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not a card type in quotes, such as 'CEX8C'")
@@ -97,5 +129,7 @@ READERS: dict[type, Callable[[object], object]] = {
     FaultWords: _fault_words,
     CardType: _card_type,
     CardFunctions: _functions,
+    KeySource: _key_source,
+    PartFiles: _part_files,
 }
 """How to read the types that TOML does not know."""

@@ -10,6 +10,7 @@ from apmatrix.arch import ApmatrixError
 from apmatrix.arch.events import GuestStarted, GuestStopped
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
 from apmatrix.config import GuestFile, Severity
+from apmatrix.emulation.filekeys import give_master_keys
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
 from apmatrix.emulation.tree import SysfsTree
@@ -129,8 +130,9 @@ class Emulation:
 
         What the machine or a kernel refuses is in ``refusals``, and the rest goes on: an LPAR without a valid profile
         is not activated, a guest whose assignment is refused is not started. The cards' master keys are in ``store``;
-        without one they end with the machine. ``workers`` do the cards' arithmetic, by default the machine's threads.
-        VaultError if the store cannot be read, ConfigError if the file describes faults that are not valid.
+        without one they end with the machine. Empty registers get the keys of the file. ``workers`` do the cards'
+        arithmetic, by default the machine's threads. VaultError if the store cannot be read, ConfigError if the file
+        describes faults that are not valid, or a part of a master key that is needed cannot be used.
         """
         settings = file.machine
         faults = faults_of(file)
@@ -145,6 +147,7 @@ class Emulation:
         emulation = cls(file, machine, store, workers)
         for entry in file.adapters:
             emulation.plug(entry)
+        give_master_keys(file, machine.adapters)
         emulation.testbed.add_faults(faults)
         for lpar in file.lpars:
             emulation._start_lpar(lpar)
@@ -188,6 +191,7 @@ class Emulation:
             while self.lpars:
                 self.lpars.pop().linux.shut_down()
             self.machine.close()
+            self.testbed.close()
 
     def stop_guest(self, guest: Guest) -> None:
         """Stop a guest and the guests in it; its mdev stays. Nothing happens if it is not running."""

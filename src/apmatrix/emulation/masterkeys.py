@@ -6,16 +6,17 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
-from apmatrix.cards import Action, KeyCommand, KeySet
+from apmatrix.arch import SETS_OF, ApmatrixError, Apqn, KeySet, Mask, Mode
+from apmatrix.cards import Action, KeyCommand
 from apmatrix.cards.administration import AdministrationError, RegisterView
-from apmatrix.cards.masterkeys import CCA_SETS, MasterKey
+from apmatrix.cards.masterkeys import MasterKey
 from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.programs import Program
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.linux import Refused
 from apmatrix.linux.zcrypt import CcaRequest, Ep11Request
 from apmatrix.linux.zcrypt.cprb import ANY
+from apmatrix.rules.keyparts import wrong_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from apmatrix.arch import CardType
     from apmatrix.emulation.bringup import Emulation, System
     from apmatrix.machine import Level
-
-SETS: Final = {Mode.CCA: CCA_SETS, Mode.EP11: (KeySet.WK,)}
-"""The sets of master keys that a domain has, by the mode of its card."""
 
 _SHOWN: Final = frozenset(("full", "valid", "uncommitted", "committed"))
 _MKVPS: Final = {"NEW": 0, "CUR": 1, "OLD": 2}
@@ -195,7 +193,7 @@ class KeyManager:
 
     def zeroize(self, apqn: Apqn, *, card: bool) -> None:
         """Empty all registers of the domain, or of all domains of the card."""
-        key_set = SETS[self._mode(apqn.adapter)][0]
+        key_set = SETS_OF[self._mode(apqn.adapter)][0]
         action = Action.ZEROIZE_CARD if card else Action.ZEROIZE_DOMAIN
         with self.turn(apqn):
             self.send(KeyCommand(action, key_set, apqn.domain), apqn.adapter)
@@ -243,7 +241,7 @@ class KeyManager:
         )
 
     def _asked(self, apqn: Apqn) -> tuple[SetState, ...]:
-        return tuple(self.query(key_set, apqn) for key_set in SETS[self._mode(apqn.adapter)])
+        return tuple(self.query(key_set, apqn) for key_set in SETS_OF[self._mode(apqn.adapter)])
 
     def _read(self, apqn: Apqn) -> tuple[SetState, ...]:
         """Read the sets from ``mkvps``, with lines such as ``AES CUR: valid 0x0102030405060708``."""
@@ -257,7 +255,7 @@ class KeyManager:
             registers.setdefault(label, {})[_MKVPS[which]] = Register.of(state, content)
         return tuple(
             SetState(key_set, found[0], found[1], found.get(2))
-            for key_set in SETS[self._mode(apqn.adapter)]
+            for key_set in SETS_OF[self._mode(apqn.adapter)]
             if (found := registers.get(key_set.label))
         )
 
@@ -277,7 +275,7 @@ class KeyManager:
         """Raise KeysRefused if the system cannot send the command to the card."""
         mode = self._mode(adapter)
         if mode is not command.mode:
-            sets = ", ".join(key_set.label for key_set in SETS[mode])
+            sets = ", ".join(key_set.label for key_set in SETS_OF[mode])
             raise KeysRefused(
                 f"adapter {adapter} is a {self._type(adapter)}: it has no {command.key_set.label} master key, "
                 f"but {sets}"
@@ -322,14 +320,11 @@ def _levels(level: Level, name: str) -> Iterator[tuple[str, Level]]:
 
 def _loading(key_set: KeySet, parts: Sequence[bytes]) -> list[tuple[Action, bytes]]:
     """The steps that load all parts of a key."""
+    if wrong := wrong_count(key_set, len(parts)):
+        one_by_one = "" if key_set is KeySet.WK else ": to load a single one, name the step"
+        raise KeysRefused(f"{wrong}{one_by_one}")
     if key_set is KeySet.WK:
-        if len(parts) != 1:
-            raise KeysRefused(f"a wrapping key of EP11 is loaded in one piece, not in {len(parts)}")
         return [(Action.IMPORT, parts[0]), (Action.COMMIT, b"")]
-    if len(parts) < 2:
-        raise KeysRefused(
-            f"a master key of CCA has two parts or more, not {len(parts)}: to load a single one, name the step"
-        )
     middle = [(Action.LOAD_MIDDLE, part) for part in parts[1:-1]]
     return [(Action.LOAD_FIRST, parts[0]), *middle, (Action.LOAD_LAST, parts[-1])]
 

@@ -5,7 +5,6 @@ All of it works between the queues and the cards, and is absent until it is aske
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +19,8 @@ from apmatrix.emulation.errors import TestbedActive, TestbedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+    from io import FileIO
+    from typing import BinaryIO
 
     from apmatrix.cards import Adapter, Filter
     from apmatrix.cards.recording import Exchange
@@ -39,14 +39,11 @@ class Difference(NamedTuple):
 
 @dataclass
 class _Watch:
-    """A filter on some adapters, the file it works with, and how many exchanges it passed and lost."""
+    """A filter on some adapters, and the record that it works with."""
 
-    path: Path
+    name: str
     adapters: tuple[Adapter, ...]
     filter: Filter
-    count: int = 0
-    lost: int = 0
-    trouble: str | None = None
 
     def start(self) -> None:
         for adapter in self.adapters:
@@ -55,6 +52,33 @@ class _Watch:
     def stop(self) -> None:
         for adapter in self.adapters:
             adapter.filters.remove(self.filter)
+
+
+class _Recording(_Watch):
+    """Writes the traffic of some adapters to a file; counts the exchanges that are in it, and those that are lost."""
+
+    def __init__(self, name: str, adapters: tuple[Adapter, ...], file: FileIO) -> None:
+        self._recorder = Recorder(self._take)
+        super().__init__(name, adapters, self._recorder)
+        self._file = file
+        self._write = write_exchange(file)
+        self.count = 0
+        self.lost = 0
+        self.trouble: str | None = None
+
+    def stop(self) -> None:
+        super().stop()
+        self._recorder.end()
+        self._file.close()
+
+    def _take(self, exchange: Exchange) -> None:
+        try:
+            self._write(exchange)
+        except OSError as error:  # programs must get their replies even if recording fails
+            self.lost += 1
+            self.trouble = error.strerror
+        else:
+            self.count += 1
 
 
 class Testbed:
@@ -66,7 +90,7 @@ class Testbed:
         self._machine = machine
         self._switchboard = Switchboard()
         self._wired = False
-        self._record: _Watch | None = None
+        self._record: _Recording | None = None
         self._replay: _Watch | None = None
         self._lock = threading.Lock()  # guards all of these
 
@@ -120,63 +144,67 @@ class Testbed:
 
     # records
 
-    def start_record(self, path: Path, adapters: Mask | None = None) -> None:
-        """Append every exchange of the adapters, by default of all, to a new file for its owner only."""
+    def require_no_record(self, adapters: Mask | None = None) -> None:
+        """TestbedError if :meth:`start_record` with these adapters would be refused."""
         with self._lock:
-            if self._record is not None:
-                raise TestbedActive(f"{self._record.path} is already being recorded: apmatrix record stop")
-            try:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            except OSError as error:
-                text = f"{path}: the record cannot be created ({error.strerror}): choose another FILE"
-                raise TestbedError(text) from error
-            write = write_exchange(path)
+            self._require_no_record(adapters)
 
-            def take(exchange: Exchange) -> None:
-                try:
-                    write(exchange)
-                except OSError as error:  # programs must get their replies even if recording fails
-                    watch.lost += 1
-                    watch.trouble = error.strerror
-                else:
-                    watch.count += 1
+    def _require_no_record(self, adapters: Mask | None) -> tuple[Adapter, ...]:
+        if self._record is not None:
+            raise TestbedActive(f"{self._record.name} is already being recorded: apmatrix record stop")
+        return self._adapters(adapters)
 
-            watch = _Watch(path, self._adapters(adapters), Recorder(take))
-            watch.start()
-            self._record = watch
+    def start_record(self, file: FileIO, name: str, adapters: Mask | None = None) -> None:
+        """Append every exchange of the adapters, by default of all, to an open file, which belongs to the record.
 
-    def stop_record(self) -> tuple[Path, int]:
-        """End the record; returns its file and number of exchanges. TestbedError also if some are missing."""
+        ``name`` is what the file is called in sentences.
+        """
+        with self._lock:
+            self._record = _Recording(name, self._require_no_record(adapters), file)
+            self._record.start()
+
+    def stop_record(self) -> tuple[str, int]:
+        """End the record; returns its name and number of exchanges. TestbedError also if some are missing."""
         with self._lock:
             if self._record is None:
                 raise TestbedActive("nothing is being recorded: apmatrix record start FILE")
-            watch, self._record = self._record, None
-            watch.stop()
-        if watch.lost:
+            ended, self._record = self._record, None
+            ended.stop()
+        if ended.lost:
             raise TestbedError(
-                f"{watch.path}: {watch.lost} exchanges could not be written: {watch.trouble}; "
-                f"{watch.count} are recorded"
+                f"{ended.name}: {ended.lost} exchanges could not be written: {ended.trouble}; "
+                f"{ended.count} are recorded"
             )
-        return watch.path, watch.count
+        return ended.name, ended.count
 
-    def start_replay(self, path: Path, adapters: Mask | None = None) -> int:
-        """Answer requests from a record instead of the adapters' cards; returns its number of exchanges."""
-        exchanges = read_exchanges(path)
+    def close(self) -> None:
+        """End the record when the machine ends."""
+        with self._lock:
+            if self._record is not None:
+                self._record.stop()
+                self._record = None
+
+    def start_replay(self, file: BinaryIO, name: str, adapters: Mask | None = None) -> int:
+        """Answer requests from a record instead of the adapters' cards; returns its number of exchanges.
+
+        ``name`` is what the open file is called in sentences. RecordingError if there is no record in it.
+        """
+        exchanges = read_exchanges(file, name)
         with self._lock:
             if self._replay is not None:
-                raise TestbedActive(f"{self._replay.path} is already being replayed: apmatrix replay stop")
-            self._replay = _Watch(path, self._adapters(adapters), Replay(exchanges), len(exchanges))
+                raise TestbedActive(f"{self._replay.name} is already being replayed: apmatrix replay stop")
+            self._replay = _Watch(name, self._adapters(adapters), Replay(exchanges))
             self._replay.start()
         return len(exchanges)
 
-    def stop_replay(self) -> Path:
-        """Let the cards answer again; returns the file of the record."""
+    def stop_replay(self) -> str:
+        """Let the cards answer again; returns the name of the record."""
         with self._lock:
             if self._replay is None:
                 raise TestbedActive("nothing is being replayed: apmatrix replay start FILE")
-            watch, self._replay = self._replay, None
-            watch.stop()
-            return watch.path
+            ended, self._replay = self._replay, None
+            ended.stop()
+            return ended.name
 
     def _adapters(self, wanted: Mask | None) -> tuple[Adapter, ...]:
         found = self._machine.adapters
@@ -185,12 +213,12 @@ class Testbed:
         return tuple(adapter for number, adapter in found.items() if wanted is None or number in wanted)
 
 
-def send_again(system: System, path: Path) -> tuple[int, list[Difference]]:
+def send_again(system: System, file: BinaryIO, name: str) -> tuple[int, list[Difference]]:
     """Send the requests of a record through the same queues of ``system``; returns how many, and what differs.
 
-    RecordingError if there is no such record, TestbedError for a queue that the system does not have.
+    RecordingError if there is no record in the open file, TestbedError for a queue that the system does not have.
     """
-    exchanges = read_exchanges(path)
+    exchanges = read_exchanges(file, name)
     linux = system.linux
     missing = {exchange.apqn for exchange in exchanges} - linux.ap.queues.keys()
     if missing:

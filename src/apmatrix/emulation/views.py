@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apmatrix.hosts import HostFacts
     from apmatrix.linux import LinuxSystem, Vm
 
-    Names = Mapping[LinuxSystem, Mapping[str, str]]  # of each system: names of mdevs by UUID
+    Guests = Mapping[LinuxSystem, list[Guest]]  # of each system
 
 
 def users(linux: LinuxSystem) -> dict[str, Vm]:
@@ -42,8 +42,8 @@ def granted(emulation: Emulation, guest: Guest) -> Matrix:
 class _SystemView:
     """One system with its mdevs and guests, at one moment."""
 
-    def __init__(self, linux: LinuxSystem, names: Names) -> None:
-        known = names.get(linux, {})
+    def __init__(self, linux: LinuxSystem, guests: Guests) -> None:
+        known = {guest.uuid: guest.file.name for guest in guests.get(linux, ())}
         places = {uuid: place for place, uuid in enumerate(known)}
         facts = read_facts(SysfsTree(linux.sysfs))
         self._assigned = {uuid: facts.mdevs[uuid].assigned for uuid in facts.mdevs}
@@ -51,8 +51,16 @@ class _SystemView:
         self._names = {uuid: known.get(uuid, uuid) for uuid in facts.mdevs}
         self._vms = users(linux)
         booted = {uuid: vm.linux for uuid, vm in self._vms.items() if vm.booted and uuid in facts.mdevs}
-        self._below = {uuid: _SystemView(guest, names) for uuid, guest in booted.items()}
-        self.holders = Holders(facts, {uuid: self._guest(uuid) for uuid in facts.mdevs})
+        self._below = {uuid: _SystemView(guest, guests) for uuid, guest in booted.items()}
+        self.holders = Holders(
+            facts,
+            {uuid: self._guest(uuid) for uuid in facts.mdevs},
+            {
+                guest.file.name: Matrix(guest.file.adapters, guest.file.domains)
+                for guest in guests.get(linux, ())
+                if guest.refusal and guest.uuid not in facts.mdevs
+            },
+        )
 
     def _guest(self, uuid: str) -> GuestState:
         below = self._below.get(uuid)
@@ -74,7 +82,7 @@ class _SystemView:
 def look(emulation: Emulation) -> MatrixView:
     """The whole machine as it is now."""
     machine = emulation.machine
-    names = {system.linux: {guest.uuid: guest.file.name for guest in system.guests} for system in emulation.systems()}
+    guests = {system.linux: system.guests for system in emulation.systems()}
     systems = {system.names[0]: system.linux for system in emulation.lpars}
     return MatrixView(
         machine.name,
@@ -83,7 +91,7 @@ def look(emulation: Emulation) -> MatrixView:
             for number, adapter in sorted(machine.adapters.items())
         ),
         tuple(
-            _lpar(lpar.name, systems[lpar.name], names)
+            _lpar(lpar.name, systems[lpar.name], guests)
             if lpar.name in systems
             else LparView(lpar.name, False, lpar.profile)
             for lpar in emulation.file.lpars
@@ -94,7 +102,7 @@ def look(emulation: Emulation) -> MatrixView:
     )
 
 
-def _lpar(name: str, linux: LinuxSystem, names: Names) -> LparView:
+def _lpar(name: str, linux: LinuxSystem, guests: Guests) -> LparView:
     profile = linux.level.matrix
-    view = _SystemView(linux, names)
+    view = _SystemView(linux, guests)
     return LparView(name, True, profile, tuple(map(view.holders.look, profile.apqns())), tuple(view.guests((name,))))

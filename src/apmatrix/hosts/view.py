@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, Matrix  # noqa: TC001 - looked up when a view is decoded
@@ -22,18 +23,22 @@ class Holding(Enum):
     HOST = "host"  # the drivers of the Linux in the LPAR
     GUEST = "guest"  # a running guest
     ASSIGNED = "assigned"  # a guest's mdev, but no running guest: it is not started, or the queue is filtered
-    FREE = "free"  # vfio_ap, and no guest asked for it
+    FREE = "free"  # vfio_ap, and no mdev
     UNBOUND = "unbound"  # no driver at all
     ABSENT = "absent"  # the profile names it, the machine does not have it
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One queue of an LPAR; ``holder`` names the guests from the LPAR's down to the one that has it."""
+    """One queue of an LPAR; ``holder`` names the guests from the LPAR's down to the one that has it.
+
+    ``refused`` are the guests of the LPAR that asked for it in vain: their mdevs were refused.
+    """
 
     apqn: Apqn
     holding: Holding
     holder: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -51,10 +56,16 @@ class GuestState:
 
 
 class Holders:
-    """The holders of the queues of one Linux. ``guests`` has the guests by the UUIDs of their mdevs."""
+    """The holders of the queues of one Linux.
 
-    def __init__(self, facts: HostFacts, guests: Mapping[str, GuestState]) -> None:
+    ``guests`` has the guests by the UUIDs of their mdevs, ``refused`` what those wanted whose mdevs were refused.
+    """
+
+    def __init__(
+        self, facts: HostFacts, guests: Mapping[str, GuestState], refused: Mapping[str, Matrix] = MappingProxyType({})
+    ) -> None:
         self._drivers = facts.drivers
+        self._refused = refused
         self._guests: dict[Apqn, GuestState] = {}  # an APQN is in one mdev at most
         for uuid, mdev in facts.mdevs.items():
             self._guests.update(dict.fromkeys(mdev.assigned.apqns(), guests[uuid]))
@@ -68,7 +79,8 @@ class Holders:
             return QueueView(apqn, Holding.HOST if driver else Holding.UNBOUND)
         guest = self._guests.get(apqn)
         if guest is None:
-            return QueueView(apqn, Holding.FREE)
+            refused = tuple(name for name, matrix in self._refused.items() if apqn in matrix)
+            return QueueView(apqn, Holding.FREE, refused=refused)
         if apqn not in guest.effective:
             return QueueView(apqn, Holding.ASSIGNED, (guest.name,))
         deeper = guest.below.look(apqn) if guest.below else None
@@ -148,7 +160,12 @@ def _lpar_json(lpar: LparView) -> dict[str, Any]:
         "active": lpar.active,
         **_matrix_json(lpar.profile),
         "queues": [
-            {"apqn": str(queue.apqn), "holding": queue.holding.value, "holder": "/".join(queue.holder) or None}
+            {
+                "apqn": str(queue.apqn),
+                "holding": queue.holding.value,
+                "holder": "/".join(queue.holder) or None,
+                "refused": list(queue.refused),
+            }
             for queue in lpar.queues
         ],
         "guests": [

@@ -223,10 +223,10 @@ def connect(path: Path) -> Client:
     return Client(connection, path)
 
 
-def ask(machine: str | None, request: MachineRequest[T]) -> T:
+def ask(machine: str | None, request: MachineRequest[T], descriptors: Sequence[int] = ()) -> T:
     """Ask a running machine, found as by :func:`find_machine`; ControlError if it cannot be reached or refuses."""
     with connect(find_machine(machine)) as client:
-        return client.ask(request)
+        return client.ask(request, descriptors)
 
 
 def find_machine(name: str | None) -> Path:

@@ -62,7 +62,7 @@ class Connection:
     def __init__(self, server: MachineServer, connection: socket.socket, system: System | None) -> None:
         self._server = server
         self._lines = Lines(connection, LONGEST_REQUEST)
-        self._asked = Asked(server.emulation, system)
+        self._asked = Asked(server.emulation, system, self._lines)
         self._session: Session | None = None
         self._guest = RemoteGuest(server.emulation, self._lines)
         self._listener: socket.socket | None = None

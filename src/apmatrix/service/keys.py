@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import ApmatrixError, Apqn, Mask, Mode
-from apmatrix.cards import Action, KeySet
+from apmatrix.arch import SETS_OF, ApmatrixError, Apqn, KeySet, Mask, Mode
+from apmatrix.cards import Action
 from apmatrix.cards.ep11.blob import KeyBlob, find_blob, with_session_of
 from apmatrix.emulation.errors import KeysRefused
-from apmatrix.emulation.masterkeys import SETS, KeyManager
+from apmatrix.emulation.masterkeys import KeyManager
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
 from apmatrix.service.protocol.keys import (
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     Change = Callable[[Apqn], DomainKeys]
     Load = Callable[[Apqn], SetState]
 
-_SETS: Final = {key_set.label: key_set for key_set in KeySet}
 _CCA_STEPS: Final[Mapping[str, Action]] = {
     "first": Action.LOAD_FIRST,
     "middle": Action.LOAD_MIDDLE,
@@ -57,7 +56,7 @@ def show_keys(asked: Asked, request: ShowKeys) -> KeysDone:
 @answers(LoadKey)
 def load_key(asked: Asked, request: LoadKey) -> KeysDone:
     """Load the same parts into every domain; ControlError, with nothing sent, for what is not a key part."""
-    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
     load = _load(manager, key_set, request)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (load(apqn),)))
 
@@ -65,14 +64,14 @@ def load_key(asked: Asked, request: LoadKey) -> KeysDone:
 @answers(SetKey)
 def set_key(asked: Asked, request: SetKey) -> KeysDone:
     """Make the new key the current one."""
-    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.set(key_set, apqn),)))
 
 
 @answers(ClearKey)
 def clear_key(asked: Asked, request: ClearKey) -> KeysDone:
     """Empty the new register of a set."""
-    manager, key_set = _manager(asked, request), _SETS[request.key_set]
+    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.clear(key_set, apqn),)))
 
 
@@ -126,7 +125,7 @@ def _change(
     change: Change,
 ) -> KeysDone:
     """Change each domain of each adapter that is named, or of the only one that has ``key_set``."""
-    fitting = manager.adapters(*(mode for mode, sets in SETS.items() if key_set is None or key_set in sets))
+    fitting = manager.adapters(*(mode for mode, sets in SETS_OF.items() if key_set is None or key_set in sets))
     adapters = request.adapters or _only(fitting)
     return _until_refused(change(Apqn(adapter, domain)) for adapter in adapters for domain in request.domains)
 
@@ -182,21 +181,11 @@ def _load(manager: KeyManager, key_set: KeySet, request: LoadKey) -> Load:
 
 
 def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
-    """The key part in a file: the bytes themselves, or their hexadecimal digits."""
-    size = key_set.key_size
-    if len(content) == size:
-        return content
+    """The key part in a file."""
     try:
-        part = bytes.fromhex(content.decode("ascii").strip().removeprefix("0x"))
-    except ValueError:
-        part = b""
-    if len(part) != size:
-        raise ControlError(
-            f"part {number} is not a part of the {key_set.label} master key: it must have {size} bytes, or "
-            f"{2 * size} hexadecimal digits; nothing has been loaded",
-            ExitCode.UNREADABLE,
-        )
-    return part
+        return key_set.read_part(content)
+    except ValueError as error:
+        raise ControlError(f"part {number} {error}; nothing has been loaded", ExitCode.UNREADABLE) from None
 
 
 def _only(fitting: Mask) -> Mask:

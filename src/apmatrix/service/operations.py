@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apmatrix.emulation import Emulation, Guest, Subject, System
     from apmatrix.hosts import Explanation, MatrixView
     from apmatrix.linux import Vm
+    from apmatrix.service.protocol.lines import Lines
     from apmatrix.service.protocol.messages import MachineRequest
     from apmatrix.service.protocol.names import SystemName
 
@@ -33,14 +34,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The machine that is asked, and the system that the client's command runs in, if any."""
+    """The machine that is asked, and the system that the client's command runs in, if any.
+
+    ``lines`` is where the request came from, with descriptors perhaps.
+    """
 
     emulation: Emulation
     system: System | None = None
+    lines: Lines | None = None
 
     def choose(self, name: SystemName) -> System:
         """The system that a request names, else the client's own, else the first LPAR's; ControlError without one."""
         return self.system if self.system and not name else find_system(self.emulation, name)
+
+    def take_descriptor(self) -> int:
+        """The one descriptor that came with the request; ValueError if none or several did."""
+        if self.lines is None:
+            raise ValueError("1 file descriptor expected, and the request came over no socket")
+        (descriptor,) = self.lines.take_descriptors(1)
+        return descriptor
 
     def guest(self, name: str, scope: SystemName) -> Subject:
         """The guest of the system that a request names, else of the client's own, else of the whole machine.

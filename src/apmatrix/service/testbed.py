@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
 from apmatrix.cards import Fault
@@ -19,6 +19,7 @@ from apmatrix.service.protocol.testbed import (
     DifferenceFacts,
     FaultFacts,
     ListFaults,
+    PrepareRecord,
     RecordFacts,
     RemoveFault,
     StartRecord,
@@ -26,6 +27,7 @@ from apmatrix.service.protocol.testbed import (
     StopRecord,
     StopReplay,
 )
+from apmatrix.service.recordfile import take_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,40 +73,48 @@ def _unreadable_faults() -> Iterator[None]:
         raise ControlError(str(error), ExitCode.UNREADABLE) from error
 
 
+@answers(PrepareRecord)
+def prepare_record(asked: Asked, request: PrepareRecord) -> None:
+    """TestbedError if these adapters cannot be recorded now."""
+    with _one_exit_code():
+        asked.emulation.testbed.require_no_record(request.adapters)
+
+
 @answers(StartRecord)
 def start_record(asked: Asked, request: StartRecord) -> None:
     """Record the traffic; TestbedError if that is impossible."""
-    with _one_exit_code():
-        asked.emulation.testbed.start_record(Path(request.file), request.adapters)
+    with ExitStack() as unless_started, _one_exit_code():
+        file = unless_started.enter_context(take_record(asked, request.file, "ab"))
+        asked.emulation.testbed.start_record(file, request.file, request.adapters)
+        unless_started.pop_all()
 
 
 @answers(StopRecord)
 def stop_record(asked: Asked, _request: StopRecord) -> RecordFacts:
     """End the record; TestbedError if there is none."""
     with _one_exit_code():
-        path, count = asked.emulation.testbed.stop_record()
-    return RecordFacts(str(path), count)
+        return RecordFacts(*asked.emulation.testbed.stop_record())
 
 
 @answers(StartReplay)
 def start_replay(asked: Asked, request: StartReplay) -> RecordFacts:
     """Answer requests from a record; TestbedError if that is impossible."""
-    with _one_exit_code():
-        count = asked.emulation.testbed.start_replay(Path(request.file), request.adapters)
-    return RecordFacts(request.file, count)
+    with BufferedReader(take_record(asked, request.file, "rb")) as file, _one_exit_code():
+        return RecordFacts(request.file, asked.emulation.testbed.start_replay(file, request.file, request.adapters))
 
 
 @answers(StopReplay)
 def stop_replay(asked: Asked, _request: StopReplay) -> RecordFacts:
     """Let the cards answer again; TestbedError if they already do."""
     with _one_exit_code():
-        return RecordFacts(str(asked.emulation.testbed.stop_replay()))
+        return RecordFacts(asked.emulation.testbed.stop_replay())
 
 
 @answers(CompareRecord)
 def compare_record(asked: Asked, request: CompareRecord) -> ComparisonFacts:
     """Send a record's requests again; TestbedError if that is impossible."""
-    count, differing = send_again(asked.choose(request.system), Path(request.file))
+    with BufferedReader(take_record(asked, request.file, "rb")) as file:
+        count, differing = send_again(asked.choose(request.system), file, request.file)
     return ComparisonFacts(
         count,
         tuple(DifferenceFacts(str(exchange.apqn), exchange.time, problem) for exchange, problem in differing),

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from apmatrix.arch import Apqn, CardType, Mask, Matrix
-from apmatrix.cards import Action, KeyCommand, KeySet
+from apmatrix.arch import Apqn, CardType, KeySet, Mask, Matrix
+from apmatrix.cards import Action, KeyCommand
 
 CCA, EP11 = Apqn(5, 4), Apqn(7, 4)
 COMMAND = "cd /sys/bus/ap/devices; cat 05.0004/mkvps 07.0004/mkvps; cat card05/serialnr card07/serialnr"

@@ -6,10 +6,11 @@ import queue
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from apmatrix.cards.clock import RealClock
-from apmatrix.faces.boot import BootedGuest, Hardware, LevelProcessor, Software
+from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, Software
 from support.differential.trial import DATA, Subject
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class BootedSubject(Subject):
         processor = LevelProcessor(self.machine, self.level)
         software = Software(suite, command="agent", extra={"usr/bin/agent": agent})
         kernel, initrd = software.prepare(lambda _: None)
-        self._guest = BootedGuest(Hardware(kernel, initrd, processor.kernel_parameters), processor)
+        self._guest = BootedGuest(Hardware(kernel, initrd, processor.facilities), processor)
         self._lines: queue.Queue[str] = queue.Queue()
         self._rest = ""
         self._snapshot: set[str] = set()
@@ -48,13 +49,17 @@ class BootedSubject(Subject):
     def __enter__(self) -> Self:
         self._guest.__enter__()
         self.release = self._guest.wait_until_ready()
-        threading.Thread(target=self._guest.run_command, args=(self._receive,), daemon=True).start()
+        threading.Thread(target=self._run, daemon=True).start()
         self._answer()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._guest.__exit__()
         self.machine.close()
+
+    def _run(self) -> None:
+        with suppress(GuestError):  # at the end, which comes while the agent is running
+            self._guest.run_command(self._receive)
 
     def _receive(self, text: bytes) -> None:
         *lines, self._rest = (self._rest + text.decode("latin-1").replace("\r", "")).split("\n")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch import SETS_OF, KeySet, Mode
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.facility import shown_new, states
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import CCA_SETS, KeyRegisters, KeySet, MasterKey, MasterKeyError
+from apmatrix.cards.masterkeys import KeyRegisters, MasterKey, MasterKeyError
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ FUNCTION: Final = b"MK"
 """Function code of the command; its function id is T5."""
 
 _DOMAIN_SIZE: Final = 2
-_SETS: Final = {key_set.label.encode(): key_set for key_set in CCA_SETS}
+_SETS: Final = {key_set.label.encode(): key_set for key_set in SETS_OF[Mode.CCA]}
 _ACTIONS: Final[Mapping[bytes, Callable[[KeyRegisters, bytes], KeyRegisters]]] = {
     b"LOAD-FST": lambda registers, part: registers.load_first(part),
     b"LOAD-MID": lambda registers, part: registers.load_middle(part),

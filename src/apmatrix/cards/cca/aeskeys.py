@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.cca.blocks import KEYWORD_LENGTH, Part, find_part, parse_parts
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.tokens import (
@@ -15,7 +16,6 @@ from apmatrix.cards.cca.tokens import (
     seal_data,
 )
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs

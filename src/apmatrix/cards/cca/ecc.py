@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.cca.blocks import Part, take_block
 from apmatrix.cards.cca.curves import build_pair, read_private, read_public, read_skeleton
 from apmatrix.cards.cca.ellipticcurves import HASHES, Signature
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs

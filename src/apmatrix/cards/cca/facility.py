@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKey, NewState
+from apmatrix.cards.masterkeys import KeyRegisters, MasterKey, NewState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.cca import ecc, rsa
 from apmatrix.cards.cca.blocks import Part
 from apmatrix.cards.cca.curves import PRIVATE
@@ -11,7 +12,6 @@ from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import parse_sections
 from apmatrix.cards.cca.tokens import current_key
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from apmatrix.cards.cca.verb import Verbs

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import Layout, constant, octets, text
+from apmatrix.arch import KeySet, Layout, constant, octets, text
 from apmatrix.cards.cca.blocks import Part
 from apmatrix.cards.cca.curves import Curve, read_private_value
 from apmatrix.cards.cca.errors import CcaError, Reason
 from apmatrix.cards.cca.sections import is_internal
 from apmatrix.cards.cca.tokens import open_cipher, open_data
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

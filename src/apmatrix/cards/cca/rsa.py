@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from apmatrix.arch import KeySet
 from apmatrix.arch.messages.tokens import (
     CLEAR_KEY,
     RSA_PRIVATE_CRT,
@@ -20,7 +21,6 @@ from apmatrix.cards.cca.objectkeys import make_object_key, seal, sealed_size, un
 from apmatrix.cards.cca.sections import build_token, is_internal, parse_sections, take_section
 from apmatrix.cards.cca.tokens import opening_key
 from apmatrix.cards.cca.verb import Result, VerbCall
-from apmatrix.cards.masterkeys import KeySet
 from apmatrix.cards.messages import RefusedMessage
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from apmatrix.cards.cca.blocks import Part, parse_parts
 from apmatrix.cards.cca.errors import CcaError, Reason
 
 if TYPE_CHECKING:
-    from apmatrix.arch import Mask
+    from apmatrix.arch import KeySet, Mask
     from apmatrix.cards.cca.blocks import Parameters
     from apmatrix.cards.context import CardContext
-    from apmatrix.cards.masterkeys import KeyRegisters, KeySet
+    from apmatrix.cards.masterkeys import KeyRegisters
 
 
 class VerbCall(NamedTuple):

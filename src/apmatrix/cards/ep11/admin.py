@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.ep11.blob import seal, unseal
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
 from apmatrix.cards.ep11.info import query_domain
-from apmatrix.cards.masterkeys import KeyRegisters, KeySet, MasterKeyError, NewState
+from apmatrix.cards.masterkeys import KeyRegisters, MasterKeyError, NewState
 from apmatrix.cards.vault import VaultError
 
 if TYPE_CHECKING:

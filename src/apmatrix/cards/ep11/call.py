@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from apmatrix.arch import KeySet
 from apmatrix.cards.ep11.errors import Ep11Error, ReturnValue
-from apmatrix.cards.masterkeys import KeySet
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask

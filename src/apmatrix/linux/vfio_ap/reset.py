@@ -18,6 +18,7 @@ INTERVAL = 0.02
 
 _AT_ONCE = (ResponseCode.NOT_AVAILABLE, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED)
 _AGAIN = (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY, ResponseCode.STATE_CHANGE_IN_PROGRESS)
+_READY = (ResponseCode.NORMAL, ResponseCode.DECONFIGURED, ResponseCode.CHECKSTOPPED)
 _GONE_WRONG = (ResponseCode.SECRET_NOT_UNIQUE, ResponseCode.ASSOCIATION_FAILED)
 
 
@@ -41,38 +42,34 @@ def reset_queues(host: Host, policy: VfioPolicy, queues: Iterable[VfioQueue]) ->
 
 
 def _begin(host: Host, queue: VfioQueue) -> bool:
-    """Issue ZAPQ once; True if the queue has to be waited for."""
-    code = queue.port.zapq().response_code
-    queue.reset_code = code
+    """Issue ZAPQ for the first time; True if the queue has to be waited for."""
+    code = queue.reset_code = queue.port.zapq().response_code
     if code == ResponseCode.NORMAL or code in _AGAIN:
         return True
     if code in _AT_ONCE:
         queue.release_interrupt()
     else:
-        host.log.warning(f"vfio_ap: PQAP/ZAPQ for {queue.apqn} failed with invalid rc={code}")
+        host.log.warning(f"PQAP/ZAPQ for {queue.apqn} failed with invalid rc={code}")
     return False
 
 
 def _finished(host: Host, queue: VfioQueue, waited: float) -> bool:
-    """Poll a queue that has been in reset for ``waited`` seconds; True if its reset is over."""
-    if queue.reset_code in _AGAIN:
-        return not _begin(host, queue)
+    """Poll a queue that has been in reset for ``waited`` seconds; True if its reset is over.
+
+    A ZAPQ that was not accepted is repeated once the queue can be reset again; the last code counts, whatever it is.
+    """
     status, _ = queue.port.tapq()
     code = status.response_code
-    if code in (
-        ResponseCode.NORMAL,
-        ResponseCode.DECONFIGURED,
-        ResponseCode.CHECKSTOPPED,
-        ResponseCode.NOT_AVAILABLE,
-    ):
-        queue.release_interrupt()
-        return True
     if code in (ResponseCode.RESET_IN_PROGRESS, ResponseCode.BUSY):
         if waited:
             flags = f"{code:d}, {status.empty:d}, {status.interrupts_enabled:d}"
             host.log.limited(f"Waited {waited * 1000:.0f}ms for reset of queue {queue.apqn} ({flags})")
         return False
-    if code in _GONE_WRONG:
-        return not _begin(host, queue)
-    host.log.warning(f"vfio_ap: PQAP/TAPQ for {queue.apqn} failed with invalid rc={code}")
+    if code in _GONE_WRONG or (code in _READY and queue.reset_code in _AGAIN):
+        queue.reset_code = queue.port.zapq().response_code
+        return False
+    if code in _READY or code == ResponseCode.NOT_AVAILABLE:
+        queue.release_interrupt()
+    else:
+        host.log.warning(f"failed to verify reset of queue {queue.apqn}: TAPQ rc={code}")
     return True

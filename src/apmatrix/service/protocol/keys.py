@@ -6,10 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from apmatrix.arch import Mask
+from apmatrix.arch import Mask, SetName
 from apmatrix.service.protocol.messages import MachineRequest, T_co
 
-SetName = Literal["AES", "APKA", "ASYM", "WK"]
 StepName = Literal["first", "middle", "last", "import", "commit"]
 
 

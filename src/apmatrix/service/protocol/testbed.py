@@ -33,14 +33,24 @@ class RemoveFault(MachineRequest[tuple[FaultFacts, ...]], frozen=True):
 
 
 class RecordFacts(msgspec.Struct, frozen=True):
-    """The file of a record, and the number of exchanges in it."""
+    """The name of a record's file, and the number of exchanges in it."""
 
     file: str
     exchanges: int = 0
 
 
+class PrepareRecord(MachineRequest[None], frozen=True):
+    """Refuse what StartRecord would refuse, before there is a file."""
+
+    adapters: Mask | None = None
+
+
 class StartRecord(MachineRequest[None], frozen=True):
-    """Record the traffic of adapters, by default of all, in a new file."""
+    """Record the traffic of adapters, by default of all, in a file whose descriptor comes with the request.
+
+    ``file`` is its name in sentences, here and below: the machine opens nothing, since a path means in a command's
+    mount namespace what it does not mean in the machine's.
+    """
 
     file: str
     adapters: Mask | None = None
@@ -51,7 +61,10 @@ class StopRecord(MachineRequest[RecordFacts], frozen=True):
 
 
 class StartReplay(MachineRequest[RecordFacts], frozen=True):
-    """Answer requests from a record, instead of these adapters' cards, by default of all."""
+    """Answer requests from a record, instead of these adapters' cards, by default of all.
+
+    The record's descriptor comes with the request.
+    """
 
     file: str
     adapters: Mask | None = None
@@ -77,7 +90,10 @@ class ComparisonFacts(msgspec.Struct, frozen=True):
 
 
 class CompareRecord(MachineRequest[ComparisonFacts], frozen=True):
-    """Send the requests of a record again, through the same queues of a system."""
+    """Send the requests of a record again, through the same queues of a system.
+
+    The record's descriptor comes with the request.
+    """
 
     file: str
     system: str | None = None

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch.arguments import checked, wrong_type
+from apmatrix.arch.errors import BadText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ WIDTH: Final = 256
 
 _FULL: Final = (1 << WIDTH) - 1
 _TOP: Final = 1 << (WIDTH - 1)
-_BITS: Final = tuple(_TOP >> number for number in range(WIDTH))
+BITS: Final = {number: _TOP >> number for number in range(WIDTH)}
+"""The value of each mask that has one bit, by the number of the bit."""
 
 
 class Mask:
@@ -50,7 +52,7 @@ class Mask:
                 raise wrong_type("Mask.of", f"numbers[{index}]", int, number)
             if not 0 <= number < WIDTH:
                 raise ValueError(f"{number} is outside 0-{WIDTH - 1}")
-            value |= _BITS[number]
+            value |= BITS[number]
         return cls(value)
 
     @classmethod
@@ -99,7 +101,7 @@ class Mask:
         return self.value
 
     def __contains__(self, number: int) -> bool:
-        return 0 <= number < WIDTH and self.value & _BITS[number] != 0
+        return self.value & BITS.get(number, 0) != 0
 
     def __iter__(self) -> Iterator[int]:
         return iter(_numbers(self.value))
@@ -176,7 +178,7 @@ def parse_number(text: str) -> int:
     elif re.fullmatch(r"[1-9][0-9]{0,30}", word):
         number = int(word)
     else:
-        raise ValueError(f"{_shown(text)} is not a number such as 4, 0xab or 0253{_meant(word)}")
+        raise BadText(f"{_shown(text)} is not a number such as 4, 0xab or 0253", _meant(word))
     if number >= WIDTH:
         raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
     return number
@@ -192,8 +194,8 @@ def _meant(word: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}", digits):
         return ""
     if digits.isdecimal():
-        return f"; a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
-    return f"; did you mean 0x{digits} ({int(digits, 16)})?"
+        return f"a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
+    return f"did you mean 0x{digits} ({int(digits, 16)})?"
 
 
 NO_BITS: Final = Mask(0)

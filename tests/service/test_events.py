@@ -335,14 +335,16 @@ def test_events_are_printed_until_either_end_ends(monkeypatch, end, code, said):
     assert result.stderr == said
     lines = command("events", "--json", code=code).stdout.splitlines()
     assert json.loads(lines[1]) == {
+        "version": 1,
+        "kind": "events",
         "sequence": 2,
         "time": 2.5,
         "event": {
             "event": "mdev-changed",
             "system": "kvm1",
             "uuid": UUID,
-            "adapters": "5",
-            "usage_domains": "4,7",
-            "control_domains": "",
+            "adapters": [5],
+            "usage_domains": [4, 7],
+            "control_domains": [],
         },
     }

@@ -6,6 +6,8 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch.errors import BadText
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -165,7 +167,7 @@ def parse_number(text: str) -> int:
     elif re.fullmatch(r"[1-9][0-9]{0,30}", word):
         number = int(word)
     else:
-        raise ValueError(f"{_shown(text)} is not a number such as 4, 0xab or 0253{_meant(word)}")
+        raise BadText(f"{_shown(text)} is not a number such as 4, 0xab or 0253", _meant(word))
     if number >= WIDTH:
         raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
     return number
@@ -181,8 +183,8 @@ def _meant(word: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}", digits):
         return ""
     if digits.isdecimal():
-        return f"; a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
-    return f"; did you mean 0x{digits} ({int(digits, 16)})?"
+        return f"a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
+    return f"did you mean 0x{digits} ({int(digits, 16)})?"
 
 
 NO_BITS: Final = Mask(0)

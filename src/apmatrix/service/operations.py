@@ -106,7 +106,8 @@ def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
             raise not_running(subject)
         if guest is not None:
             if guest.refusal is not None and guest.uuid not in mdev_uuids(host.shell.tree):
-                raise ControlError(f"guest {guest.name} was refused: {guest.refusal}")
+                findings = (guest.refusal.finding,)
+                raise ControlError(f"guest {guest.name} was refused: {guest.refusal}", findings=findings)
             emulation.start_guest(guest)
             return _guest_facts(guest)
         emulation.start_vm(host.linux, subject.uuid)

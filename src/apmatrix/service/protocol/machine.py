@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from apmatrix.rules.findings import Finding
 from apmatrix.service.protocol.guests import GuestFacts
 from apmatrix.service.protocol.messages import MachineRequest
 from apmatrix.service.protocol.names import SystemName
@@ -19,7 +20,7 @@ class MachineStatus(msgspec.Struct, frozen=True):
     systems: tuple[str, ...]
     guests: tuple[GuestFacts, ...]
     sessions: int
-    refused: tuple[str, ...]
+    refused: tuple[Finding, ...]
     running: bool = True
 
 

@@ -230,7 +230,7 @@ class Machine:
 
     @property
     def time(self) -> float:
-        """Seconds of the machine's clock since some fixed moment."""
+        """Seconds since the machine was started; the time of a log entry counts from when its Linux booted."""
         return self._emulation.machine.clock.now()
 
     @checked

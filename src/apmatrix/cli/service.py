@@ -265,9 +265,9 @@ def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> 
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, GetLog(scope(lpar, guest)))
+    found = ask(machine, GetLog(scope(lpar, guest)))
     if as_json:
-        print_document({"entries": entries})
-    for entry in () if as_json else entries:
+        print_document(found)
+    for entry in () if as_json else found.entries:
         click.echo(f"[{entry.time:12.6f}] {printable(entry.text)}")
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.naming import find_guest, find_system, not_running
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
-from apmatrix.service.protocol.machine import GetLog, LogFacts
+from apmatrix.service.protocol.machine import GetLog, KernelLogFacts, LogFacts
 from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
 
 if TYPE_CHECKING:
@@ -172,10 +172,11 @@ def set_adapter_state(asked: Asked, request: SetAdapterState) -> AdapterFacts:
 
 
 @answers(GetLog)
-def get_log(asked: Asked, request: GetLog) -> tuple[LogFacts, ...]:
+def get_log(asked: Asked, request: GetLog) -> KernelLogFacts:
     """A system's kernel log."""
-    entries = asked.choose(request.system).linux.log.entries
-    return tuple(LogFacts(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
+    log = asked.choose(request.system).linux.log
+    entries = (LogFacts(entry.time, entry.level.name.lower(), entry.text) for entry in log.entries)
+    return KernelLogFacts(log.start, tuple(entries))
 
 
 @answers(GetMatrix)

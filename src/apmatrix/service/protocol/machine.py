@@ -29,14 +29,21 @@ class GetStatus(MachineRequest[MachineStatus], frozen=True):
 
 
 class LogFacts(msgspec.Struct, frozen=True):
-    """A line of a kernel log, ``time`` in seconds since the machine's clock began."""
+    """A line of a kernel log, ``time`` in seconds since its Linux booted."""
 
     time: float
     severity: str
     text: str
 
 
-class GetLog(MachineRequest[tuple[LogFacts, ...]], frozen=True):
+class KernelLogFacts(msgspec.Struct, frozen=True):
+    """A kernel log; ``booted`` is when its Linux did, in seconds since the machine started, as events have them."""
+
+    booted: float
+    entries: tuple[LogFacts, ...]
+
+
+class GetLog(MachineRequest[KernelLogFacts], frozen=True):
     """The kernel log of a Linux system, by default the client's own."""
 
     system: SystemName = None

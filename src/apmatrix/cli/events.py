@@ -31,7 +31,7 @@ def events(machine: str | None, as_json: bool) -> None:
     """
     with connect(find_machine(machine)) as client:
         for happened in client.subscribe():
-            click.echo(encode(happened).decode() if as_json else _line(happened))
+            click.echo(encode(happened) if as_json else _line(happened))
 
 
 def _line(happened: Happened) -> str:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from apmatrix.arch import Mask, SetName
-from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.cli.sentences import CommandGroup
@@ -37,6 +37,8 @@ from apmatrix.service.protocol.keys import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from apmatrix.rules.findings import Finding
 
     Function = Callable[..., None]
 
@@ -225,7 +227,7 @@ def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> 
     _end(answer.refused)
     done = [_keep(file, path) for file, path in zip(answer.done, outputs, strict=True)]
     if place.as_json:
-        print_json(done)
+        print_document({"files": done})
     for fact in () if place.as_json else done:
         click.echo(f"{fact.output}: good when the new WK of {fact.apqn} is set, pattern {fact.pattern}")
 
@@ -284,7 +286,7 @@ def protect(
     change_secret(state, old, new)
     facts = {"machine": state.path.name, "encrypted_with": new.name}
     if as_json:
-        print_json(facts)
+        print_document(facts)
     else:
         click.echo(f"the keys of machine {facts['machine']} are encrypted with {facts['encrypted_with']}")
 
@@ -298,7 +300,7 @@ def show(place: _KeyPlace) -> None:
     """
     answer = ask(place.machine, _from(place, ShowKeys(domains=place.domains)))
     if place.as_json:
-        print_json(answer.done)
+        print_document({"domains": answer.done}, answer.refused)
     elif answer.done or not answer.refused:
         _draw(answer.done)
     _end(answer.refused)
@@ -332,7 +334,7 @@ def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
     """Have each domain changed, and print the result."""
     answer = ask(place.machine, _from(place, request))
     if place.as_json:
-        print_json(answer.done)
+        print_document({"domains": answer.done}, answer.refused)
     for keys in () if place.as_json else answer.done:
         for label, registers in keys.registers.items():
             states = ", ".join(f"{name} {_register(register)}" for name, register in registers.items())
@@ -349,9 +351,9 @@ def _from(place: _KeyPlace, request: R) -> R:
     return msgspec.structs.replace(request, adapters=place.adapters, system=place.system, through=place.through)
 
 
-def _end(refused: str | None) -> None:
+def _end(refused: Finding | None) -> None:
     if refused:
-        raise ControlError(refused)
+        raise ControlError(str(refused), findings=(refused,))
 
 
 def _register(register: RegisterFacts, digits: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes.
+"""What the commands share that print text: the FILE argument, the console, lines and lists.
 
 Scripts call the commands that talk to a running machine in loops: slow imports are made where they are needed.
 """
@@ -6,7 +6,7 @@ Scripts call the commands that talk to a running machine in loops: slow imports 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from apmatrix.service.protocol.guests import GuestFacts
 
 file_argument = click.argument("file", type=click.Path())
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
 def console() -> Terminal:
@@ -34,13 +33,6 @@ def console() -> Terminal:
 def printable(text: str) -> str:
     r"""Text that a guest or a program chose, for a terminal: control characters as ``\x1b``, as dmesg shows them."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
-def print_json(facts: Any) -> None:
-    """Print plain data as JSON, for programs: in UTF-8 in every locale (RFC 8259, 8.1)."""
-    import msgspec  # noqa: PLC0415 - slow
-
-    click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2))
 
 
 def read_file(path: str, *, strict: bool = False) -> MachineFile:

@@ -13,6 +13,7 @@ from apmatrix.cards import Action
 from apmatrix.cards.ep11.blob import KeyBlob, find_blob, with_session_of
 from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.masterkeys import KeyManager
+from apmatrix.emulation.refusal import finding_of
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
 from apmatrix.service.protocol.keys import (
@@ -103,7 +104,7 @@ def reencipher_files(asked: Asked, request: ReencipherFiles) -> FilesDone:
                 pattern = KeyBlob.parse(blob).pattern.hex()
                 done.append(ReencipheredFile(file.name, str(apqn), pattern, whole))
     except ApmatrixError as error:
-        return FilesDone((), str(error))
+        return FilesDone((), finding_of(error))
     return FilesDone(tuple(done))
 
 
@@ -111,7 +112,7 @@ def _reencipher(manager: KeyManager, apqn: Apqn, name: str, blob: bytes) -> byte
     try:
         return with_session_of(blob, manager.reencipher(apqn, blob))
     except KeysRefused as refused:
-        raise KeysRefused(f"{name}: {refused}") from refused
+        raise KeysRefused(f"{name}: {refused}", apqn) from refused
 
 
 def _manager(asked: Asked, request: KeyRequest[Any]) -> KeyManager:
@@ -136,7 +137,7 @@ def _until_refused(changes: Iterable[DomainKeys]) -> KeysDone:
     try:
         done.extend(_facts(keys) for keys in changes)
     except ApmatrixError as error:
-        return KeysDone(tuple(done), str(error))
+        return KeysDone(tuple(done), finding_of(error))
     return KeysDone(tuple(done))
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask, SetName
+from apmatrix.rules.findings import Finding
 from apmatrix.service.protocol.messages import MachineRequest, T_co
 
 StepName = Literal["first", "middle", "last", "import", "commit"]
@@ -36,10 +37,10 @@ class KeyFacts(msgspec.Struct, frozen=True):
 
 
 class KeysDone(msgspec.Struct, frozen=True):
-    """The keys of the domains that were reached, and the sentence of the first refusal, which ended the work."""
+    """The keys of the domains that were reached, and the first refusal, which ended the work."""
 
     done: tuple[KeyFacts, ...]
-    refused: str | None = None
+    refused: Finding | None = None
 
 
 class KeyRequest(MachineRequest[T_co], frozen=True, kw_only=True):
@@ -110,10 +111,10 @@ class ReencipheredFile(msgspec.Struct, frozen=True):
 
 
 class FilesDone(msgspec.Struct, frozen=True):
-    """All files, or none and the sentence of the refusal."""
+    """All files, or none and the refusal."""
 
     done: tuple[ReencipheredFile, ...]
-    refused: str | None = None
+    refused: Finding | None = None
 
 
 class ReencipherFiles(KeyRequest[FilesDone], frozen=True, kw_only=True):

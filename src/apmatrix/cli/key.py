@@ -12,9 +12,10 @@ import msgspec
 
 from apmatrix.arch import Mask, SetName
 from apmatrix.cli.documents import json_option, print_document
-from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.cli.remote import machine_option
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.cli.sentences import CommandGroup
+from apmatrix.cli.spelling import NumberList, SingleNumber
 from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.client import ask, stopped_machine
 from apmatrix.service.dumps import forbid_core_dumps
@@ -48,18 +49,9 @@ _LONGEST_FILE: Final = 4096
 _DIGITS: Final = 16  # of a pattern, in tables
 
 
-def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """One number; a usage error if it is not a number, or more than one."""
-    found = some_numbers(ctx, param, value)
-    if found is not None and len(found) != 1:
-        raise click.BadParameter("one domain only", ctx, param)
-    return found
-
-
-def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """One number, as an int."""
-    found = _one_number(ctx, param, value)
-    return None if found is None else next(iter(found))
+def _alone(_ctx: click.Context, _param: click.Parameter, number: int) -> Mask:
+    """The mask with one number."""
+    return Mask.of(number)
 
 
 _SETS: Final = click.Choice(get_args(SetName), case_sensitive=False)
@@ -86,25 +78,33 @@ class _KeyPlace(NamedTuple):
 def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
     """Add the options that become a ``place``; with ``one_domain`` it has exactly one domain."""
     domain = click.option(
-        "--domain", "domains", callback=_one_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
+        "--domain",
+        "domains",
+        type=SingleNumber("domain"),
+        callback=_alone,
+        required=True,
+        metavar="DOMAIN",
+        help="The domain, such as 4.",
     )
     options = (
         json_option,
         machine_option,
-        click.option("--through", callback=_number, metavar="DOMAIN", help="Send through this domain's queue."),
+        click.option(
+            "--through", type=SingleNumber("domain"), metavar="DOMAIN", help="Send through this domain's queue."
+        ),
         click.option("--from", "system", metavar="NAME", help="The LPAR or guest that sends the commands."),
         domain
         if one_domain
         else click.option(
             "--domain",
             "domains",
-            callback=some_numbers,
+            type=NumberList("domain"),
             metavar="LIST",
             required=domain_needed,
             help="Domains, such as 4 or 4,0xab.",
         ),
         click.option(
-            "--adapter", "adapters", callback=some_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."
+            "--adapter", "adapters", type=NumberList("adapter"), metavar="LIST", help="Adapters, such as 5 or 5,6."
         ),
     )
 

@@ -80,7 +80,7 @@ class _Measurements:
     def _hardware(self, command: str) -> Hardware:
         software = Software(command=command, extra=self.files)
         kernel, initrd = software.prepare(lambda _: None)
-        return Hardware(kernel, initrd, self.processor.kernel_parameters)
+        return Hardware(kernel, initrd, self.processor.facilities)
 
     def _bare_stop(self) -> float:
         """Milliseconds to continue and stop at once: the breakpoint is where the processor stands."""

@@ -282,7 +282,7 @@ def test_cards_take_their_time_if_the_file_says_so():
     asked = []
     with Emulation.start(parse(with_keys("timing = 0.001"), "f.toml"), clock=clock) as emulation:
         assert all(len(adapter.filters) == 1 for adapter in emulation.machine.adapters.values())
-        asked += [type(item) for item in emulation.machine.adapters[5].filters._filters]
+        asked += [type(item) for item in emulation.machine.adapters[5].filters.chain]
     assert asked == [TimingModel]
     with Emulation.start(parse(KEYS, "f.toml"), clock=ManualClock()) as emulation:
         assert not emulation.machine.adapters[5].filters

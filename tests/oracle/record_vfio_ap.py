@@ -58,7 +58,7 @@ def record(kernel: str, program: bytes, seed: int) -> tuple[str, list[str]]:
     image, initrd = software.prepare(lambda _: None)
     changes = Changes(machine)
     transcript: list[str] = []
-    with BootedGuest(Hardware(image, initrd, processor.kernel_parameters), processor) as guest:
+    with BootedGuest(Hardware(image, initrd, processor.facilities), processor) as guest:
         release = guest.wait_until_ready()
         conversation = Conversation(guest)
         for line in scenarios(seed):

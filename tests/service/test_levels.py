@@ -93,7 +93,7 @@ def vms(emulation):
 def test_a_running_guest_makes_room_and_keeps_its_vm(emulation):
     before = find_system(emulation, "guest1").linux
     with take_level(emulation, None, "guest1") as level:
-        assert level.kernel_parameters == "facilities=12,15"
+        assert level.facilities == {12, 15}
         assert vms(emulation) == ["guest1"]
         assert [system.name for system in emulation.systems()] == ["kvm1"]
         with pytest.raises(ControlError, match="kvm1/guest1 runs its own operating system"):
@@ -151,7 +151,7 @@ def test_a_refused_guest_says_why(emulation):
 def test_an_lpar(emulation):
     with take_level(emulation, "kvm1", None) as level:
         assert vms(emulation) == []
-        assert level.kernel_parameters
+        assert level.facilities
     assert vms(emulation) == ["guest1"]
     assert find_system(emulation, None).linux.sysfs.read("bus/ap/apmask").startswith(b"0xfb")
     assert [refusal.error for refusal in emulation.refusals] == ["EADDRINUSE"]
@@ -161,7 +161,7 @@ def test_an_lpar(emulation):
 
 def test_instructions_are_executed_in_storage_that_is_shared(path, storage):
     with RemoteLevel(connect(path), None, "guest1") as level:
-        assert level.kernel_parameters == "facilities=12,15"
+        assert level.facilities == {12, 15}
         service = level.attach(storage)
         interrupt(storage, "b2af0000", 0x0506)
         assert service.serve(FRAME, REAL, REAL) is DONE

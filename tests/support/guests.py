@@ -92,7 +92,7 @@ class Session:
             kernel, initrd = software.prepare(lambda _: None)
         except PackageError as error:
             pytest.skip(f"packages for s390x are not available: {error}")
-        hardware = Hardware(kernel, initrd, processor.kernel_parameters, processors=processors)
+        hardware = Hardware(kernel, initrd, processor.facilities, processors=processors)
         return BootedGuest(hardware, processor, way=way, **parts)
 
     def run(

@@ -14,7 +14,8 @@ WIDTH: Final = 256
 
 _FULL: Final = (1 << WIDTH) - 1
 _TOP: Final = 1 << (WIDTH - 1)
-_BITS: Final = tuple(_TOP >> number for number in range(WIDTH))
+BITS: Final = {number: _TOP >> number for number in range(WIDTH)}
+"""The value of each mask that has one bit, by the number of the bit."""
 
 
 class Mask:
@@ -44,7 +45,7 @@ class Mask:
         for number in numbers:
             if not 0 <= number < WIDTH:
                 raise ValueError(f"{number} is outside 0-{WIDTH - 1}")
-            value |= _BITS[number]
+            value |= BITS[number]
         return cls(value)
 
     @classmethod
@@ -87,7 +88,7 @@ class Mask:
         return self.value
 
     def __contains__(self, number: int) -> bool:
-        return 0 <= number < WIDTH and self.value & _BITS[number] != 0
+        return self.value & BITS.get(number, 0) != 0
 
     def __iter__(self) -> Iterator[int]:
         return iter(_numbers(self.value))

@@ -79,8 +79,9 @@ def boot(
     """Boot a real s390x Linux at a level of the machine in FILE.
 
     An unmodified Debian kernel runs in QEMU; the machine executes its AP instructions. Kernel and tools come from
-    Debian and are kept in the user's cache directory. On a running machine, the kernel sees what administrators
-    change on its host. If the machine refuses a part of FILE, a success gives exit code 1.
+    Debian and are kept in the user's cache directory. A kernel file that is not Linux runs as a stand-alone program
+    until it ends. On a running machine, the kernel sees what administrators change on its host. If the machine
+    refuses a part of FILE, a success gives exit code 1.
 
     \b
       apmatrix example three-guests > three-guests.toml
@@ -98,11 +99,14 @@ def boot(
         raise click.UsageError("--exec goes neither with --interactive nor with --initrd")
     software = Software(kernel, initrd, command, None if command is not None else _terminal())
     find_qemu()
+    stand_alone = software.stand_alone()
+    if stand_alone is not None and (command is not None or interactive):
+        raise click.UsageError(f"{kernel} is not Linux: it has no shell for --exec or --interactive")
     with ExitStack() as stack:
         level, refusals = _level(stack, file, machine, lpar, guest, strict=strict)
         progress = _Progress(stack, verbose=verbose)
         image, first = software.prepare(progress.step)
-        hardware = Hardware(image, first, level.kernel_parameters, storage, processors)
+        hardware = Hardware(image, first, level.facilities, storage, processors, stand_alone=stand_alone)
         text = _show if verbose else _forget
         running = BootedGuest(hardware, level, way=Way(interception), progress=progress.step, text=text)
         ctx.exit(exit_code(_use(stack.enter_context(running), progress, software), refusals))
@@ -123,6 +127,10 @@ def _level(
 
 def _use(guest: BootedGuest, progress: _Progress, software: Software) -> int:
     """Wait for the guest and do with it what was asked for; returns the exit code."""
+    if software.stand_alone() is not None:
+        progress.stop()
+        guest.listen(_write)
+        return ExitCode.FINE
     if software.initrd is None:
         release = guest.wait_until_ready()
         progress.step(f"Linux {release} is up, {guest.service.executed} AP instructions so far")

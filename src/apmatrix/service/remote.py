@@ -65,7 +65,7 @@ class RemoteGuest:
         if request.guest is None and any(system.linux.vmm.vms for system in self._emulation.lpars):
             raise ControlError("this LPAR's Linux runs guests that would end with it: stop them, or take a guest")
         self._level = take_level(self._emulation, request.lpar, request.guest)
-        return TakenLevel(self._level.kernel_parameters)
+        return TakenLevel(sorted(self._level.facilities))
 
     def _share(self, request: ShareStorage) -> None:
         (descriptor,) = self._lines.take_descriptors(1)
@@ -99,7 +99,7 @@ class RemoteLevel:
         except BaseException:
             client.close()
             raise
-        self.kernel_parameters = taken.kernel_parameters
+        self.facilities = frozenset(taken.facilities)
 
     def __enter__(self) -> RemoteLevel:
         return self

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from apmatrix.arch import Apqn, Mask, Matrix, Opcode
+from apmatrix.arch import Apqn, Facility, Mask, Matrix, Opcode
 from apmatrix.cards import Filter
 from apmatrix.faces.boot import LevelProcessor, PackageError, Repository, Software, Way
 from support.guests import Watched, lszcrypt, rights
@@ -53,8 +53,8 @@ class Curious(Watched):
     """A level whose kernel is not told of QCI: it tries every adapter and domain that could exist."""
 
     @property
-    def kernel_parameters(self):
-        return "facilities=15"
+    def facilities(self):
+        return frozenset({Facility.APFT})
 
 
 def test_a_guest_that_asks_for_what_is_not_its_own_gets_not_available(session):

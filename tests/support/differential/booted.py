@@ -40,7 +40,7 @@ class BootedSubject(Subject):
         processor = LevelProcessor(self.machine, self.level)
         software = Software(suite, command="agent", extra={"usr/bin/agent": agent})
         kernel, initrd = software.prepare(lambda _: None)
-        self._guest = BootedGuest(Hardware(kernel, initrd, processor.kernel_parameters), processor)
+        self._guest = BootedGuest(Hardware(kernel, initrd, processor.facilities), processor)
         self._lines: queue.Queue[str] = queue.Queue()
         self._rest = ""
         self._snapshot: set[str] = set()

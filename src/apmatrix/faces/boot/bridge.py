@@ -85,6 +85,8 @@ class Bridge:
     what is in use.
     """
 
+    loading, starting = "the loader unpacks the kernel", "the kernel starts"
+
     def __init__(
         self, client: GdbClient, storage: Storage, service: Server, *, processors: int = 1, way: Way = Way.MAILBOX
     ) -> None:

@@ -21,6 +21,8 @@ _SAVED_OFFSET = 8  # after the first argument of system calls
 _CODE_OFFSET = 162  # the low half of int_code; the high half has the instruction's length
 _CODE = struct.Struct(">H")
 INSTRUCTION_LENGTH = 4
+SIZE = 168
+"""Bytes of the structure up to the interruption code and its parameter."""
 
 
 class Psw(Layout, size=16):
@@ -48,6 +50,11 @@ class Frame:
         psw, *general = _SAVED.unpack(space.read(address + _SAVED_OFFSET, _SAVED.size))
         word = Psw.parse(psw)
         return cls(space, address, word, Registers(general, word.problem_state))
+
+    @classmethod
+    def write(cls, space: AddressSpace, address: int, psw: Psw, general: list[int]) -> None:
+        """Make the structure at a logical address; raises ProgramCheck if it is not mapped."""
+        space.write(address + _SAVED_OFFSET, _SAVED.pack(bytes(psw), *general))
 
     @property
     def instruction_address(self) -> int:

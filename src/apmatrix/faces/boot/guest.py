@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from apmatrix.faces.boot.bridge import Bridge, End, Way
 from apmatrix.faces.boot.console import Console, Mark
 from apmatrix.faces.boot.errors import GuestError, QemuError
 from apmatrix.faces.boot.qemu import Qemu
+from apmatrix.faces.boot.standalone import StandAloneBridge
 from apmatrix.faces.gdb import Disconnected
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ ATTACH_TIMEOUT = 60.0
 BOOT_TIMEOUT = 300.0
 _LOOK = 0.2
 _END_TIMEOUT = 5.0
+_CRASH = re.compile(r"Guest crashed on cpu \d+: (\S+) PSW: 0x(\w{16}) 0x(\w{16})")
 
 
 def _ignore(_: object) -> None:
@@ -57,8 +60,14 @@ class BootedGuest:
             self.qemu.close()
             raise
         self.console = Console(self.qemu.console)
-        self.bridge = Bridge(self.qemu.stub, self.qemu.storage, self.service, processors=hardware.processors, way=way)
+        self.bridge = self._bridge(hardware, way)
         self._thread = threading.Thread(target=self._steer, name="apmatrix-bridge", daemon=True)
+
+    def _bridge(self, hardware: Hardware, way: Way) -> Bridge | StandAloneBridge:
+        parts = self.qemu.stub, self.qemu.storage, self.service
+        if hardware.stand_alone is not None:
+            return StandAloneBridge(*parts, hardware.stand_alone, hardware.facilities)
+        return Bridge(*parts, processors=hardware.processors, way=way)
 
     def __enter__(self) -> BootedGuest:
         self._thread.start()
@@ -74,9 +83,9 @@ class BootedGuest:
         """The bridge's thread: from the loader to the kernel to the end, and again if the guest restarts."""
         try:
             while True:
-                self._progress("the loader unpacks the kernel")
+                self._progress(self.bridge.loading)
                 self.bridge.attach(ATTACH_TIMEOUT)
-                self._progress("the kernel starts")
+                self._progress(self.bridge.starting)
                 if self.bridge.run() is not End.RESTARTED:
                     return
                 self.restarts += 1
@@ -129,6 +138,21 @@ class BootedGuest:
             pass
         self._check()
         self._prove_attachment("the guest has ended")
+
+    def listen(self, output: Callable[[bytes], object]) -> None:
+        """Pass on what a stand-alone program writes on its console until it ends.
+
+        Raises GuestError if it ends in a disabled wait or a loop of interruptions, as programs do that cannot go on.
+        """
+        while not self.console.ended:
+            for event in self.console.events(_LOOK):
+                if isinstance(event, bytes):
+                    output(event)
+        self._check()
+        if crash := _CRASH.search(self.qemu.complaint()):
+            raise GuestError(f"the program crashed: {crash[1].replace('-', ' ')}, PSW {crash[2]} {crash[3]}")
+        if (self.qemu.exit_code or 0) > 0:
+            self._pass_on_complaint()
 
     def wait_until_ended(self, timeout: float) -> None:
         """Wait until the guest has powered itself off; GuestError if it does not within ``timeout`` seconds."""

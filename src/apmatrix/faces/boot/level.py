@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.arch import Interruption, ProgramCheck
+from apmatrix.arch import Facility, Interruption, ProgramCheck
 from apmatrix.faces.boot.service import Service
 from apmatrix.machine import Intercepted, execute
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from apmatrix.arch import ConditionCode, Instruction, Registers
     from apmatrix.faces.boot.storage import Storage
     from apmatrix.machine import Cpc, Level, Memory
-
-_OFFERED = (12, 15)
-"""Facilities offered to the guest; without 65 its kernel polls for replies, and needs no interruption."""
 
 
 class LevelProcessor:
@@ -25,10 +22,9 @@ class LevelProcessor:
         self._level = level
 
     @property
-    def kernel_parameters(self) -> str:
-        """The parameters that make a kernel see the machine's AP facilities."""
-        offered = [str(facility) for facility in _OFFERED if facility in self._machine.facilities]
-        return f"facilities={','.join(offered)}" if offered else ""
+    def facilities(self) -> frozenset[int]:
+        """The facility bits of AP that the level has."""
+        return self._level.facilities & {Facility.QCI, Facility.APFT, Facility.AQIC}
 
     def attach(self, storage: Storage) -> Service:
         """Get ready to execute the instructions of a guest with this storage."""

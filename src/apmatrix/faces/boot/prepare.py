@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apmatrix.faces.boot.errors import PackageError
+from apmatrix.faces.boot.image import StandAloneImage
 from apmatrix.faces.boot.initramfs import TOOL_PACKAGES, Interactive, base, modules, task
 from apmatrix.faces.boot.packages import Repository, cache_directory, unpack
 
@@ -32,8 +33,15 @@ class Software:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
 
-    def prepare(self, progress: Callable[[str], None]) -> tuple[Path, bytes]:
-        """Fetch what is missing; the kernel's file, and the initramfs. Raises PackageError."""
+    def stand_alone(self) -> StandAloneImage | None:
+        """The stand-alone program in the kernel's file, if there is one; PackageError if the file is unreadable."""
+        return StandAloneImage.read(Path(self.kernel)) if self.kernel and Path(self.kernel).is_file() else None
+
+    def prepare(self, progress: Callable[[str], None]) -> tuple[Path, bytes | None]:
+        """Fetch what is missing; the kernel's file, and the initramfs, which a stand-alone program can do without.
+
+        Raises PackageError.
+        """
         kernel, trees = self._kernel(progress)
         if self.initrd is not None:
             try:
@@ -41,6 +49,8 @@ class Software:
             except OSError as error:
                 reason = f"{self.initrd} cannot be read ({error.strerror})"
                 raise PackageError(f"{reason}: --initrd needs an initramfs for s390x") from error
+        if self.stand_alone() is not None:
+            return kernel, None
         progress("getting the guest's tools (Debian s390x)")
         repository = Repository(progress=progress)
         packages = (*TOOL_PACKAGES, *self.packages)

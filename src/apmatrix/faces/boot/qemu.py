@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from apmatrix.arch import Facility
 from apmatrix.faces.boot.errors import QemuError
 from apmatrix.faces.boot.handler import RESERVED
 from apmatrix.faces.boot.storage import Storage, make_storage
@@ -24,29 +25,37 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from apmatrix.faces.boot.image import StandAloneImage
+
 PROGRAM = "qemu-system-s390x"
 MEBIBYTE = 1 << 20
+_OFFERED_TO_LINUX = {Facility.QCI, Facility.APFT}
+"""Without 65 Linux polls for replies: interruptions cannot be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine that QEMU emulates, and what it starts: a kernel and the content of its initramfs.
+    """The machine that QEMU emulates, and what it starts: a kernel and the content of its initramfs, if it has one.
 
-    ``storage`` is in MiB.
+    ``facilities`` are those of AP that the machine has, ``storage`` is in MiB. ``stand_alone`` is what is in the
+    kernel's file if it is not Linux.
     """
 
     kernel: Path
-    initrd: bytes = field(repr=False)
-    parameters: str = ""
+    initrd: bytes | None = field(repr=False)
+    facilities: frozenset[int] = frozenset()
     storage: int = 512
     processors: int = 1
     program: str = PROGRAM
+    stand_alone: StandAloneImage | None = field(default=None, repr=False)
 
     @property
     def kernel_parameters(self) -> str:
-        """The kernel's command line: ours, which keeps the end of the storage free, and the caller's."""
+        """Linux's command line: it keeps the end of the storage free, and names the facilities that are offered."""
         usable = self.storage * MEBIBYTE - RESERVED
-        return f"rdinit=/init console=ttysclp0 mem={usable // 1024}k {self.parameters}".strip()
+        offered = ",".join(str(int(facility)) for facility in sorted(self.facilities & _OFFERED_TO_LINUX))
+        words = ["rdinit=/init", "console=ttysclp0", f"mem={usable // 1024}k"]
+        return " ".join([*words, *([f"facilities={offered}"] if offered else [])])
 
 
 def find_qemu(program: str = PROGRAM) -> str:
@@ -72,7 +81,7 @@ class Qemu:
             undo.callback(self.storage.close)
             stub, its_stub = socket.socketpair()
             self.console, its_console = socket.socketpair()
-            with its_stub, its_console, _in_storage(hardware.initrd) as initrd:
+            with its_stub, its_console, _in_storage(hardware.initrd or b"") as initrd:
                 undo.callback(stub.close)
                 undo.callback(self.console.close)
                 fds = (memory, its_stub.fileno(), its_console.fileno(), initrd.fileno())
@@ -96,6 +105,11 @@ class Qemu:
     def pid(self) -> int:
         """The process id of QEMU."""
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of a process that has ended, negative for a signal."""
+        return self._process.returncode
 
     def await_end(self, timeout: float) -> int | None:
         """The exit code of a process that is ending, negative for a signal; None if it is still running then."""
@@ -138,6 +152,9 @@ def _bound_to_us() -> tuple[str, ...]:
 
 def _arguments(hardware: Hardware, memory: int, stub: int, console: int, initrd: int) -> list[str]:
     size = f"{hardware.storage}M"
+    files = ("-initrd", f"/proc/self/fd/{initrd}") if hardware.initrd is not None else ()
+    linux = hardware.stand_alone is None
+    more = ("-append", hardware.kernel_parameters) if linux else ("-d", "guest_errors")  # a crash of the program
     return [
         *("-machine", "s390-ccw-virtio,memory-backend=ram"),
         *("-object", f"memory-backend-file,id=ram,size={size},mem-path=/proc/self/fd/{memory},share=on"),
@@ -145,6 +162,5 @@ def _arguments(hardware: Hardware, memory: int, stub: int, console: int, initrd:
         *("-nographic", "-nodefaults", "-monitor", "none"),
         *("-chardev", f"socket,id=console,fd={console}", "-device", "sclpconsole,chardev=console"),
         *("-chardev", f"socket,id=stub,fd={stub}", "-gdb", "chardev:stub", "-S"),
-        *("-kernel", str(hardware.kernel), "-initrd", f"/proc/self/fd/{initrd}"),
-        *("-append", hardware.kernel_parameters),
+        *("-kernel", str(hardware.kernel), *files, *more),
     ]

@@ -53,8 +53,8 @@ class GuestLevel(Protocol):
     """The level that a guest is to run at."""
 
     @property
-    def kernel_parameters(self) -> str:
-        """The parameters that make a kernel see the machine's AP facilities."""
+    def facilities(self) -> frozenset[int]:
+        """The facility bits of AP that the level has."""
         ...
 
     def attach(self, storage: Storage) -> Server:

@@ -8,9 +8,9 @@ from apmatrix.service.protocol.messages import Address, MachineRequest, Unsigned
 
 
 class TakenLevel(msgspec.Struct, frozen=True):
-    """``kernel_parameters`` make a kernel assume the machine's AP facilities."""
+    """``facilities`` are the facility bits of AP that the level has."""
 
-    kernel_parameters: str
+    facilities: list[Unsigned]
 
 
 class TakeLevel(MachineRequest[TakenLevel], frozen=True):

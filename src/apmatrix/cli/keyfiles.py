@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 import msgspec
@@ -29,20 +29,18 @@ if TYPE_CHECKING:
 _BITS: Final = ("128", "192", "256")
 
 
-class _Kind(click.ParamType):
-    """The kinds of keys, by zkey's names or by their short ones: ``aesdata``, ``aescipher``, ``ep11``."""
+_KINDS: Final[tuple[KindName, ...]] = get_args(KindName)
+_SHORT: Final[dict[str, KindName]] = {"aesdata": "CCA-AESDATA", "aescipher": "CCA-AESCIPHER", "ep11": "EP11-AES"}
 
-    name = "type"
-    _KINDS: Final = get_args(KindName)
-    _SHORT: Final = {"aesdata": "CCA-AESDATA", "aescipher": "CCA-AESCIPHER", "ep11": "EP11-AES"}
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The kind's name in zkey."""
-        wanted = str(value).lower()
-        found = self._SHORT.get(wanted) or next((kind for kind in self._KINDS if kind.lower() == wanted), None)
-        if found is None:
-            self.fail(f"{value!r} is not one of {', '.join(self._KINDS)}", param, ctx)
-        return found
+def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> KindName | None:
+    """A kind of key by zkey's name or its short one, in any case; a usage error for anything else."""
+    if value is None:
+        return None
+    names = {**_SHORT, **{kind.lower(): kind for kind in _KINDS}}
+    if value.lower() not in names:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(_KINDS)}", ctx, param)
+    return names[value.lower()]
 
 
 @click.command()
@@ -50,7 +48,8 @@ class _Kind(click.ParamType):
 @click.option(
     "--type",
     "kind",
-    type=_Kind(),
+    callback=_kind,
+    metavar="TYPE",
     help="By default CCA-AESDATA or EP11-AES, as the card is.",
 )
 @click.option("--bits", type=click.Choice(_BITS), default="256", show_default=True, help="The key's size.")

@@ -1,12 +1,12 @@
 """``apmatrix key make`` and ``check``: secure keys in files, made and opened through a system's own queues."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from apmatrix.cards.securekeys import KeyKind, SecureKey
 from support.running import command
+from support.schemas import document
 
 CCA = ("--adapter", 5)
 EP11 = ("--adapter", 6)
@@ -32,11 +32,17 @@ def change(key_set, domain, *parts):
 
 
 def make(name, *words):
-    return json.loads(command("key", "make", name, *words, "--json").stdout)
+    made = document(command("key", "make", name, *words, "--json").stdout)
+    assert (made.pop("version"), made.pop("kind")) == (1, "key-make")
+    return made
 
 
 def check(*words, code=0):
-    return json.loads(command("key", "check", *words, "--json", code=code).stdout)
+    return document(command("key", "check", *words, "--json", code=code).stdout)["keys"]
+
+
+def texts(key):
+    return [finding["text"] for finding in key["findings"]]
 
 
 @pytest.mark.parametrize("bits", [128, 192, 256])
@@ -63,7 +69,7 @@ def test_a_key_is_made_and_opened(machine, tmp_path, kind, adapter, bits):
     assert pattern[:16] in shown
     (found,) = check("disk.key", "--domain", 4)
     assert found["openers"] == [{"apqn": apqn, "register": "current"}]
-    assert found["problem"] is None
+    assert found["findings"] == []
     assert found["bits"] == (None if kind == "CCA-AESCIPHER" else bits)
     (elsewhere,) = check("disk.key", "--from", "guest1")
     assert [opener["apqn"] for opener in elsewhere["openers"]] == [f"0{adapter[1]}.0006"]
@@ -118,13 +124,13 @@ def test_an_ep11_key_outlives_a_change_of_the_wrapping_key(machine, tmp_path, op
     command("key", "load", "wk", "--random", "--domain", 4)
     command("key", "reencipher", "disk.key", "--domain", 4)
     early = check("disk.key.new", "--domain", 4, code=1)
-    assert {key["problem"] for key in early} == {"good when the new master key is set"}
-    assert not any(key["problem"] for key in check("disk.key", "--domain", 4))
+    assert [texts(key) for key in early] == [["good when the new master key is set"]] * len(early)
+    assert not any(key["findings"] for key in check("disk.key", "--domain", 4))
     command("key", "set", "wk", "--domain", 4)
     again = check("disk.key.new", "--domain", 4)
-    assert [(key["bits"], key["problem"]) for key in again] == [(256, None)] * (1 + len(options))
+    assert [(key["bits"], key["findings"]) for key in again] == [(256, [])] * (1 + len(options))
     lost = check("disk.key", "--domain", 4, code=1)
-    assert {key["problem"] for key in lost} == {"none of the queues has its master key"}
+    assert [texts(key) for key in lost] == [["none of the queues has its master key"]] * len(lost)
     assert len((tmp_path / "disk.key.new").read_bytes()) == 320 * (1 + len(options))
 
 
@@ -137,7 +143,7 @@ def test_an_altered_key_is_opened_by_no_card(machine, tmp_path, kind):
     path.write_bytes(content)
     (found,) = check("disk.key", "--domain", 4, code=1)
     assert found["openers"] == []
-    assert "finds that it is altered or damaged" in found["problem"]
+    assert "finds that it is altered or damaged" in texts(found)[0]
 
 
 def test_a_file_is_replaced_only_if_the_user_says_so(machine, tmp_path):

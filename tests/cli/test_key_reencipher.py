@@ -1,12 +1,11 @@
 """``apmatrix key reencipher``: EP11 keys that outlive a change of the wrapping key, as files."""
 
-import json
-
 import pytest
 
 from apmatrix.linux.zcrypt import Ep11Request
 from support import ep11
 from support.running import command
+from support.schemas import document
 
 HEADERS = {"bare": b"", "Linux": bytes(2) + (272).to_bytes(2, "big") + b"\x06" + bytes(11)}
 HERE = ("--domain", 4)
@@ -42,7 +41,7 @@ def test_a_blob_outlives_the_change(machine, tmp_path, header):
     secret = encrypt(machine, blob).data
     (tmp_path / "disk").write_bytes(header + blob + b"padding")
     loaded = command("key", "load", "wk", "--random", *HERE).stdout
-    (fact,) = json.loads(command("key", "reencipher", "disk", *HERE, "--json").stdout)
+    (fact,) = document(command("key", "reencipher", "disk", *HERE, "--json").stdout)["files"]
     assert fact == {"file": "disk", "output": "disk.new", "apqn": "06.0004", "pattern": fact["pattern"]}
     assert f"new committed {fact['pattern']}" in loaded
     assert (tmp_path / "disk").read_bytes() == header + blob + b"padding"

@@ -51,7 +51,7 @@ def test_a_fault_happens_as_often_as_it_says_and_where(machine):
     assert added == "fault 1: adapter=5 domain=0x4 verb=PK reply=0x82 skip=1 times=2\n"
     assert [rsa(machine, "05.0005") for _ in range(2)] == ["ok", "ok"]
     assert [rsa(machine) for _ in range(4)] == ["ok", "EINVAL", "EINVAL", "ok"]
-    (fault,) = json.loads(command("fault", "list", "--json").stdout)
+    (fault,) = json.loads(command("fault", "list", "--json").stdout)["faults"]
     assert (fault["number"], fault["happened"]) == (1, 2)
 
 
@@ -231,7 +231,7 @@ def test_faults_in_the_file_are_on_from_the_start(tmp_path, monkeypatch):
         'faults = "domain=5 verb=PK reply=0x84"', 'faults = ["verb=PK reply=0x82 times=1", "lose=gone skip=9999"]'
     )
     with running(text) as machine:
-        faults = json.loads(command("fault", "list", "--json").stdout)
+        faults = json.loads(command("fault", "list", "--json").stdout)["faults"]
         assert [fault["fault"] for fault in faults] == [
             "domain=0x5 verb=PK reply=0x84",
             "adapter=5 verb=PK reply=0x82 times=1",

@@ -56,7 +56,7 @@ def service(tmp_path):
 def test_up_status_down(service):
     assert service.do("status") == "no machine: start one with apmatrix up FILE\n"
     assert service.do("up", THREE) == "machine three-guests is running: apmatrix shell --machine three-guests\n"
-    (fact,) = json.loads(service.do("status", "--json"))
+    (fact,) = json.loads(service.do("status", "--json"))["machines"]
     assert fact["machine"] == "three-guests"
     assert fact["systems"] == ["kvm1", "kvm1/guest1", "kvm1/guest2", "kvm1/guest3"]
     assert [guest["running"] for guest in fact["guests"]] == [True] * 3

@@ -97,3 +97,12 @@ class ProgramCheck(ApmatrixError):
         super().__init__(f"program check {code:04x} ({code.name.lower().replace('_', ' ')}): {reason}")
         self.code = code
         self.reason = reason
+
+
+class BadText(ValueError):
+    """A text is not what it should be: ``message`` says what it is not, ``remedy`` what may be meant, if anything."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy

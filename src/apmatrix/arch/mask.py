@@ -6,6 +6,9 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch.arguments import checked, wrong_type
+from apmatrix.arch.errors import BadText
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -31,6 +34,8 @@ class Mask:
     value: int
 
     def __init__(self, value: int = 0) -> None:
+        if not isinstance(value, int):
+            raise wrong_type("Mask", "value", int, value)
         if not 0 <= value <= _FULL:
             raise ValueError(f"a mask has {WIDTH} bits")
         object.__setattr__(self, "value", value)
@@ -42,7 +47,9 @@ class Mask:
     def of(cls, *numbers: int) -> Mask:
         """The mask with these bits; ValueError for a number outside 0-255."""
         value = 0
-        for number in numbers:
+        for index, number in enumerate(numbers):
+            if not isinstance(number, int):
+                raise wrong_type("Mask.of", f"numbers[{index}]", int, number)
             if not 0 <= number < WIDTH:
                 raise ValueError(f"{number} is outside 0-{WIDTH - 1}")
             value |= BITS[number]
@@ -51,10 +58,13 @@ class Mask:
     @classmethod
     def up_to(cls, last: int) -> Mask:
         """Bits 0 to ``last``, included; all of them for 255 and more, none for a negative number."""
+        if not isinstance(last, int):
+            raise wrong_type("Mask.up_to", "last", int, last)
         count = max(0, min(last + 1, WIDTH))
         return cls(_FULL ^ (_FULL >> count))
 
     @classmethod
+    @checked
     def parse_hex(cls, text: str) -> Mask:
         """Read ``0x`` and up to 64 digits, the leftmost digit being bits 0-3; ValueError otherwise."""
         digits = text[2:] if text[:2] in ("0x", "0X") else text
@@ -63,6 +73,7 @@ class Mask:
         return cls(int(digits.ljust(64, "0"), 16))
 
     @classmethod
+    @checked
     def parse_ids(cls, text: str) -> Mask:
         """Read numbers and ranges (``4,0xab,0253,1-3``); ValueError names the part that is wrong."""
         numbers: list[int] = []
@@ -78,6 +89,8 @@ class Mask:
     @classmethod
     def from_bytes(cls, data: bytes) -> Mask:
         """Read up to 32 bytes; missing bytes on the right are zero."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise wrong_type("Mask.from_bytes", "data", bytes, data)
         return cls(int.from_bytes(data[:32].ljust(32, b"\0"), "big"))
 
     def to_bytes(self) -> bytes:
@@ -165,7 +178,7 @@ def parse_number(text: str) -> int:
     elif re.fullmatch(r"[1-9][0-9]{0,30}", word):
         number = int(word)
     else:
-        raise ValueError(f"{_shown(text)} is not a number such as 4, 0xab or 0253{_meant(word)}")
+        raise BadText(f"{_shown(text)} is not a number such as 4, 0xab or 0253", _meant(word))
     if number >= WIDTH:
         raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
     return number
@@ -181,8 +194,8 @@ def _meant(word: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}", digits):
         return ""
     if digits.isdecimal():
-        return f"; a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
-    return f"; did you mean 0x{digits} ({int(digits, 16)})?"
+        return f"a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
+    return f"did you mean 0x{digits} ({int(digits, 16)})?"
 
 
 NO_BITS: Final = Mask(0)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from apmatrix.arch.arguments import checked, wrong_type
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, WIDTH, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
+_MASKS: Final = (Mask, Mask, Mask)
+_NAMES: Final = ("apm", "aqm", "adm")
 _APQN = re.compile(r"([0-9a-fA-F]{1,2})\.([0-9a-fA-F]{1,4})")
 
 
@@ -23,6 +26,7 @@ class Apqn(NamedTuple):
     domain: int
 
     @classmethod
+    @checked
     def parse(cls, text: str) -> Apqn:
         """Read ``05.00ab``: up to two and four hexadecimal digits; ValueError otherwise."""
         found = _APQN.fullmatch(text.strip())
@@ -37,6 +41,8 @@ class Apqn(NamedTuple):
     @classmethod
     def from_code(cls, code: int) -> Apqn:
         """The APQN of a 16-bit number, adapter first."""
+        if not isinstance(code, int):
+            raise wrong_type("Apqn.from_code", "code", int, code)
         return cls(code >> 8 & 0xFF, code & 0xFF)
 
     @property
@@ -72,6 +78,12 @@ class Matrix:
     apm: Mask = NO_BITS
     aqm: Mask = NO_BITS
     adm: Mask = NO_BITS
+
+    def __post_init__(self) -> None:
+        masks: tuple[object, ...] = (self.apm, self.aqm, self.adm)
+        if not all(map(isinstance, masks, _MASKS)):
+            name, value = next(pair for pair in zip(_NAMES, masks, strict=True) if not isinstance(pair[1], Mask))
+            raise wrong_type("Matrix", name, Mask, value)
 
     def __and__(self, other: Matrix) -> Matrix:
         """What both allow, mask by mask: how a SIE level narrows the one above it (KVM-40)."""

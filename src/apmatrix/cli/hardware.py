@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.remote import machine_option, numbers
 from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
@@ -22,6 +23,7 @@ def lpar() -> None:
 
 @lpar.command("set")
 @machine_option
+@json_option
 @click.argument("name")
 @click.option(
     "--adapters", callback=numbers, metavar="LIST", help="Such as 5,6 or 1-3,0xa; an empty string for none."
@@ -29,7 +31,12 @@ def lpar() -> None:
 @click.option("--usage-domains", callback=numbers, metavar="LIST", help="Domains that the LPAR uses.")
 @click.option("--control-domains", callback=numbers, metavar="LIST", help="Domains that it administers.")
 def set_lpar(
-    name: str, machine: str | None, adapters: Mask | None, usage_domains: Mask | None, control_domains: Mask | None
+    name: str,
+    machine: str | None,
+    adapters: Mask | None,
+    usage_domains: Mask | None,
+    control_domains: Mask | None,
+    as_json: bool,
 ) -> None:
     """Edit the running activation profile of LPAR NAME; what no option names stays the same.
 
@@ -38,6 +45,9 @@ def set_lpar(
     if adapters is usage_domains is control_domains is None:
         raise click.UsageError("nothing to set: give --adapters, --usage-domains or --control-domains")
     now = ask(machine, SetProfile(name, adapters, usage_domains, control_domains))
+    if as_json:
+        print_document(now)
+        return
     click.echo(
         f"{name}: adapters {now.adapters.ranges() or 'none'}, usage domains {now.usage_domains.ranges() or 'none'}, "
         f"control domains {now.control_domains.ranges() or 'none'}"
@@ -51,13 +61,17 @@ def adapter() -> None:
 
 @adapter.command("set")
 @machine_option
+@json_option
 @click.argument("number", metavar="ID")
 @click.option("--state", required=True, type=click.Choice(get_args(AdapterStateName)))
-def set_adapter(number: str, state: AdapterStateName, machine: str | None) -> None:
+def set_adapter(number: str, state: AdapterStateName, machine: str | None, as_json: bool) -> None:
     """Change the state of adapter ID (5, 0x0a)."""
     try:
         found = int(number, 0)
     except ValueError:
         raise click.BadParameter(f"{number!r} is not an adapter number such as 5 or 0x0a") from None
     now = ask(machine, SetAdapterState(found, state))
-    click.echo(f"adapter {now.adapter}: {now.state}")
+    if as_json:
+        print_document(now)
+    else:
+        click.echo(f"adapter {now.adapter}: {now.state}")

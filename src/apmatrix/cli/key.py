@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 
 from apmatrix.arch import Mask, SetName
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.keyfiles import check, make, reencipher
 from apmatrix.cli.keyplace import KeyPlace, end_with, place_options, read_secret_file
-from apmatrix.cli.output import json_option, print_json
 from apmatrix.cli.remote import machine_option
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.cli.sentences import CommandGroup
@@ -156,7 +156,7 @@ def protect(
     change_secret(state, old, new)
     facts = {"machine": state.path.name, "encrypted_with": new.name}
     if as_json:
-        print_json(facts)
+        print_document(facts)
     else:
         click.echo(f"the keys of machine {facts['machine']} are encrypted with {facts['encrypted_with']}")
 
@@ -170,7 +170,7 @@ def show(place: KeyPlace) -> None:
     """
     answer = ask(place.machine, place.fill(ShowKeys(domains=place.domains)))
     if place.as_json:
-        print_json(answer.done)
+        print_document({"domains": answer.done}, answer.refused)
     elif answer.done or not answer.refused:
         _draw(answer.done)
     end_with(answer.refused)
@@ -191,7 +191,7 @@ def _change(place: KeyPlace, request: KeyRequest[KeysDone]) -> None:
     """Have each domain changed, and print the result."""
     answer = ask(place.machine, place.fill(request))
     if place.as_json:
-        print_json(answer.done)
+        print_document({"domains": answer.done}, answer.refused)
     for keys in () if place.as_json else answer.done:
         for label, registers in keys.registers.items():
             states = ", ".join(f"{name} {_register(register)}" for name, register in registers.items())

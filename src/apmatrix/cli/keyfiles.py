@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, get_args
 import click
 import msgspec
 
+from apmatrix.cli.documents import print_document
 from apmatrix.cli.keyplace import KeyPlace, end_with, place_options, read_secret_file
-from apmatrix.cli.output import print_json, print_line
+from apmatrix.cli.output import print_line
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.keys import (
@@ -77,7 +78,7 @@ def make(file: str, kind: KindName | None, bits: str, xts: bool, force: bool, pl
     if place.as_json:
         facts = msgspec.structs.asdict(made)
         del facts["content"]
-        print_json({"file": file, **facts})
+        print_document({"file": file, **facts})
         return
     size = f"of twice {made.bits} bits" if made.xts else f"of {made.bits} bits"
     print_line(f"{file}: {made.type} key {size} under the {made.key_set} of {made.apqn}, pattern {made.pattern}")
@@ -99,17 +100,17 @@ def check(files: tuple[str, ...], place: KeyPlace) -> None:
     contents = tuple(KeyFile(name, read_secret_file(name, "secure key")) for name in files)
     found = ask(place.machine, place.fill(CheckKeys(files=contents, domains=place.domains)))
     if place.as_json:
-        print_json(found)
+        print_document({"keys": found})
     for key in () if place.as_json else found:
         print_line(f"{key.file}: {_described(key)}")
-    if any(key.problem for key in found):
+    if any(key.findings for key in found):
         sys.exit(ExitCode.REFUSED)
 
 
 def _described(key: CheckedKey) -> str:
     what = f"{key.type} key" + (f" of {key.bits} bits" if key.bits else "")
-    if key.problem is not None:
-        return f"{what}, pattern {key.pattern}: {key.problem}"
+    if key.findings:
+        return f"{what}, pattern {key.pattern}: {key.findings[0].text}"
     ways = []
     for register in ("current", "old"):
         queues = [opener.apqn for opener in key.openers if opener.register == register]
@@ -151,7 +152,7 @@ def reencipher(blobs: tuple[str, ...], output: str | None, place: KeyPlace) -> N
     end_with(answer.refused)
     done = [_keep(file, path) for file, path in zip(answer.done, outputs, strict=True)]
     if place.as_json:
-        print_json(done)
+        print_document({"files": done})
     for fact in () if place.as_json else done:
         click.echo(f"{fact.output}: good when the new WK of {fact.apqn} is set, pattern {fact.pattern}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import click
 import msgspec
 
-from apmatrix.cli.output import json_option
+from apmatrix.cli.documents import json_option
 from apmatrix.cli.remote import machine_option, some_numbers
 from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.errors import ControlError, ExitCode
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.arch import Mask
+    from apmatrix.rules.findings import Finding
     from apmatrix.service.protocol.keys import KeyRequest
 
     Function = Callable[..., None]
@@ -118,10 +119,10 @@ def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> in
     return None if found is None else next(iter(found))
 
 
-def end_with(refused: str | None) -> None:
-    """ControlError with the sentence of a refusal, if there was one."""
+def end_with(refused: Finding | None) -> None:
+    """ControlError with what was refused, if anything was."""
     if refused:
-        raise ControlError(refused)
+        raise ControlError(str(refused), findings=(refused,))
 
 
 def read_secret_file(name: str, what: str) -> bytes:

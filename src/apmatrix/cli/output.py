@@ -1,4 +1,4 @@
-"""What all commands share: the FILE argument, ``--json``, tables, sentences for errors, exit codes.
+"""What the commands share that print text: the FILE argument, the console, lines and lists.
 
 Scripts call the commands that talk to a running machine in loops: slow imports are made where they are needed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from apmatrix.service.protocol.guests import GuestFacts
 
 file_argument = click.argument("file", type=click.Path())
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
 def console() -> Terminal:
@@ -36,13 +35,6 @@ def console() -> Terminal:
 def printable(text: str) -> str:
     r"""Text that a guest or a program chose, for a terminal: control characters as ``\x1b``, as dmesg shows them."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
-def print_json(facts: Any) -> None:
-    """Print plain data as JSON, for programs."""
-    import msgspec  # noqa: PLC0415 - slow
-
-    click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
 
 
 def read_file(path: str, *, strict: bool = False) -> MachineFile:

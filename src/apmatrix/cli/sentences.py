@@ -1,6 +1,7 @@
 """How every command ends: an error becomes one sentence on stderr, and every end an exit code.
 
-That holds for what click does itself, such as printing help, as well as for the commands.
+With ``--json`` an error is a document on stdout, too. That holds for what click does itself, such as printing help,
+as well as for the commands.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ import io
 import os
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.cli.documents import asks_for_json, error_facts, needs_document, print_error
 from apmatrix.cli.folding import fold
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from _typeshed import ReadableBuffer
+
+    from apmatrix.rules.findings import Finding
+
+_AS_JSON: Final = "apmatrix.as_json"
 
 
 class CommandGroup(click.Group):
@@ -48,14 +54,17 @@ class SentenceGroup(CommandGroup):
         _prepare_standard_streams()
         return super().main(*args, **extra)
 
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
         """Read the command line, and print help and version."""
-        with _sentences():
-            return super().make_context(*args, **extra)
+        as_json = asks_for_json(self, args)
+        with _sentences(lambda: as_json):
+            context = super().make_context(info_name, args, *more, **extra)
+            context.meta[_AS_JSON] = as_json
+            return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _sentences():
+        with _sentences(lambda: ctx.meta[_AS_JSON] and needs_document(ctx)):
             return super().invoke(ctx)
 
 
@@ -81,36 +90,57 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn every way in which the program can end into a sentence and SystemExit."""
+def _sentences(as_json: Callable[[], bool]) -> Iterator[None]:
+    """Turn every way in which the program can end into a sentence and SystemExit.
+
+    ``as_json`` says whether a document about an error is to be printed, too.
+    """
+
+    def end(
+        code: int, sentence: str | None = None, findings: Iterable[Finding] = (), *, say: bool = True
+    ) -> NoReturn:
+        document = error_facts(sentence, code, findings) if sentence is not None and as_json() else None
+        _end(code, sentence if say else None, document)
+
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        _end(ExitCode.INTERRUPTED)
+        end(ExitCode.INTERRUPTED)
     except click.Abort as abort:  # at a prompt: Ctrl-C, or the end of the input
         if isinstance(abort.__context__, EOFError):
-            _end(ExitCode.UNREADABLE, "the input ended before what was asked for: nothing was done")
-        _end(ExitCode.INTERRUPTED)
+            end(ExitCode.UNREADABLE, "the input ended before what was asked for: nothing was done")
+        end(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
-        _end(error.exit_code)
+        end(error.exit_code, error.format_message(), say=False)
     except ApmatrixError as error:
-        _end(exit_code(error), str(error))
+        end(exit_code(error), str(error), findings_of(error))
     except BrokenPipeError:
-        _end(ExitCode.BROKEN_PIPE)
+        end(ExitCode.BROKEN_PIPE)
     except OSError as error:  # that no command expects
         place = f"{error.filename}: " if error.filename else ""
-        _end(ExitCode.REFUSED, f"{place}{error.strerror or error}")
+        end(ExitCode.REFUSED, f"{place}{error.strerror or error}")
 
 
-def _end(code: int, sentence: str | None = None) -> None:
+def findings_of(error: ApmatrixError) -> tuple[Finding, ...]:
+    """The parts of what was found or refused, of an error that has them."""
+    if isinstance(error, ControlError):
+        return error.findings
+    from apmatrix.config import ConfigError  # noqa: PLC0415 - slow
+
+    return error.findings if isinstance(error, ConfigError) else ()
+
+
+def _end(code: int, sentence: str | None, document: Mapping[str, Any] | None) -> NoReturn:
     """Say why, and end, whatever has become of the standard streams."""
     for stream in (sys.stdout, sys.stderr):
         try:
+            if stream is sys.stdout and document is not None:
+                print_error(document)
             if stream is sys.stderr and sentence is not None:
                 say(sentence)
             stream.flush()

@@ -14,11 +14,12 @@ from msgspec import structs
 
 from apmatrix.config import hints
 from apmatrix.config.checks import check
-from apmatrix.config.findings import ConfigError, Finding, Severity
+from apmatrix.config.findings import ConfigError
 from apmatrix.config.places import Places
 from apmatrix.config.reader import Reader
 from apmatrix.config.schema import AdapterFile, FileTables, GuestFile, MachineFile
 from apmatrix.config.values import PartFiles
+from apmatrix.rules.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +115,7 @@ def _serious(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _unreadable(path: str, message: str, line: int | None = None, remedy: str = "") -> ConfigError:
-    return ConfigError([Finding(Severity.ERROR, path, line, "", message, remedy)])
+    return ConfigError([Finding(Severity.ERROR, message, remedy, file=path, line=line)])
 
 
 def _syntax(message: str, text: str) -> tuple[str, int | None, str]:

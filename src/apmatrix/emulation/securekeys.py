@@ -61,7 +61,7 @@ class KeyUser:
         try:
             return generated(kind, bits, self._send(kind, apqn, generate(kind, bits, apqn.domain)))
         except SecureKeyError as refused:
-            raise KeysRefused(f"{apqn} {refused}") from refused
+            raise KeysRefused(f"{apqn} {refused}", apqn) from refused
 
     def queues(self, adapters: Mask | None, domains: Mask | None) -> tuple[Apqn, ...]:
         """The coprocessors' queues that the system uses, or those of them that are named."""
@@ -87,7 +87,7 @@ class KeyUser:
         try:
             key.check_use(self._send(key.kind, apqn, key.use(apqn.domain)))
         except SecureKeyError as refused:
-            raise KeysRefused(f"{apqn} {refused}") from refused
+            raise KeysRefused(f"{apqn} {refused}", apqn) from refused
 
     def _send(self, kind: KeyKind, apqn: Apqn, control: bytes) -> bytes:
         zcrypt = self._system.linux.zcrypt
@@ -96,4 +96,6 @@ class KeyUser:
                 return zcrypt.ep11(Ep11Request(control, ((apqn.adapter, apqn.domain),)))
             return zcrypt.cprb(CcaRequest(control, card=apqn.adapter)).control
         except Refused as refused:
-            raise KeysRefused(str(machine_refusal(self._system.name, f"request to {apqn}", refused))) from refused
+            raise KeysRefused(
+                str(machine_refusal(self._system.name, f"request to {apqn}", refused)), apqn
+            ) from refused

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from apmatrix.arch import SETS_OF, ApmatrixError, Apqn, KeySet, Mask
 from apmatrix.cards import Action
 from apmatrix.emulation.masterkeys import KeyManager
+from apmatrix.emulation.refusal import finding_of
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
 from apmatrix.service.protocol.keys import (
@@ -105,7 +106,7 @@ def _until_refused(changes: Iterable[DomainKeys]) -> KeysDone:
     try:
         done.extend(_facts(keys) for keys in changes)
     except ApmatrixError as error:
-        return KeysDone(tuple(done), str(error))
+        return KeysDone(tuple(done), finding_of(error))
     return KeysDone(tuple(done))
 
 

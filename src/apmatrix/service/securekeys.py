@@ -8,7 +8,9 @@ from apmatrix.arch import ApmatrixError, Apqn, Mode
 from apmatrix.cards.ep11.blob import KeyBlob, with_session_of
 from apmatrix.cards.securekeys import KEY_BITS, KeyKind, SecureKey
 from apmatrix.emulation.errors import KeysRefused
+from apmatrix.emulation.refusal import finding_of
 from apmatrix.emulation.securekeys import KeyUser
+from apmatrix.rules.findings import Finding, Severity
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.keys import manager_of, only
 from apmatrix.service.operations import Asked, answers
@@ -25,7 +27,10 @@ from apmatrix.service.protocol.keys import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apmatrix.emulation.masterkeys import KeyManager
+    from apmatrix.emulation.securekeys import Opener
 
 
 @answers(MakeKey)
@@ -56,21 +61,23 @@ def check_keys(asked: Asked, request: CheckKeys) -> tuple[CheckedKey, ...]:
     found = [(file.name, key) for file in request.files for key in _keys(file)]
     user, manager = KeyUser(asked.choose(request.system)), manager_of(asked, request)
     queues = user.queues(request.adapters, request.domains)
-    checked = []
-    for name, key in found:
-        openers: list[KeyOpener] = []
-        problem = None
-        try:
-            openers += (KeyOpener(str(apqn), register) for apqn, register in user.openers(key, manager, queues))
-            if not openers:
-                problem = "none of the queues has its master key"
-            elif all(opener.register == "new" for opener in openers):
-                problem = "good when the new master key is set"
-        except KeysRefused as refused:
-            problem = str(refused)
-        label = key.kind.key_set.label
-        checked.append(CheckedKey(name, key.kind.value, key.bits, label, key.pattern.hex(), tuple(openers), problem))
-    return tuple(checked)
+    return tuple(_checked(name, key, user.openers(key, manager, queues)) for name, key in found)
+
+
+def _checked(name: str, key: SecureKey, openers: Iterable[Opener]) -> CheckedKey:
+    """The facts about a key, with the reason if no queue can open it."""
+    opening: list[KeyOpener] = []
+    findings: tuple[Finding, ...] = ()
+    try:
+        opening += (KeyOpener(str(apqn), register) for apqn, register in openers)
+        if not opening:
+            findings = (Finding(Severity.REFUSED, "none of the queues has its master key"),)
+        elif all(each.register == "new" for each in opening):
+            findings = (Finding(Severity.REFUSED, "good when the new master key is set"),)
+    except KeysRefused as refused:
+        findings = (finding_of(refused),)
+    label = key.kind.key_set.label
+    return CheckedKey(name, key.kind.value, key.bits, label, key.pattern.hex(), tuple(opening), findings)
 
 
 @answers(ReencipherFiles)
@@ -90,7 +97,7 @@ def reencipher_files(asked: Asked, request: ReencipherFiles) -> FilesDone:
                 pattern = KeyBlob.parse(bytes(content[keys[0].place])).pattern.hex()
                 done.append(ReencipheredFile(file.name, str(apqn), pattern, bytes(content)))
     except ApmatrixError as error:
-        return FilesDone((), str(error))
+        return FilesDone((), finding_of(error))
     return FilesDone(tuple(done))
 
 
@@ -98,7 +105,7 @@ def _reencipher(manager: KeyManager, apqn: Apqn, name: str, blob: bytes) -> byte
     try:
         return with_session_of(blob, manager.reencipher(apqn, blob))
     except KeysRefused as refused:
-        raise KeysRefused(f"{name}: {refused}") from refused
+        raise KeysRefused(f"{name}: {refused}", apqn) from refused
 
 
 def _keys(file: KeyFile) -> tuple[SecureKey, ...]:

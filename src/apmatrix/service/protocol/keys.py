@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from apmatrix.arch import Mask, SetName
+from apmatrix.rules.findings import Finding
 from apmatrix.service.protocol.messages import MachineRequest, T_co
 
 KindName = Literal["CCA-AESDATA", "CCA-AESCIPHER", "EP11-AES"]
@@ -37,10 +38,10 @@ class KeyFacts(msgspec.Struct, frozen=True):
 
 
 class KeysDone(msgspec.Struct, frozen=True):
-    """The keys of the domains that were reached, and the sentence of the first refusal, which ended the work."""
+    """The keys of the domains that were reached, and the first refusal, which ended the work."""
 
     done: tuple[KeyFacts, ...]
-    refused: str | None = None
+    refused: Finding | None = None
 
 
 class KeyRequest(MachineRequest[T_co], frozen=True, kw_only=True):
@@ -111,10 +112,10 @@ class ReencipheredFile(msgspec.Struct, frozen=True):
 
 
 class FilesDone(msgspec.Struct, frozen=True):
-    """All files, or none and the sentence of the refusal."""
+    """All files, or none and the refusal."""
 
     done: tuple[ReencipheredFile, ...]
-    refused: str | None = None
+    refused: Finding | None = None
 
 
 class ReencipherFiles(KeyRequest[FilesDone], frozen=True, kw_only=True):
@@ -153,7 +154,7 @@ class KeyOpener(msgspec.Struct, frozen=True):
 
 
 class CheckedKey(msgspec.Struct, frozen=True):
-    """A secure key of a file, the queues that can open it, and what is wrong with it if they cannot.
+    """A secure key of a file, the queues that have its master key, and why it cannot be used if it cannot.
 
     ``bits`` is None if the key does not tell.
     """
@@ -164,7 +165,7 @@ class CheckedKey(msgspec.Struct, frozen=True):
     key_set: str
     pattern: str
     openers: tuple[KeyOpener, ...]
-    problem: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class CheckKeys(KeyRequest[tuple[CheckedKey, ...]], frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ def test_functions_without_a_mode_are_a_warning():
 def test_an_adapter_described_twice():
     text = VALID.replace("[[lpar]]", '[[adapter]]\nid = 2\ntype = "CEX8C"\n[[lpar]]')
     (finding,) = findings(text)
-    assert str(finding) == "f.toml:6: adapter[1]: adapter 2 is described twice: take one description out"
+    assert str(finding) == "f.toml:6: adapter[1]: adapter 2 is described already, at line 3: take one description out"
 
 
 def test_a_queue_in_two_guests_names_apqn_guests_and_remedy():

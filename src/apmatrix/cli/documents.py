@@ -1,5 +1,7 @@
 """What commands print with ``--json``: one document each, with a version and a kind (docs/json.md).
 
+It is in UTF-8 in every locale (RFC 8259, 8.1).
+
 Every end has its document: where a command fails, that of the error, unless it has printed its own already.
 """
 
@@ -35,7 +37,7 @@ def print_document(facts: Any, refused: Finding | None = None) -> None:
     document = _document(_kind(context), facts)
     if refused is not None:
         document["error"] = error_facts(str(refused), ExitCode.REFUSED, (refused,))
-    click.echo(json.format(json.encode(document), indent=2).decode())
+    click.echo(json.format(json.encode(document), indent=2))
     context.meta[_ENDED] = True
 
 
@@ -63,7 +65,7 @@ def _document(kind: str, facts: Any) -> dict[str, Any]:
 
 
 def _print_line(document: Mapping[str, Any]) -> None:
-    click.echo(json.encode(document).decode())
+    click.echo(json.encode(document))
 
 
 def error_facts(text: str, code: int, findings: Iterable[Finding] = ()) -> dict[str, Any]:

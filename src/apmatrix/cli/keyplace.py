@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import click
 import msgspec
 
+from apmatrix.arch import Mask
 from apmatrix.cli.documents import json_option
-from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.cli.remote import machine_option
+from apmatrix.cli.spelling import NumberList, SingleNumber
 from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apmatrix.arch import Mask
     from apmatrix.rules.findings import Finding
     from apmatrix.service.protocol.keys import KeyRequest
 
@@ -62,12 +63,12 @@ def place_options(
         click.option("--from", "system", metavar="NAME", help="The LPAR or guest that sends the commands."),
         _domain_option(needed=domain_needed, one=one_domain),
         click.option(
-            "--adapter", "adapters", callback=some_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."
+            "--adapter", "adapters", type=NumberList("adapter"), metavar="LIST", help="Adapters, such as 5 or 5,6."
         ),
     ]
     if carried:
         carrier = click.option(
-            "--through", callback=_number, metavar="DOMAIN", help="Send through this domain's queue."
+            "--through", type=SingleNumber("domain"), metavar="DOMAIN", help="Send through this domain's queue."
         )
         options.insert(2, carrier)
 
@@ -90,7 +91,8 @@ def _domain_option(*, needed: bool, one: bool) -> Callable[[Function], Function]
         return click.option(
             "--domain",
             "domains",
-            callback=_one_number,
+            type=SingleNumber("domain"),
+            callback=_alone,
             required=True,
             metavar="DOMAIN",
             help="The domain, such as 4.",
@@ -98,25 +100,16 @@ def _domain_option(*, needed: bool, one: bool) -> Callable[[Function], Function]
     return click.option(
         "--domain",
         "domains",
-        callback=some_numbers,
+        type=NumberList("domain"),
         metavar="LIST",
         required=needed,
         help="Domains, such as 4 or 4,0xab.",
     )
 
 
-def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """One number; a usage error if it is not a number, or more than one."""
-    found = some_numbers(ctx, param, value)
-    if found is not None and len(found) != 1:
-        raise click.BadParameter("one domain only", ctx, param)
-    return found
-
-
-def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """One number, as an int."""
-    found = _one_number(ctx, param, value)
-    return None if found is None else next(iter(found))
+def _alone(_ctx: click.Context, _param: click.Parameter, number: int) -> Mask:
+    """The mask with one number."""
+    return Mask.of(number)
 
 
 def end_with(refused: Finding | None) -> None:

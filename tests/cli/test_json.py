@@ -115,7 +115,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "replay-check": ("traffic",),
     "replay-start": ("traffic",),
 }
-ELSEWHERE = {"down", "events", "key-protect", "key-reencipher", "up"}
+ELSEWHERE = {"down", "events", "key-check", "key-make", "key-protect", "key-reencipher", "up"}
 """Commands whose documents the tests below need more for."""
 
 

@@ -260,6 +260,20 @@ def test_json_of_another_command_is_not_ours(words, monkeypatch):
     assert command(*words, code=1 if words[0] == "run" else 2).stdout == ""
 
 
+def test_names_of_files_need_not_be_text(tmp_path):
+    name = "no\udcff.toml"
+    found = document(command("show", "--json", name, code=2).stdout)
+    assert found["error"]["text"].startswith(r"no\udcff.toml: cannot be read: ")
+    path = tmp_path / name
+    path.write_bytes(INVALID.read_bytes())
+    found = document(command("show", "--json", path, code=1).stdout)
+    assert {each["place"]["file"] for each in found["findings"]} == {str(tmp_path / r"no\udcff.toml")}
+    assert (
+        r"'\udcff' is not an APQN"
+        in document(command("explain", THREE, "g", "\udcff", "--json", code=2).stdout)["error"]["text"]
+    )
+
+
 def test_everything_that_is_wrong_with_a_file_is_a_finding(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)

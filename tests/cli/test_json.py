@@ -23,6 +23,7 @@ from support.schemas import SCHEMAS, document, problems, tables
 EXAMPLES = ROOT / "examples"
 THREE, INVALID, NESTED = (EXAMPLES / f"{name}.toml" for name in ("three-guests", "invalid-shared-queue", "nested"))
 HERE = ("--adapter", 5, "--domain", 4)
+GUEST1 = "387ce618-5894-5e8e-a8cd-feb801d9c84b"
 BROKEN = """
 [[adapter]]
 id = 5
@@ -114,7 +115,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "replay-check": ("traffic",),
     "replay-start": ("traffic",),
 }
-ELSEWHERE = {"down", "events", "key-protect", "key-reencipher", "up"}
+ELSEWHERE = {"down", "events", "key-check", "key-make", "key-protect", "key-reencipher", "up"}
 """Commands whose documents the tests below need more for."""
 
 
@@ -281,7 +282,7 @@ def test_what_is_refused_has_its_parts():
     for each in (finding, refused):
         assert (each["severity"], each["errno"], each["rule"]) == ("refused", "EADDRINUSE", "MTX-21b")
         assert each["apqns"] == ["01.0006"]
-        assert [(holder["kind"], holder["name"]) for holder in each["holders"]] == [("guest", "kvm1/guest1")]
+        assert each["holders"] == [{"kind": "guest", "name": "kvm1/guest1", "uuid": GUEST1}]
         assert each["refuses"] == ["lpar[0].guest[1]"]
         assert each["remedy"]
     assert (finding["system"], refused["system"]) == (None, "kvm1")

@@ -122,8 +122,7 @@ def _guests(
     claims = Exclusive(reader, _ASSIGNMENTS)
     for guest, place in HostMasks(host, names, path, reader).check(places, given):
         _guest(guest, given, limits, place, reader)
-        uuid = str(guest.uuid) if guest.uuid else ""
-        claims.claim(Holder("guest", "/".join((*names, guest.name)), uuid), guest.matrix, place)
+        claims.claim(Holder("guest", "/".join((*names, guest.name))), guest.matrix, place)
     for guest, place in places:
         _guests(guest.guests, guest.host, (*names, guest.name), guest.matrix & given, limits, place, reader)
 

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 import zlib
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -22,7 +23,7 @@ from apmatrix.config.values import PartFiles
 from apmatrix.rules.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MEBIBYTE = 1 << 20
 MAX_SIZE = 16 * MEBIBYTE
@@ -147,9 +148,8 @@ def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
     """The file with the defaults that depend on names, and the files that it names relative to its own."""
     folder = FilePath(path).parent
     name = tables.machine.name or _machine_name(FilePath(path).stem)
-    return MachineFile(
+    file = MachineFile(
         path=path,
-        findings=tuple(reader.findings),
         places=reader.places,
         machine=structs.replace(tables.machine, name=name),
         adapters=tables.adapters,
@@ -161,6 +161,14 @@ def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
             structs.replace(lpar, guests=_named(lpar.guests, f"{name}/{lpar.name}")) for lpar in tables.lpars
         ),
     )
+    uuids = {"/".join(names): str(guest.uuid) for names, guest in file.guests()} if reader.findings else {}
+    return structs.replace(file, findings=tuple(_with_uuids(finding, uuids) for finding in reader.findings))
+
+
+def _with_uuids(finding: Finding, uuids: Mapping[str, str]) -> Finding:
+    """The finding with the UUIDs of the guests that hold something."""
+    holders = (replace(each, uuid=uuids[each.name]) if each.kind == "guest" else each for each in finding.holders)
+    return replace(finding, holders=tuple(holders))
 
 
 def _named(guests: tuple[GuestFile, ...], above: str) -> tuple[GuestFile, ...]:

@@ -38,6 +38,8 @@ def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> Machin
     ConfigError has all findings if the file cannot be understood, or asks for what the machine refuses. With
     ``allow_refused`` the latter is not an error: the file carries the findings, and the machine will refuse.
     """
+    if not os.fspath(path):
+        raise _unreadable("''", "is not the name of a file")
     return parse(_text(FilePath(path)), str(path), allow_refused=allow_refused)
 
 
@@ -98,10 +100,14 @@ def _text(path: FilePath) -> str:
     if len(data) > MAX_SIZE:
         raise _unreadable(str(path), f"is larger than {MAX_SIZE // MEBIBYTE} MiB, so it is not a configuration file")
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _unreadable(str(path), "is not UTF-8 text", line, "save it in that encoding") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise _unreadable(str(path), "has a NUL character, as UTF-16 text has", line, "save it in UTF-8")
+    return text
 
 
 def _accepted(file: MachineFile) -> MachineFile:

@@ -15,7 +15,7 @@ RECIPES = recipes()
 @pytest.fixture
 def tree(tmp_path):
     """A copy of the source and of what tests share."""
-    for name in ("src", "tests/support", "examples"):
+    for name in ("src", "tests/support", "examples", "docs/reference"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "tests/conftest.py"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -40,8 +40,9 @@ def test_recipe(name, tree):
     for _, block in RECIPES[name]:
         (tree / block.words[2]).parent.mkdir(parents=True, exist_ok=True)
     changed = [apply(kind, block, tree) for kind, block in RECIPES[name]]
-    run(tree, "ruff", "check", "--no-cache", *changed)
-    run(tree, "ruff", "format", "--no-cache", "--check", *changed)
+    source = [path for path in changed if path.suffix == ".py"]
+    run(tree, "ruff", "check", "--no-cache", *source)
+    run(tree, "ruff", "format", "--no-cache", "--check", *source)
     tests = [path for path in changed if path.name.startswith("test_")]
     assert tests
     assert " passed" in run(tree, "pytest", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib", *tests)

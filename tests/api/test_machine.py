@@ -1,6 +1,7 @@
 """A machine comes up from a file, from text and from code; what is done to it happens."""
 
 import dataclasses
+import inspect
 import time
 
 import msgspec
@@ -83,7 +84,8 @@ def test_objects_have_the_keys_and_defaults_of_the_file(kind, table):
 
 def test_keyword_arguments_are_the_keys_of_machine():
     settings = {info.name: info.default for info in msgspec.structs.fields(schema.MachineSettings)}
-    arguments = dict(Machine.__init__.__kwdefaults__ or {})
+    parameters = inspect.signature(Machine).parameters.values()
+    arguments = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     for own in ("virtual_time", "allow_refused"):
         assert arguments.pop(own) is False
     assert arguments.pop("master_keys") == ()

@@ -1,5 +1,6 @@
 import gc
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -64,6 +65,12 @@ def test_manual_wait_ends_by_predicate_or_by_manual_time_only():
     assert results == [False]
     with condition:
         assert clock.wait_for(condition, lambda: True, 0)
+
+
+def test_real_clock_begins_when_it_is_made():
+    before = time.monotonic()
+    clock = RealClock()
+    assert 0 <= clock.now() <= time.monotonic() - before
 
 
 def test_real_clock_runs_actions_on_one_thread_in_order(monkeypatch):

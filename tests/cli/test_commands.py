@@ -165,7 +165,9 @@ def test_an_unknown_command_names_the_one_that_may_be_meant(run, words, near):
 
 
 def test_explain_walks_down_the_levels(run):
-    (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)
+    (facts,) = json.loads(run("explain", "--json", "examples/nested.toml", "guest2", "06.0004").stdout)[
+        "explanations"
+    ]
     assert facts["has"]
     assert [(step["where"], step["subject"]) for step in facts["steps"]] == [
         ("nested", "adapter"),
@@ -279,7 +281,7 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
             return decode_answer(encode(Success(explain_queues(Asked(emulation), request))), ExplainQueues)
 
         monkeypatch.setattr("apmatrix.cli.explain.ask", ask)
-        facts = json.loads(run("explain", "--json", *words, code=1).stdout)
+        facts = json.loads(run("explain", "--json", *words, code=1).stdout)["explanations"]
     assert [fact["reason"] for fact in facts if fact["apqn"] == "05.0004"] in ([], ["bound to no driver"])
     assert len(facts) == (1 if asked.apqn else 3)
 

@@ -1,12 +1,11 @@
 """``apmatrix key reencipher``: EP11 keys that outlive a change of the wrapping key, as files."""
 
-import json
-
 import pytest
 
 from apmatrix.linux.zcrypt import Ep11Request
 from support import ep11
 from support.running import command
+from support.schemas import document
 
 HEADERS = {"bare": b"", "Linux": bytes(2) + (272).to_bytes(2, "big") + b"\x06" + bytes(11)}
 HERE = ("--domain", 4)
@@ -42,7 +41,7 @@ def test_a_blob_outlives_the_change(machine, tmp_path, header):
     secret = encrypt(machine, blob).data
     (tmp_path / "disk").write_bytes(header + blob + b"padding")
     loaded = command("key", "load", "wk", "--random", *HERE).stdout
-    (fact,) = json.loads(command("key", "reencipher", "disk", *HERE, "--json").stdout)
+    (fact,) = document(command("key", "reencipher", "disk", *HERE, "--json").stdout)["files"]
     assert fact == {"file": "disk", "output": "disk.new", "apqn": "06.0004", "pattern": fact["pattern"]}
     assert f"new committed {fact['pattern']}" in loaded
     assert (tmp_path / "disk").read_bytes() == header + blob + b"padding"
@@ -126,7 +125,11 @@ def test_without_a_committed_new_key_it_is_refused(machine, tmp_path, before, me
         (("disk", "--domain", "4", "--adapter", "5"), 1, "adapter 5 is a CEX8C: it has no WK master key"),
         (("disk", "--domain", "4", "--adapter", "5,6"), 2, "choose an adapter with --adapter (available: 5-6)"),
         (("disk", "--domain", "7", "--from", "guest2"), 1, "domain 7 is not among the control domains"),
-        (("disk", "--domain", "4", "--output", "no/where"), 1, "no/where: the key blob cannot be kept: No such file"),
+        (
+            ("disk", "--domain", "4", "--output", "no/where"),
+            1,
+            "no/where: the secure key cannot be kept: No such file",
+        ),
     ],
 )
 def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):

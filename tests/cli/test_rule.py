@@ -33,7 +33,7 @@ def test_a_section_without_its_document_is_printed_from_both():
 
 
 def test_json():
-    (found,) = json.loads(rule("--json", "MTX-21b").stdout)
+    (found,) = json.loads(rule("--json", "MTX-21b").stdout)["passages"]
     assert found.keys() == {"name", "document", "section", "title", "text"}
     assert (found["name"], found["section"]) == ("MTX-21", "3.4")
     listed = json.loads(rule("--json").stdout)
@@ -59,9 +59,10 @@ def test_an_unknown_rule_is_one_sentence_and_exit_code_2(words):
 def test_the_wheel_has_the_reference(tmp_path):
     done = run_installed(installed(tmp_path), "rule", "--json", "MTX-21", "hardware.md", "7.2")
     assert done.returncode == 0, done.stderr
-    texts = [passage["text"] for passage in json.loads(done.stdout)]
+    texts = [passage["text"] for passage in json.loads(done.stdout)["passages"]]
     assert texts == [passage.text for passage in reference().look_up(["MTX-21", "hardware.md 7.2"])]
     assert (tmp_path / "site" / "apmatrix" / "reference" / "host.md").exists()
+    assert (tmp_path / "site" / "apmatrix" / "reference" / "schema" / "show.json").exists()
 
 
 @pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("mv-99", "MV-")])

@@ -51,7 +51,7 @@ def test_a_fault_happens_as_often_as_it_says_and_where(machine):
     assert added == "fault 1: adapter=5 domain=0x4 verb=PK reply=0x82 skip=1 times=2\n"
     assert [rsa(machine, "05.0005") for _ in range(2)] == ["ok", "ok"]
     assert [rsa(machine) for _ in range(4)] == ["ok", "EINVAL", "EINVAL", "ok"]
-    (fault,) = json.loads(command("fault", "list", "--json").stdout)
+    (fault,) = json.loads(command("fault", "list", "--json").stdout)["faults"]
     assert (fault["number"], fault["happened"]) == (1, 2)
 
 
@@ -89,13 +89,13 @@ def test_a_card_fails_on_demand(machine):
         (("record", "stop"), 3, "nothing is being recorded: apmatrix record start FILE"),
         (("record", "start", "here"), 1, "here: the record cannot be created (File exists): choose another FILE"),
         (("record", "start", "no/where"), 1, "the record cannot be created (No such file or directory)"),
-        (("record", "start", "new", "--adapter", "9"), 1, "there is no adapter 9 in keys"),
+        (("record", "start", "new", "--adapter", "9"), 2, "there is no adapter 9 in keys"),
         (("record", "start", "new", "--adapter", "x"), 2, "Invalid value for '--adapter': 'x' is not a number"),
         (("record", "start", "new", "--adapter", ""), 2, "Invalid value for '--adapter': it names no number"),
         (("replay", "stop"), 3, "nothing is being replayed: apmatrix replay start FILE"),
-        (("replay", "start", "none"), 1, "none: the record cannot be read: No such file or directory"),
-        (("replay", "start", "here"), 1, "here, line 1: this is not a recorded exchange"),
-        (("replay", "check", "here"), 1, "here, line 1: this is not a recorded exchange"),
+        (("replay", "start", "none"), 2, "none: the record cannot be read: No such file or directory"),
+        (("replay", "start", "here"), 2, "here, line 1: this is not a recorded exchange"),
+        (("replay", "check", "here"), 2, "here, line 1: this is not a recorded exchange"),
         (("replay", "check", "here", "--from", "nobody"), 2, "there is no guest nobody: the guests are kvm1/guest1"),
     ],
 )
@@ -231,7 +231,7 @@ def test_faults_in_the_file_are_on_from_the_start(tmp_path, monkeypatch):
         'faults = "domain=5 verb=PK reply=0x84"', 'faults = ["verb=PK reply=0x82 times=1", "lose=gone skip=9999"]'
     )
     with running(text) as machine:
-        faults = json.loads(command("fault", "list", "--json").stdout)
+        faults = json.loads(command("fault", "list", "--json").stdout)["faults"]
         assert [fault["fault"] for fault in faults] == [
             "domain=0x5 verb=PK reply=0x84",
             "adapter=5 verb=PK reply=0x82 times=1",
@@ -282,7 +282,7 @@ def test_cards_take_their_time_if_the_file_says_so():
     asked = []
     with Emulation.start(parse(with_keys("timing = 0.001"), "f.toml"), clock=clock) as emulation:
         assert all(len(adapter.filters) == 1 for adapter in emulation.machine.adapters.values())
-        asked += [type(item) for item in emulation.machine.adapters[5].filters._filters]
+        asked += [type(item) for item in emulation.machine.adapters[5].filters.chain]
     assert asked == [TimingModel]
     with Emulation.start(parse(KEYS, "f.toml"), clock=ManualClock()) as emulation:
         assert not emulation.machine.adapters[5].filters

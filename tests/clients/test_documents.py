@@ -36,7 +36,7 @@ class Terminal:
         return run(command, self.directory, typing, errors, APMATRIX_STATE=state, SHELL="/bin/bash")
 
     def clean(self):
-        for machine in json.loads(self.run("apmatrix status --json")):
+        for machine in json.loads(self.run("apmatrix status --json"))["machines"]:
             self.run(f"apmatrix down {machine['machine']}")
 
 

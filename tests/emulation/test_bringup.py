@@ -308,7 +308,7 @@ def test_a_card_that_is_plugged_in_is_like_those_of_the_file(start):
     emulation, other = start(text), parse(MACHINE.replace('"5,6"', '"7"').replace("CEX8A", "CEX8P"), "g.toml")
     linux = emulation.lpars[0].linux
     emulation.plug(other.adapters[0])
-    filters = [emulation.machine.adapters[number].filters._filters for number in (5, 7)]
+    filters = [emulation.machine.adapters[number].filters.chain for number in (5, 7)]
     assert [type(each) for each in filters[1]] == [type(each) for each in filters[0]]
     assert filters[1][1] is filters[0][1]
     linux.scan()

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from apmatrix.arch import (
     ResponseCode,
 )
 from apmatrix.cards import QueueFunction
-from apmatrix.faces.boot import BootedGuest, GuestError, Hardware, LevelProcessor, QemuError, Service
+from apmatrix.faces.boot import BootedGuest, BootError, GuestError, Hardware, LevelProcessor, QemuError, Service
+from apmatrix.faces.boot.image import StandAloneImage
 from apmatrix.faces.boot.qemu import Qemu
 from apmatrix.machine import ActivationProfile, Cpc, FlatMemory
 from support.bench import QUEUE, REPLY
@@ -118,6 +121,29 @@ class Nothing:
 
     def reset(self):
         self.resets += 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("print('Invalid read at addr 0x5EADB000')", None),
+        (
+            "print('Guest crashed on cpu 0: disabled-wait\\nPSW: 0x0002000180000000 0x00000000deadbeef')",
+            "the program crashed: disabled wait, PSW 0002000180000000 00000000deadbeef",
+        ),
+        ("import sys; print('qemu: no such thing'); sys.exit(1)", "QEMU says: qemu: no such thing"),
+    ],
+)
+def test_the_end_of_a_stand_alone_program(tmp_path, text, error):
+    told: list[bytes] = []
+    program = CONSOLE.replace("time.sleep(60)", text)
+    hardware = replace(fake(tmp_path, program), initrd=None, stand_alone=StandAloneImage(()))
+    with (
+        pytest.raises(BootError, match=error) if error else nullcontext(),
+        BootedGuest(hardware, Nothing()) as guest,
+    ):
+        guest.listen(told.append)
+    assert told == [b"Linux\n"]
 
 
 def test_a_guest_with_a_file_system_of_ones_own_must_have_used_its_cards_too(tmp_path):

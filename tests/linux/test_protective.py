@@ -19,6 +19,7 @@ from apmatrix.arch import (
 from apmatrix.cards import QueueFunction, ScriptedAnswers
 from apmatrix.linux import Refused
 from apmatrix.machine import FlatMemory, execute
+from apmatrix.rules.findings import Holder
 from support.host import FEATURES, ONES, TYPE, U1, U2, ZEROS, Documented, Guest, Host, h1
 
 GOOD_MASK = "0x06" + "0" * 62
@@ -51,7 +52,7 @@ def test_1_a_held_queue_cannot_be_unbound(policy, protective):
     assert host.unbind("vfio_ap", "05.0047") == "ok"  # nobody holds it
     if protective:
         why = refusal(host, "bus/ap/drivers/vfio_ap/unbind", "05.0004")
-        assert why.holder == U1
+        assert why.holder == Holder("mdev", uuid=U1)
         assert [str(apqn) for apqn in why.apqns] == ["05.0004"]
         assert why.remedy
         assert any("05.0004" in line and U1 in line for line in host.log())
@@ -80,7 +81,7 @@ def test_2_a_running_guest_keeps_its_adapters(policy, protective):
     if protective:
         why = refusal(host, f"{mdev.path}/assign_domain", "0x47\n")
         assert "06.0047" in str(why)
-        assert why.holder == guest.vm.name
+        assert why.holder == Holder("guest", guest.vm.name, guest.vm.files[0].mdev.name)
         assert mdev.matrix == "05.0004|06.0004"
         config = f"{GOOD_MASK},0x0800000000000000010000{'0' * 42},0x{'0' * 64}\n"
         assert mdev.write("ap_config", config) == "EBUSY"

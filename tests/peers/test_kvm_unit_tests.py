@@ -30,20 +30,26 @@ def kernel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def machine_file(tmp_path_factory):
-    """A machine with facility 65, and a guest with a queue of its own."""
+    """A machine with facility 65, a guest with a queue of its own, and its guest."""
     file = tmp_path_factory.mktemp("machine") / "machine.toml"
     file.write_text(
         "[machine]\nfacilities = [12, 15, 65, 76]\n"
         '[[adapter]]\nid = 5\ntype = "CEX8C"\n'
-        '[[lpar]]\nname = "kvm1"\nadapters = "5"\nusage_domains = "4,6"\n[lpar.host]\naqmask = "-6"\n'
-        '[[lpar.guest]]\nname = "guest1"\nadapters = "5"\ndomains = "6"\nstart = true\n'
+        '[[lpar]]\nname = "kvm1"\nadapters = "5"\nusage_domains = "4,6,7"\n[lpar.host]\naqmask = "-6,-7"\n'
+        '[[lpar.guest]]\nname = "guest1"\nadapters = "5"\ndomains = "6,7"\nstart = true\n'
+        '[lpar.guest.host]\naqmask = "-7"\n'
+        '[[lpar.guest.guest]]\nname = "inner"\nadapters = "5"\ndomains = "7"\nstart = true\n'
     )
     return file
 
 
 @pytest.mark.parametrize(
     ("run", "level"),
-    [("kvm-unit-tests/lpar", ("--lpar", "kvm1")), ("kvm-unit-tests/guest", ("--guest", "guest1"))],
+    [
+        ("kvm-unit-tests/lpar", ("--lpar", "kvm1")),
+        ("kvm-unit-tests/guest", ("--guest", "kvm1/guest1")),
+        ("kvm-unit-tests/nested", ("--guest", "kvm1/guest1/inner")),
+    ],
 )
 def test_ap(kernel, machine_file, run, level):
     command = [APMATRIX, "boot", machine_file, *level, "--kernel", kernel]

@@ -24,7 +24,7 @@ from apmatrix.arch.events import (
     RequestRefused,
     WriteRefused,
 )
-from apmatrix.cards import AdapterState, Fault
+from apmatrix.cards import AdapterState, Fault, ManualClock
 from apmatrix.config import parse
 from apmatrix.emulation import Emulation
 from apmatrix.service.client import Client
@@ -32,6 +32,7 @@ from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.events import Events
 from apmatrix.service.protocol.events import Happened, Lost
 from apmatrix.service.protocol.guests import StartGuest, StopGuest
+from apmatrix.service.protocol.machine import GetLog
 from apmatrix.service.server import MachineServer
 from support.running import command
 
@@ -74,6 +75,24 @@ def connected(server):
     ours.settimeout(60)
     with Client(ours) as client:
         yield client
+
+
+def test_events_and_kernel_logs_are_on_one_time_scale():
+    """Events count from the machine's start; a kernel log says when on that scale its Linux booted."""
+    clock = ManualClock()
+    with Emulation.start(parse(FILE, "machine.toml"), clock=clock) as emulation:
+        server = MachineServer(emulation)
+        with connected(server) as client, connected(server) as reader:
+            events = reader.subscribe()
+            clock.advance(100.0)
+            client.ask(StartGuest("guest1"))
+            assert next(event for event in events if event.event == GUEST[0]).time == 100.0
+            clock.advance(20.0)
+            list(emulation.systems())[-1].linux.log.error("late")
+            logs = [client.ask(GetLog(name)) for name in ("kvm1", "guest1")]
+        server.close()
+    assert [log.booted for log in logs] == [0.0, 100.0]
+    assert logs[1].entries[-1].time == 20.0
 
 
 def client_threads_ended():
@@ -335,14 +354,16 @@ def test_events_are_printed_until_either_end_ends(monkeypatch, end, code, said):
     assert result.stderr == said
     lines = command("events", "--json", code=code).stdout.splitlines()
     assert json.loads(lines[1]) == {
+        "version": 1,
+        "kind": "events",
         "sequence": 2,
         "time": 2.5,
         "event": {
             "event": "mdev-changed",
             "system": "kvm1",
             "uuid": UUID,
-            "adapters": "5",
-            "usage_domains": "4,7",
-            "control_domains": "",
+            "adapters": [5],
+            "usage_domains": [4, 7],
+            "control_domains": [],
         },
     }

@@ -14,6 +14,7 @@ from apmatrix.service.errors import ControlError
 from apmatrix.service.keystore import Secret, change_secret, open_vault
 from apmatrix.service.state import StateDirectory
 from support.running import KEYS
+from support.schemas import document
 
 CARD = "card-05.keys"
 DEFAULT = Secret()
@@ -242,7 +243,7 @@ def test_the_secret_is_changed_by_a_command(site):
         "--json",
         APMATRIX_PASSPHRASE="battery staple",
     )
-    assert '"encrypted_with": "the key file stick"' in told.stdout
+    assert document(told.stdout)["encrypted_with"] == "the key file stick"
     told = site.run("key", "protect", "--key-file", "stick", "--default-key")
     assert told.stdout == "the keys of machine keys are encrypted with the key file beside them\n"
     site.up()

@@ -93,7 +93,7 @@ class Site:
         os.close(descriptor)
 
     def states(self, *words: object) -> dict[str, Any]:
-        (keys,) = json.loads(self.run("key", *words, "--adapter", 5, "--domain", 4, "--json").stdout)
+        (keys,) = json.loads(self.run("key", *words, "--adapter", 5, "--domain", 4, "--json").stdout)["domains"]
         state: dict[str, Any] = keys["registers"]["AES"]
         return state
 

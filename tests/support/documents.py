@@ -7,8 +7,8 @@ such as ``mounted keys``, are one story: they run one after the other in the sam
 The words behind ``python`` are the same; those of one story run one after the other with the same variables. What a
 block prints is in the block without a kind right behind it. ``python pytest NAME.py`` is a file with tests.
 
-Blocks ``recipe NAME PATH`` are changes of the source that belong together: ``python`` is a new file, ``diff`` the
-changed lines of a file with some around them; ``@@`` parts places.
+Blocks ``recipe NAME PATH`` are changes of the source that belong together: ``python`` and ``json`` are new files,
+``diff`` the changed lines of a file with some around them; ``@@`` parts places.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def programs(*, mounted: bool) -> list[list[Block]]:
 def recipes() -> dict[str, list[tuple[str, Block]]]:
     """The changes of each recipe, by its name."""
     told: dict[str, list[tuple[str, Block]]] = {}
-    for kind in ("diff", "python"):
+    for kind in ("diff", "json", "python"):
         for block in blocks(kind):
             if block.need == "recipe":
                 told.setdefault(block.words[1], []).append((kind, block))
@@ -95,7 +95,7 @@ def recipes() -> dict[str, list[tuple[str, Block]]]:
 def apply(kind: str, block: Block, tree: Path) -> Path:
     """Make a recipe's change below ``tree``; the path of the file."""
     path = tree / block.words[2]
-    if kind == "python":
+    if kind != "diff":
         assert not path.exists(), f"{block.name}: {block.words[2]} already exists"
         path.write_text(block.content)
         return path

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+from uuid import UUID
 
-if TYPE_CHECKING:
-    import os
-    from uuid import UUID
-
-    from apmatrix.api.values import Numbers, Policy, State
-    from apmatrix.arch import SetName
+from apmatrix.api.values import Numbers, Policy, State
+from apmatrix.arch import SetName
+from apmatrix.arch.arguments import checked
 
 Words = str | Iterable[str]
 """One text, or several."""
@@ -21,6 +20,7 @@ _IN_FILE = {"guests": "guest"}
 """Fields that have another name in a file."""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class AdapterConfig:
     """A card, or several alike: ``AdapterConfig(5, "CEX8C")``, ``AdapterConfig("6-9", "CEX8A")``.
@@ -38,6 +38,7 @@ class AdapterConfig:
     faults: Words = ()
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class MasterKeyConfig:
     """A master key for domains of coprocessors: ``MasterKeyConfig("AES", adapters=5, domains=4, key="random")``.
@@ -54,6 +55,7 @@ class MasterKeyConfig:
     parts: Iterable[str | os.PathLike[str]] = ()
 
 
+@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     """The Linux of an LPAR or a guest. ``apmask`` and ``aqmask`` are written to the AP bus, one after the other.
@@ -67,6 +69,7 @@ class HostConfig:
     policy: Policy = "linux"
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class GuestConfig:
     """A KVM guest and its mdev: ``GuestConfig("guest1", adapters=5, domains="4,0xab")``.
@@ -86,6 +89,7 @@ class GuestConfig:
     guests: Iterable[GuestConfig] = ()
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class LparConfig:
     """An LPAR with its activation profile: ``LparConfig("kvm1", adapters="5,6", usage_domains=[4, 0xab])``.

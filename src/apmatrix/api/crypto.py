@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from apmatrix.api.errors import as_system_call
 from apmatrix.api.values import AnyApqn, as_apqn
-from apmatrix.emulation.rsa import Question
-from apmatrix.linux.zcrypt import CcaRequest, Ep11Request, ModExpo
+from apmatrix.arch.arguments import checked
+from apmatrix.emulation.rsa import Question, RsaKey
+from apmatrix.linux.zcrypt import CcaReply, CcaRequest, Ep11Request, ModExpo
 from apmatrix.linux.zcrypt.cprb import ANY_CARD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from apmatrix.emulation.rsa import RsaKey
     from apmatrix.linux import LinuxSystem
-    from apmatrix.linux.zcrypt import CcaReply
 
 
 __tracebackhide__ = True  # pytest shows the caller's line instead
@@ -32,6 +32,7 @@ class Crypto:
     def __init__(self, linux: Callable[[], LinuxSystem]) -> None:
         self._linux = linux
 
+    @checked
     def modexpo(self, base: int, exponent: int, modulus: int, *, queue: AnyApqn | None = None) -> int:
         """``pow(base, exponent, modulus)``, computed by a card (ICARSAMODEXPO).
 
@@ -44,12 +45,14 @@ class Crypto:
             answer = self._linux().zcrypt.rsa(ModExpo(data, *key), queue=_name(queue))
         return int.from_bytes(answer, "big")
 
+    @checked
     def rsa_private(self, base: int, key: RsaKey, *, queue: AnyApqn | None = None) -> int:
         """``pow(base, key.d, key.n)``, computed by a card from the key's Chinese-remainder form (ICARSACRT)."""
         with as_system_call():
             answer = self._linux().zcrypt.rsa(Question(key, base, crt=True).request(), queue=_name(queue))
         return int.from_bytes(answer, "big")
 
+    @checked
     def cprb(
         self, control: bytes, data: bytes = b"", *, adapter: int | None = None, room: int = 8192, data_room: int = 0
     ) -> CcaReply:
@@ -63,6 +66,7 @@ class Crypto:
         with as_system_call():
             return self._linux().zcrypt.cprb(CcaRequest(control, data, card, room, data_room))
 
+    @checked
     def ep11(self, cprb: bytes, *, targets: Iterable[AnyApqn] = (), room: int = 8192) -> bytes:
         """Send an EP11 CPRB with its payload (ZSENDEP11CPRB); returns the CPRB of the reply.
 
@@ -72,6 +76,7 @@ class Crypto:
         with as_system_call():
             return self._linux().zcrypt.ep11(Ep11Request(cprb, apqns, room))
 
+    @checked
     def random(self, length: int) -> bytes:
         """Random bytes from a CCA coprocessor, as from ``/dev/hwrng``. ValueError for a negative ``length``."""
         if length < 0:

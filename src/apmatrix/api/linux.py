@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,21 +16,23 @@ from apmatrix.api.errors import CannotRun, NotRunning, as_system_call
 from apmatrix.api.sysfs import SysfsFiles
 from apmatrix.api.values import AnyApqn, Numbers, Policy, as_apqn, as_mask, one_of, words_of
 from apmatrix.arch import EMPTY_MATRIX, Apqn, Matrix
+from apmatrix.arch.arguments import checked
 from apmatrix.config import HostSettings
 from apmatrix.emulation import explain
 from apmatrix.faces.errors import SandboxError
+from apmatrix.hosts import Explanation
 from apmatrix.hosts.facts import assigned_matrix, queue_drivers
+from apmatrix.linux.core import Uevent
 from apmatrix.service.command import Command
 from apmatrix.service.spawn import run_collected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from subprocess import CompletedProcess
+    from collections.abc import Iterator
 
     from apmatrix.emulation import Guest, System
-    from apmatrix.hosts import Explanation, Refusal
+    from apmatrix.hosts import Refusal
     from apmatrix.linux import LinuxSystem
-    from apmatrix.linux.core import LogEntry, Uevent
+    from apmatrix.linux.core import LogEntry
     from apmatrix.service.server import MachineServer
 
 
@@ -85,6 +89,7 @@ class Linux:
         """The uevents since it booted, oldest first: the newest 4096."""
         return self._linux().uevents.history
 
+    @checked
     def on_uevent(self, action: Callable[[Uevent], None]) -> Callable[[], None]:
         """Call ``action`` with every uevent from now on, until the system reboots; returns a function that ends this.
 
@@ -122,6 +127,7 @@ class Linux:
             self._emulation.make_room(system)
             self._emulation.boot(system)
 
+    @checked
     def start_guest(
         self, uuid: UUID | str, name: str | None = None, *, vfio_ap: bool = True, policy: Policy = "linux"
     ) -> GuestLinux:
@@ -140,6 +146,7 @@ class Linux:
             guest = self._emulation.start_mdev(self._system(), mdev, name or str(mdev), settings)
         return GuestLinux(self._server, guest.names)
 
+    @checked
     def run(
         self,
         command: Sequence[str | os.PathLike[str]],
@@ -213,6 +220,7 @@ class LparLinux(Linux):
         self._system()
         return self._emulation.machine.lpars[self.name].profile.matrix
 
+    @checked
     def set_profile(
         self,
         *,
@@ -226,8 +234,9 @@ class LparLinux(Linux):
         if another LPAR has one of the queues, or the machine cannot have it.
         """
         old = self.profile
-        wanted = zip((old.apm, old.aqm, old.adm), (adapters, usage_domains, control_domains), strict=True)
-        masks = (mask if numbers is None else as_mask(numbers) for mask, numbers in wanted)
+        wanted = {"adapters": adapters, "usage_domains": usage_domains, "control_domains": control_domains}
+        pairs = zip((old.apm, old.aqm, old.adm), wanted.items(), strict=True)
+        masks = (mask if numbers is None else as_mask(numbers, name) for mask, (name, numbers) in pairs)
         self._emulation.machine.set_profile(self.name, Matrix(*masks))
 
 
@@ -271,6 +280,7 @@ class GuestLinux(Linux):
         with self._emulation.changing, as_system_call():
             self._emulation.start_guest(self._guest())
 
+    @checked
     def explain(self, apqn: AnyApqn) -> Explanation:
         """Why it has, or does not have, a queue: every level from the machine down."""
         return explain(self._emulation, self.name, as_apqn(apqn))

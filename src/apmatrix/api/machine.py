@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import inf
+from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from apmatrix.api.configuration import AdapterConfig, LparConfig, MasterKeyConfig, Words, as_table, plain
@@ -12,6 +15,7 @@ from apmatrix.api.errors import NotVirtual, UnknownName
 from apmatrix.api.faults import ActiveFault
 from apmatrix.api.linux import GuestLinux, Linux, LparLinux
 from apmatrix.api.values import State, one_of
+from apmatrix.arch.arguments import checked
 from apmatrix.cards import AdapterState, Fault, Inline, VirtualClock
 from apmatrix.config import load, parse, read_adapter, read_tables
 from apmatrix.emulation import Emulation, look
@@ -19,10 +23,6 @@ from apmatrix.rules.names import meant
 from apmatrix.service.server import MachineServer
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Mapping, Sequence
-    from subprocess import CompletedProcess
-
     from apmatrix.config import MachineFile
     from apmatrix.hosts import MatrixView, Refusal
 
@@ -45,6 +45,7 @@ class Machine:
     Methods may be called from several threads.
     """
 
+    @checked
     def __init__(
         self,
         adapters: Iterable[AdapterConfig] = (),
@@ -77,6 +78,7 @@ class Machine:
         self._bring_up(read_tables(tables, name, allow_refused=allow_refused), virtual_time=virtual_time)
 
     @classmethod
+    @checked
     def from_file(
         cls, path: str | os.PathLike[str], *, virtual_time: bool = False, allow_refused: bool = False
     ) -> Self:
@@ -86,6 +88,7 @@ class Machine:
         return machine
 
     @classmethod
+    @checked
     def from_text(
         cls, text: str, *, name: str = "machine.toml", virtual_time: bool = False, allow_refused: bool = False
     ) -> Self:
@@ -140,18 +143,22 @@ class Machine:
         """All LPARs and guests."""
         return (*self.lpars, *self.guests)
 
+    @checked
     def lpar(self, name: str | None = None) -> LparLinux:
         """The LPAR of that name, by default the first; UnknownName lists the LPARs."""
         return _only(self.lpars, self.lpars[0].name if name is None else name, "LPAR")
 
+    @checked
     def guest(self, name: str) -> GuestLinux:
         """A guest by its name: ``guest1``, or ``kvm1/guest1`` if there are several. UnknownName lists them."""
         return _only(self.guests, name, "guest")
 
+    @checked
     def system(self, name: str) -> Linux:
         """An LPAR's or a guest's Linux by its name; UnknownName lists the systems."""
         return _only(self.systems, name, "system")
 
+    @checked
     def run(
         self,
         command: Sequence[str | os.PathLike[str]],
@@ -182,6 +189,7 @@ class Machine:
 
     # changing it
 
+    @checked
     def set_adapter(self, number: int, state: State) -> None:
         """Make a card ``"online"``, ``"deconfigured"`` or ``"checkstopped"``; UnknownAdapter if there is none.
 
@@ -190,6 +198,7 @@ class Machine:
         """
         self._emulation.machine.set_adapter_state(number, AdapterState(one_of(state, State, "the state of a card")))
 
+    @checked
     def plug(self, adapter: AdapterConfig) -> None:
         """Put a card, or several, into the running machine. LPARs that have it in their profile scan.
 
@@ -202,6 +211,7 @@ class Machine:
         self._emulation.plug(entry)
         self._emulation.testbed.add_faults(faults)
 
+    @checked
     def add_fault(self, words: str) -> ActiveFault:
         """Make queues or cards fail from now on: ``"adapter=5 verb=PK reply=0x90 times=1"`` (docs/faults.md).
 
@@ -220,9 +230,10 @@ class Machine:
 
     @property
     def time(self) -> float:
-        """Seconds of the machine's clock since some fixed moment."""
+        """Seconds since the machine was started; the time of a log entry counts from when its Linux booted."""
         return self._emulation.machine.clock.now()
 
+    @checked
     def advance(self, seconds: float) -> None:
         """Let virtual time pass: all that is due by then happens before this returns.
 

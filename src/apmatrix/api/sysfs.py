@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from apmatrix.api.values import AnyPath, below_sys
+from apmatrix.arch.arguments import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,35 +29,36 @@ class SysfsFiles:
     def __init__(self, linux: Callable[[], LinuxSystem]) -> None:
         self._linux = linux
 
+    @checked
     def read(self, path: AnyPath) -> str:
         """The text of a file as ``$(cat FILE)`` gives it: without the newline at its end."""
         return self.read_bytes(path).decode("latin-1").removesuffix("\n")
 
+    @checked
     def read_bytes(self, path: AnyPath) -> bytes:
         """The content of a file, every byte."""
         with _named(path) as name:
             return self._linux().sysfs.read(name)
 
+    @checked
     def write(self, path: AnyPath, data: str | bytes) -> int:
-        """Write to a file, once; returns the number of bytes taken. No newline is added, and none is needed.
-
-        TypeError for what is neither text nor bytes.
-        """
-        if not isinstance(data, str | bytes | bytearray | memoryview):
-            raise TypeError(f"{data!r:.40} cannot be written to {os.fsdecode(path)}: give text or bytes, such as '5'")
+        """Write to a file, once; returns the number of bytes taken. No newline is added, and none is needed."""
         with _named(path) as name:
-            return self._linux().sysfs.write(name, data.encode() if isinstance(data, str) else bytes(data))
+            return self._linux().sysfs.write(name, data.encode() if isinstance(data, str) else data)
 
+    @checked
     def listdir(self, path: AnyPath = "") -> list[str]:
         """The sorted names in a directory."""
         with _named(path) as name:
             return self._linux().sysfs.list(name)
 
+    @checked
     def readlink(self, path: AnyPath) -> str:
         """Where a symbolic link points to, relative as in the kernel."""
         with _named(path) as name:
             return self._linux().sysfs.readlink(name)
 
+    @checked
     def exists(self, path: AnyPath) -> bool:
         """True if there is such a file, directory or link."""
         try:

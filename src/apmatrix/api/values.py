@@ -36,9 +36,7 @@ def one_of(value: str, choices: object, what: str) -> str:
 
 
 def words_of(command: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """The words of a command; TypeError for a text, whose characters would be words, ValueError for no words."""
-    if isinstance(command, str | bytes):
-        raise TypeError(f"{command!r:.60} is one text: give a list of words, such as ['ls', '/sys']")
+    """The words of a command; ValueError if there are none."""
     words = tuple(os.fspath(word) for word in command)
     if not words:
         raise ValueError("the command has no words: give its name, and then its arguments")
@@ -54,11 +52,14 @@ def as_apqn(apqn: AnyApqn) -> Apqn:
     return found
 
 
-def as_mask(numbers: Numbers) -> Mask:
-    """The Mask with these numbers; ValueError for what is not a number, or is outside 0-255."""
-    if isinstance(numbers, str):
-        return Mask.parse_ids(numbers)
-    return Mask.of(numbers) if isinstance(numbers, int) else Mask.of(*numbers)
+def as_mask(numbers: Numbers, argument: str) -> Mask:
+    """The Mask with these numbers; ValueError names the argument, and what is no number from 0 to 255."""
+    try:
+        if isinstance(numbers, str):
+            return Mask.parse_ids(numbers)
+        return Mask.of(numbers) if isinstance(numbers, int) else Mask.of(*numbers)
+    except ValueError as error:
+        raise ValueError(f"argument {argument}: {error}") from None
 
 
 def below_sys(path: AnyPath) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from apmatrix.arch.errors import BadText
 from apmatrix.arch.info import CardFunctions, Mode
 
 _FUNCTIONS: Final = {
@@ -36,8 +37,8 @@ class CardType:
         found = re.fullmatch(r"CEX([4-8])([ACP])", text)
         if not found:
             shown = repr(text if len(text) <= 40 else f"{text[:36]}...")
-            meant = f"; did you mean {', '.join(near)}?" if (near := _near(text)) else ""
-            raise ValueError(f"{shown} is not a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C{meant}")
+            meant = f"did you mean {', '.join(near)}?" if (near := _near(text)) else ""
+            raise BadText(f"{shown} is not a card type: CEX4 to CEX8 followed by A, C or P, such as CEX8C", meant)
         return cls(int(found[1]), Mode(found[2]))
 
     @property

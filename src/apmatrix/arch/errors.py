@@ -20,6 +20,7 @@
     │   ├── Ep11Error               a function of EP11 refuses its arguments; has the return value
     │   ├── RequestError            on the sender's side: a card refused a request, or its reply makes no sense
     │   ├── AdministrationError     on the sender's side: a card refused an administrative command
+    │   ├── SecureKeyError          on the sender's side: a card does not make or open a secure key
     │   ├── MasterKeyError          a register is not in the state that a command needs, or a key part is unfit
     │   ├── ProtectedKeyError       a protected key is under another wrapping key
     │   ├── VaultError              keys cannot be read or stored
@@ -96,3 +97,12 @@ class ProgramCheck(ApmatrixError):
         super().__init__(f"program check {code:04x} ({code.name.lower().replace('_', ' ')}): {reason}")
         self.code = code
         self.reason = reason
+
+
+class BadText(ValueError):
+    """A text is not what it should be: ``message`` says what it is not, ``remedy`` what may be meant, if anything."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy

@@ -45,6 +45,7 @@ class Field(Generic[T]):
         self.limit = 1 << (last - first + 1)
         self.name = ""
         self.shift = 0
+        self.mask = 0  # ones where the field is, in the layout's number
         self.constant: T | None = None
         self._decoded: dict[int, T] | None = {} if last - first < _NARROW else None
 
@@ -56,11 +57,7 @@ class Field(Generic[T]):
         if not 0 <= self.first <= self.last < width:
             raise ValueError(f"field {self.name}: bits {self.first}-{self.last} outside 0-{width - 1}")
         self.shift = width - 1 - self.last
-
-    @property
-    def mask(self) -> int:
-        """Ones where the field is, in the layout's number."""
-        return (self.limit - 1) << self.shift
+        self.mask = (self.limit - 1) << self.shift
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -69,7 +66,7 @@ class Field(Generic[T]):
     def __get__(self, instance: Layout | None, owner: type) -> Self | T:
         if instance is None:
             return self
-        number = (instance.value >> self.shift) & (self.limit - 1)
+        number = (instance.value & self.mask) >> self.shift
         if self._decoded is None:
             return self.decode(number)
         try:
@@ -229,7 +226,7 @@ class Layout:
         shown = ", ".join(
             f"{name}={_show(item.__get__(self, type(self)))}"
             for name, item in self.FIELDS.items()
-            if (self.value >> item.shift) & (item.limit - 1)
+            if self.value & item.mask
         )
         word = f"{self.value:0{self.WIDTH // 4}x}: " if self.WIDTH <= 64 else ""
         return f"{type(self).__name__}({word}{shown})"

@@ -6,6 +6,9 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
+from apmatrix.arch.arguments import checked, wrong_type
+from apmatrix.arch.errors import BadText
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -14,7 +17,8 @@ WIDTH: Final = 256
 
 _FULL: Final = (1 << WIDTH) - 1
 _TOP: Final = 1 << (WIDTH - 1)
-_BITS: Final = tuple(_TOP >> number for number in range(WIDTH))
+BITS: Final = {number: _TOP >> number for number in range(WIDTH)}
+"""The value of each mask that has one bit, by the number of the bit."""
 
 
 class Mask:
@@ -30,6 +34,8 @@ class Mask:
     value: int
 
     def __init__(self, value: int = 0) -> None:
+        if not isinstance(value, int):
+            raise wrong_type("Mask", "value", int, value)
         if not 0 <= value <= _FULL:
             raise ValueError(f"a mask has {WIDTH} bits")
         object.__setattr__(self, "value", value)
@@ -41,19 +47,24 @@ class Mask:
     def of(cls, *numbers: int) -> Mask:
         """The mask with these bits; ValueError for a number outside 0-255."""
         value = 0
-        for number in numbers:
+        for index, number in enumerate(numbers):
+            if not isinstance(number, int):
+                raise wrong_type("Mask.of", f"numbers[{index}]", int, number)
             if not 0 <= number < WIDTH:
                 raise ValueError(f"{number} is outside 0-{WIDTH - 1}")
-            value |= _BITS[number]
+            value |= BITS[number]
         return cls(value)
 
     @classmethod
     def up_to(cls, last: int) -> Mask:
         """Bits 0 to ``last``, included; all of them for 255 and more, none for a negative number."""
+        if not isinstance(last, int):
+            raise wrong_type("Mask.up_to", "last", int, last)
         count = max(0, min(last + 1, WIDTH))
         return cls(_FULL ^ (_FULL >> count))
 
     @classmethod
+    @checked
     def parse_hex(cls, text: str) -> Mask:
         """Read ``0x`` and up to 64 digits, the leftmost digit being bits 0-3; ValueError otherwise."""
         digits = text[2:] if text[:2] in ("0x", "0X") else text
@@ -62,11 +73,14 @@ class Mask:
         return cls(int(digits.ljust(64, "0"), 16))
 
     @classmethod
+    @checked
     def parse_ids(cls, text: str) -> Mask:
         """Read numbers and ranges (``4,0xab,0253,1-3``); ValueError names the part that is wrong."""
         numbers: list[int] = []
         for part in (piece.strip() for piece in text.split(",") if piece.strip()):
             first, dash, last = part.partition("-")
+            if dash and not (first and last):
+                raise BadText(f"{part!r} is not a range such as 1-3")
             start = parse_number(first)
             end = parse_number(last) if dash else start
             if end < start:
@@ -77,6 +91,8 @@ class Mask:
     @classmethod
     def from_bytes(cls, data: bytes) -> Mask:
         """Read up to 32 bytes; missing bytes on the right are zero."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise wrong_type("Mask.from_bytes", "data", bytes, data)
         return cls(int.from_bytes(data[:32].ljust(32, b"\0"), "big"))
 
     def to_bytes(self) -> bytes:
@@ -87,7 +103,7 @@ class Mask:
         return self.value
 
     def __contains__(self, number: int) -> bool:
-        return 0 <= number < WIDTH and self.value & _BITS[number] != 0
+        return self.value & BITS.get(number, 0) != 0
 
     def __iter__(self) -> Iterator[int]:
         return iter(_numbers(self.value))
@@ -154,8 +170,8 @@ def _numbers(value: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def parse_number(text: str) -> int:
-    """A number 0-255 as the kernel takes it (``4``, ``0xab``, ``0253``); ValueError otherwise."""
+def parse_number(text: str, most: int = WIDTH - 1) -> int:
+    """A number from 0 to ``most`` as the kernel takes it (``4``, ``0xab``, ``0253``); ValueError otherwise."""
     word = text.strip()
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", word):
         number = int(word, 16)
@@ -164,9 +180,9 @@ def parse_number(text: str) -> int:
     elif re.fullmatch(r"[1-9][0-9]{0,30}", word):
         number = int(word)
     else:
-        raise ValueError(f"{_shown(text)} is not a number such as 4, 0xab or 0253{_meant(word)}")
-    if number >= WIDTH:
-        raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
+        raise BadText(f"{_shown(text)} is not a number such as 4, 0xab or 0253", _meant(word))
+    if number > most:
+        raise ValueError(f"{_shown(word, str)} is outside 0-{most}")
     return number
 
 
@@ -180,8 +196,8 @@ def _meant(word: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}", digits):
         return ""
     if digits.isdecimal():
-        return f"; a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
-    return f"; did you mean 0x{digits} ({int(digits, 16)})?"
+        return f"a leading 0 means octal: did you mean {digits}, or 0x{digits} ({int(digits, 16)})?"
+    return f"did you mean 0x{digits} ({int(digits, 16)})?"
 
 
 NO_BITS: Final = Mask(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from apmatrix.arch.arguments import checked
 from apmatrix.arch.codes import Opcode
 from apmatrix.arch.layout import Layout, bits, flag
 from apmatrix.arch.matrix import Apqn
@@ -13,6 +14,7 @@ from apmatrix.arch.status import QueueStatus
 MASK64 = (1 << 64) - 1
 
 
+@checked
 @dataclass(slots=True)
 class Registers:
     """A CPU's sixteen general registers, 64 bits each, and its problem-state bit."""
@@ -25,6 +27,7 @@ class Registers:
             raise ValueError("sixteen general registers of 64 bits each are needed")
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """One AP instruction of format RRE with its register fields."""
@@ -33,7 +36,14 @@ class Instruction:
     r1: int = 0
     r2: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.r1 < 16 or not 0 <= self.r2 < 16:
+            raise ValueError(
+                f"Instruction() arguments r1 and r2 are {self.r1} and {self.r2}: give numbers from 0 to 15"
+            )
+
     @classmethod
+    @checked
     def decode(cls, code: bytes) -> Instruction:
         """Read the four bytes of an RRE instruction; ValueError if it is not an AP instruction."""
         if len(code) != 4:

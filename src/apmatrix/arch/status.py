@@ -31,13 +31,12 @@ class QueueStatus(Layout, width=32):
 @functools.lru_cache(maxsize=1024)
 def queue_status(
     response_code: ResponseCode = ResponseCode.NORMAL,
-    *,
     empty: bool = False,
     replies_waiting: bool = False,
     queue_full: bool = False,
     interrupts_enabled: bool = False,
 ) -> QueueStatus:
-    """A status word from its parts; the few hundred that occur are made once."""
+    """A status word from its parts; the few hundred that occur are made once, and found fastest by position."""
     return QueueStatus(
         response_code=response_code,
         empty=empty,

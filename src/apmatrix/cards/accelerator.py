@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from functools import lru_cache
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 import gmpy2  # type: ignore[import-untyped]
@@ -14,58 +15,62 @@ from apmatrix.cards.firmware import Firmware, Request
 from apmatrix.cards.messages import RefusedMessage, error_reply, message_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apmatrix.arch import CardFunctions
 
 
 @dataclass(frozen=True)
 class _Format:
-    """Where the operands of one format lie; the result is as long as the last of them."""
+    """How the operands of one format lie behind the header, and what they are for; the last one is the input.
 
-    operands: tuple[slice, ...]
-    length: int
+    The result is as long as the input.
+    """
+
+    operands: Struct
+    compute: Callable[..., int]
     reply_header: bytes
     result_length: int
 
     @classmethod
-    def of(cls, *sizes: int) -> _Format:
-        bounds = accumulate(sizes, initial=AcceleratorRequest.SIZE)
-        operands = tuple(slice(start, end) for start, end in pairwise(bounds))
+    def of(cls, compute: Callable[..., int], *sizes: int) -> _Format:
+        operands = Struct(f"{AcceleratorRequest.SIZE}x{''.join(f'{size}s' for size in sizes)}")
         header = AcceleratorReply(length=AcceleratorReply.SIZE + sizes[-1])
-        return cls(operands, operands[-1].stop, bytes(header), sizes[-1])
+        return cls(operands, compute, bytes(header), sizes[-1])
 
-    def read(self, message: bytes) -> list[int]:
-        """The operands of a message as numbers, in the order of the format."""
-        return [int.from_bytes(message[part], "big") for part in self.operands]
-
-    def reply(self, result: int) -> bytes:
-        """The type 80 reply."""
+    def answer(self, message: bytes) -> bytes:
+        """The type 80 reply to a message of this format; RefusedMessage for unfit operands."""
+        result = self.compute(*map(int.from_bytes, self.operands.unpack(message)))
         return self.reply_header + result.to_bytes(self.result_length, "big")
 
 
-def _modexpo(size: int) -> _Format:
-    return _Format.of(size, size, size)
+def _modexpo(exponent: int, modulus: int, value: int) -> int:
+    return raw_modexpo(value, exponent, modulus)
 
 
-def _crt(size: int) -> _Format:
-    return _Format.of(*(size // 2,) * 5, size)
+def _crt(p: int, q: int, dp: int, dq: int, u: int, value: int) -> int:
+    return raw_crt(value, CrtKey(p, q, dp, dq, u))
 
 
-_MODEXPO_FORMATS: Final = {1: _modexpo(128), 2: _modexpo(256), 3: _modexpo(512)}
-_CRT_FORMATS: Final = {0x11: _crt(128), 0x12: _crt(256), 0x13: _crt(512)}
-_FORMAT_MODEXPO_4K: Final = 3
+_FORMATS: Final = {
+    **{0x01 + step: _Format.of(_modexpo, *(size,) * 3) for step, size in enumerate((128, 256, 512))},
+    **{0x11 + step: _Format.of(_crt, *(size // 2,) * 5, size) for step, size in enumerate((128, 256, 512))},
+}
+_FORMAT_MODEXPO_4K: Final = 0x03
 _FORMAT_CRT_4K: Final = 0x13
+_REQUEST: Final = MessageType.ACCELERATOR_REQUEST  # a module's name is read faster than a member of an enumeration
 
 
 class Accelerator(Firmware):
     """RSA in both forms, up to 2048 bits, or 4096 where the facility bits M and C allow it."""
 
     def __init__(self, functions: CardFunctions) -> None:
-        self._modexpo = dict(_MODEXPO_FORMATS)
-        self._crt = dict(_CRT_FORMATS)
+        self._formats = dict(_FORMATS)
         if not functions.modexpo_4k:
-            del self._modexpo[_FORMAT_MODEXPO_4K]
+            del self._formats[_FORMAT_MODEXPO_4K]
         if not functions.crt_4k:
-            del self._crt[_FORMAT_CRT_4K]
+            del self._formats[_FORMAT_CRT_4K]
+        self._form = lru_cache(maxsize=64)(self._read_header)  # all requests of a format have the same header
 
     def process(self, domain: int, request: Request) -> bytes:
         """The type 80 reply, or type 82 with the reason."""
@@ -76,22 +81,23 @@ class Accelerator(Firmware):
             return error_reply(refusal.code)
 
     def _answer(self, message: bytes) -> bytes:
-        if message_type(message) != MessageType.ACCELERATOR_REQUEST:
+        if message_type(message) != _REQUEST:
             raise RefusedMessage(ReplyCode.MESSAGE_TYPE)
         if len(message) < AcceleratorRequest.SIZE:
             raise RefusedMessage(ReplyCode.INVALID_LENGTH)
-        header = AcceleratorRequest.parse(message)
-        form = self._modexpo.get(header.format) or self._crt.get(header.format)
+        form = self._form(message[: AcceleratorRequest.SIZE])
+        if len(message) != form.operands.size:
+            raise RefusedMessage(ReplyCode.INVALID_LENGTH)
+        return form.answer(message)
+
+    def _read_header(self, data: bytes) -> _Format:
+        header = AcceleratorRequest.parse(data)
+        form = self._formats.get(header.format)
         if form is None:
             raise RefusedMessage(ReplyCode.FORMAT_FIELD)
-        if not header.length == form.length == len(message):
+        if header.length != form.operands.size:
             raise RefusedMessage(ReplyCode.INVALID_LENGTH)
-        operands = form.read(message)
-        if header.format in self._modexpo:
-            exponent, modulus, value = operands
-            return form.reply(raw_modexpo(value, exponent, modulus))
-        *key, value = operands
-        return form.reply(raw_crt(value, CrtKey(*key)))
+        return form
 
 
 def raw_modexpo(value: int, exponent: int, modulus: int) -> int:

@@ -37,7 +37,7 @@ class Clock(ABC):
 
     @abstractmethod
     def now(self) -> float:
-        """Seconds since some fixed moment."""
+        """Seconds since the clock began, which is when its machine is started."""
 
     @abstractmethod
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
@@ -116,16 +116,17 @@ class _Alarms:
 
 
 class RealClock(Clock):
-    """The machine's monotonic clock. One daemon thread runs the timers, and only while there are some."""
+    """Real time, from 0 when the clock is made. One daemon thread runs the timers, and only while there are some."""
 
     def __init__(self) -> None:
+        self._start = time.monotonic()
         self._alarms = _Alarms()
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
 
     def now(self) -> float:
-        """Seconds since the system started."""
-        return time.monotonic()
+        """Seconds since the clock was made."""
+        return time.monotonic() - self._start
 
     def call_later(self, delay: float, action: Callable[[], None]) -> Timer:
         """Run ``action`` on the clock's thread."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apmatrix.arch import Apqn, QueueStatus, ResponseCode
 from apmatrix.arch.status import NOT_AVAILABLE, queue_status
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from apmatrix.cards.adapter import Adapter
     from apmatrix.cards.clock import Timer
     from apmatrix.cards.firmware import Admission, Request
+
+_NORMAL: Final = ResponseCode.NORMAL  # a name of the module is read faster than a member of an enumeration
+_NOT_AVAILABLE: Final = ResponseCode.NOT_AVAILABLE
+_NO_PENDING_REPLY: Final = ResponseCode.NO_PENDING_REPLY
 
 MACHINE_FAILURE = bytes.fromhex("0082000010000000")
 """The reply to a request that the card could not process because of its own fault (hardware.md 3.3)."""
@@ -126,7 +130,7 @@ class Queue:
 
     def test(self) -> QueueStatus:
         """TAPQ: the status, with 02, 03 or 04 where they apply; nothing changes."""
-        if (answered := self._filtered(QueueFunction.TAPQ)) is not None:
+        if self.adapter.filters.chain and (answered := self._filtered(QueueFunction.TAPQ)) is not None:
             return answered
         with self._lock:
             return self._status(self._obstacle())
@@ -158,20 +162,20 @@ class Queue:
         The checks come in the order of hardware.md 1.6: configuration and state, length (15), depth (10),
         special command (16), domain (42).
         """
-        if (answered := self._filtered(QueueFunction.NQAP)) is not None:
-            return answered
         adapter = self.adapter
+        if adapter.filters.chain and (answered := self._filtered(QueueFunction.NQAP)) is not None:
+            return answered
         admission = self._admit(request)
         with self._lock:
             code = self._obstacle(right)
-            if code is ResponseCode.NORMAL:
+            if code is _NORMAL:
                 if len(request.message) > adapter.max_message_size:
                     code = ResponseCode.MESSAGE_TOO_BIG
                 elif self._load() >= adapter.depth:
                     code = ResponseCode.QUEUE_FULL
                 elif isinstance(admission, ResponseCode):
                     code = admission
-            if code is not ResponseCode.NORMAL:
+            if code is not _NORMAL:
                 return self._status(code)
             self._in_process += 1
             epoch = self._epoch
@@ -181,15 +185,15 @@ class Queue:
 
     def dequeue(self, length: int, position: int = 0, right: Right = unrestricted) -> Delivery:
         """DQAP into a buffer of ``length`` bytes, from byte ``position`` of the reply on (hardware.md 1.6)."""
-        if (answered := self._filtered(QueueFunction.DQAP)) is not None:
+        if self.adapter.filters.chain and (answered := self._filtered(QueueFunction.DQAP)) is not None:
             return Delivery(answered)
         with self._lock:
             obstacle = self._obstacle(right)
-            if obstacle is not ResponseCode.NORMAL:
+            if obstacle is not _NORMAL:
                 return Delivery(self._status(obstacle))
             replies = self._replies
             if not replies:
-                return Delivery(self._status(ResponseCode.NO_PENDING_REPLY))
+                return Delivery(self._status(_NO_PENDING_REPLY))
             message_id, data = replies[0]
             if position and position >= len(data):
                 return Delivery(self._status(ResponseCode.INDEX_TOO_BIG))
@@ -257,11 +261,9 @@ class Queue:
             self._drop_all()
 
     def _filtered(self, function: QueueFunction) -> QueueStatus | None:
-        filters = self.adapter.filters
-        if not filters:
-            return None
+        """What a filter answers instead of the queue; the busiest functions do not ask where there is no filter."""
         try:
-            answer = filters.function(self, function)
+            answer = self.adapter.filters.function(self, function)
         except Exception as error:
             self._fail(error)
             return None
@@ -280,22 +282,20 @@ class Queue:
         """Hand a request that is in process to the pool, as the filters decide."""
         handling = None
         try:
-            if self.adapter.filters:
+            if self.adapter.filters.chain:
                 handling = self.adapter.filters.request(self, request)
                 if handling.loss is Loss.GONE:
                     self._complete(epoch, None)
                 if handling.loss is not None:
                     return
                 request, reply = handling.request, handling.reply or reply
-            self.adapter.workers.submit(self._own_turn(), self._run, epoch, request, reply, handling)
+            self.adapter.workers.submit(self._turn or self._own_turn(), self._run, epoch, request, reply, handling)
         except Exception as error:  # a faulty filter, or a pool that accepts no more work
             self._complete(epoch, _Reply(request.message_id, self._fail(error)))
 
     def _own_turn(self) -> Turn:
-        turn = self._turn
-        if turn is None:
-            with self._lock:
-                turn = self._turn = self._turn or Turn()
+        with self._lock:
+            turn = self._turn = self._turn or Turn()
         return turn
 
     def _fail(self, error: Exception) -> bytes:
@@ -337,7 +337,8 @@ class Queue:
                 if not self._replies:
                     due = self._indication
                 self._replies.append(reply)
-            self._wake_waiters()
+            if self._awaited:
+                self._wake_waiters()
         self._post(due)
 
     def _post(self, indication: Indication | None) -> None:
@@ -372,24 +373,19 @@ class Queue:
     def _obstacle(self, right: Right = unrestricted) -> ResponseCode:
         """01, 03, 04 or 02, in this order (hardware.md 1.4); NORMAL if nothing is in the way."""
         refusal = right()
-        if refusal is not ResponseCode.NORMAL:
+        if refusal is not _NORMAL:
             return refusal
         obstacle = self.adapter.obstacle
-        if obstacle is ResponseCode.NORMAL and self._reset is not None:
+        if obstacle is _NORMAL and self._reset is not None:
             return ResponseCode.RESET_IN_PROGRESS
         return obstacle
 
     def _load(self) -> int:
         return self._in_process + (len(self._replies) if self._replies else 0)
 
-    def _status(self, code: ResponseCode = ResponseCode.NORMAL) -> QueueStatus:
-        if code is ResponseCode.NOT_AVAILABLE:
+    def _status(self, code: ResponseCode = _NORMAL) -> QueueStatus:
+        if code is _NOT_AVAILABLE:
             return NOT_AVAILABLE
-        load = self._load()
-        return queue_status(
-            code,
-            empty=not load,
-            replies_waiting=bool(self._replies),
-            queue_full=load >= self.adapter.depth,
-            interrupts_enabled=self._indication is not None,
-        )
+        waiting = len(self._replies) if self._replies else 0
+        load = self._in_process + waiting
+        return queue_status(code, not load, waiting > 0, load >= self.adapter.depth, self._indication is not None)

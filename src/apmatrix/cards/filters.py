@@ -86,33 +86,33 @@ class Filter:
 
 
 class FilterChain:
-    """An adapter's filters in the order in which they are asked; the first one that answers a function wins."""
+    """An adapter's filters; the first one that answers a function wins. ``chain`` has them in the order of asking."""
 
-    __slots__ = ("_filters", "_lock")
+    __slots__ = ("_lock", "chain")
 
     def __init__(self) -> None:
-        self._filters: tuple[Filter, ...] = ()
+        self.chain: tuple[Filter, ...] = ()
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._filters)
+        return bool(self.chain)
 
     def __len__(self) -> int:
-        return len(self._filters)
+        return len(self.chain)
 
     def add(self, added: Filter) -> None:
         """Add a filter after the existing ones."""
         with self._lock:
-            self._filters = (*self._filters, added)
+            self.chain = (*self.chain, added)
 
     def remove(self, removed: Filter) -> None:
         """Remove a filter; harmless if it is not in the chain."""
         with self._lock:
-            self._filters = tuple(item for item in self._filters if item is not removed)
+            self.chain = tuple(item for item in self.chain if item is not removed)
 
     def function(self, queue: Queue, function: QueueFunction) -> Answer | None:
         """The first answer that a filter gives, or None."""
-        for item in self._filters:
+        for item in self.chain:
             answer = item.function(queue, function)
             if answer is not None:
                 return answer
@@ -121,13 +121,13 @@ class FilterChain:
     def request(self, queue: Queue, request: Request) -> Handling:
         """What all filters make of ``request``."""
         handling = Handling(request)
-        for item in self._filters:
+        for item in self.chain:
             handling = item.request(queue, handling)
         return handling
 
     def reply(self, queue: Queue, request: Request, reply: bytes) -> bytes:
         """What all filters make of ``reply``, in reverse order."""
-        for item in reversed(self._filters):
+        for item in reversed(self.chain):
             reply = item.reply(queue, request, reply)
         return reply
 

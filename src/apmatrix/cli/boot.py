@@ -25,6 +25,7 @@ from apmatrix.service.state import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from apmatrix.faces.boot import GuestLevel
+    from apmatrix.rules.findings import Finding
 
 POWER_OFF_TIMEOUT = 30.0
 
@@ -114,7 +115,7 @@ def boot(
 
 def _level(
     stack: ExitStack, file: str | None, machine: str | None, lpar: str | None, guest: str | None, *, strict: bool
-) -> tuple[GuestLevel, list[str]]:
+) -> tuple[GuestLevel, list[Finding]]:
     """Take the level until the stack unwinds; returns it with what a new machine refused."""
     if file is None:
         return stack.enter_context(RemoteLevel(connect(find_machine(machine)), lpar, guest)), []

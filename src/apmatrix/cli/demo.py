@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import console, json_option, print_json, read_file
+from apmatrix.cli.output import console, read_file
 from apmatrix.cli.tables import print_text
 from apmatrix.config import parse
 from apmatrix.config.examples import DEFAULT, examples
@@ -82,6 +83,5 @@ def demo(ctx: click.Context, file: str | None, as_json: bool) -> None:
         refused = emulation.complaints
     report.line(f"{time.monotonic() - started:.1f} seconds")
     if as_json:
-        checks = [{"section": check.section, "text": check.text, "passed": check.passed} for check in report.checks]
-        print_json({"checks": checks, "failed": len(report.failed), "refused": refused})
+        print_document({"checks": report.checks, "failed": len(report.failed), "refused": refused})
     ctx.exit(ExitCode.REFUSED if report.failed or refused else ExitCode.FINE)

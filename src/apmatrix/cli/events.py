@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.arch import Mask
-from apmatrix.cli.output import json_option, printable
+from apmatrix.cli.documents import json_option, print_document_line
+from apmatrix.cli.output import printable
 from apmatrix.cli.remote import machine_option
 from apmatrix.service.client import connect, find_machine
-from apmatrix.service.protocol.messages import encode
 
 if TYPE_CHECKING:
     from apmatrix.service.protocol.events import Happened
@@ -23,7 +23,7 @@ def events(machine: str | None, as_json: bool) -> None:
     """Print what happens on a running machine, as it happens, until you press Ctrl-C.
 
     Guests that start and stop, matrices of mdevs and guests, activation profiles, cards, faults, and what is refused.
-    With --json each line is an object.
+    With --json each line is a document.
 
     \b
       apmatrix events --machine cpc1
@@ -31,7 +31,10 @@ def events(machine: str | None, as_json: bool) -> None:
     """
     with connect(find_machine(machine)) as client:
         for happened in client.subscribe():
-            click.echo(encode(happened).decode() if as_json else _line(happened))
+            if as_json:
+                print_document_line(happened)
+            else:
+                click.echo(_line(happened))
 
 
 def _line(happened: Happened) -> str:

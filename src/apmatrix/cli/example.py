@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.config.examples import examples
 from apmatrix.service.errors import ControlError, ExitCode
+
+if TYPE_CHECKING:
+    from apmatrix.config.examples import Example
 
 
 @click.command()
@@ -23,7 +28,7 @@ def example(name: str | None, as_json: bool) -> None:
     known = examples()
     if name is None:
         if as_json:
-            print_json([{"name": found.name, "about": found.about} for found in known.values()])
+            print_document({"examples": [_facts(found) | {"text": None} for found in known.values()]})
         else:
             from apmatrix.cli.tables import Column, print_table  # noqa: PLC0415 - slow
 
@@ -34,6 +39,10 @@ def example(name: str | None, as_json: bool) -> None:
     if wanted is None:
         raise ControlError(f"there is no example {name}: choose one of {', '.join(known)}", ExitCode.UNREADABLE)
     if as_json:
-        print_json({"name": wanted.name, "about": wanted.about, "text": wanted.text})
+        print_document({"examples": [_facts(wanted)]})
     else:
         click.echo(wanted.text, nl=False)
+
+
+def _facts(found: Example) -> dict[str, str | None]:
+    return {"name": found.name, "about": found.about, "text": found.text}

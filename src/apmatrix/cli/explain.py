@@ -10,8 +10,9 @@ import click
 from rich.text import Text
 
 from apmatrix.arch import Apqn
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import json_option, print_json, read_file
+from apmatrix.cli.output import read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.cli.tables import Column, print_table, print_text
 from apmatrix.config import counted
@@ -55,7 +56,7 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
         with brought_up(read_file(file).without_keys()) as emulation:
             explanations = explain_queues(Asked(emulation), ExplainQueues(guest, apqn))
     if as_json:
-        print_json([explanation.as_json() for explanation in explanations])
+        print_document({"explanations": explanations})
     elif apqn and text:
         _print_steps(explanations[0], apqn_doubt(text, apqn))
     else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from apmatrix.cli.output import json_option, print_guests, print_json
+from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.output import print_guests
 from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.sentences import CommandGroup
 from apmatrix.service.client import ask
-from apmatrix.service.protocol.guests import ListGuests, StartGuest, StopGuest
+from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 
 
 @click.group(cls=CommandGroup)
@@ -24,21 +25,30 @@ def guest() -> None:
 @guest.command()
 @machine_option
 @system_options
+@json_option
 @click.argument("name", metavar="NAME-OR-UUID")
-def start(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
+def start(name: str, machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Start a VM that uses the mdev, as QEMU does."""
     found = ask(machine, StartGuest(name, scope(lpar, guest)))
-    click.echo(f"{found.name} started")
+    _tell(found, "started", as_json=as_json)
 
 
 @guest.command()
 @machine_option
 @system_options
+@json_option
 @click.argument("name", metavar="NAME-OR-UUID")
-def stop(name: str, machine: str | None, lpar: str | None, guest: str | None) -> None:
+def stop(name: str, machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Stop the VM that uses the mdev; the mdev stays."""
     found = ask(machine, StopGuest(name, scope(lpar, guest)))
-    click.echo(f"{found.name} stopped")
+    _tell(found, "stopped", as_json=as_json)
+
+
+def _tell(found: GuestFacts, what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_document({"guest": found})
+    else:
+        click.echo(f"{found.name} {what}")
 
 
 @guest.command("list")
@@ -48,6 +58,6 @@ def list_guests(machine: str | None, as_json: bool) -> None:
     """List the guests of the file, and VMs that were started by UUID."""
     found = ask(machine, ListGuests())
     if as_json:
-        print_json(found)
-        return
-    print_guests(found)
+        print_document({"guests": found})
+    else:
+        print_guests(found)

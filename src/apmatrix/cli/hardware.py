@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
-from apmatrix.cli.remote import machine_option, numbers
+from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.remote import machine_option
 from apmatrix.cli.sentences import CommandGroup
+from apmatrix.cli.spelling import NumberList, SingleNumber
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.hardware import AdapterStateName, SetAdapterState, SetProfile
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
+
+_DOMAINS: Final = NumberList("domain", some=False)
 
 
 @click.group(cls=CommandGroup)
@@ -22,14 +26,23 @@ def lpar() -> None:
 
 @lpar.command("set")
 @machine_option
+@json_option
 @click.argument("name")
 @click.option(
-    "--adapters", callback=numbers, metavar="LIST", help="Such as 5,6 or 1-3,0xa; an empty string for none."
+    "--adapters",
+    type=NumberList("adapter", some=False),
+    metavar="LIST",
+    help="Such as 5,6 or 1-3,0xa; an empty string for none.",
 )
-@click.option("--usage-domains", callback=numbers, metavar="LIST", help="Domains that the LPAR uses.")
-@click.option("--control-domains", callback=numbers, metavar="LIST", help="Domains that it administers.")
+@click.option("--usage-domains", type=_DOMAINS, metavar="LIST", help="Domains that the LPAR uses.")
+@click.option("--control-domains", type=_DOMAINS, metavar="LIST", help="Domains that it administers.")
 def set_lpar(
-    name: str, machine: str | None, adapters: Mask | None, usage_domains: Mask | None, control_domains: Mask | None
+    name: str,
+    machine: str | None,
+    adapters: Mask | None,
+    usage_domains: Mask | None,
+    control_domains: Mask | None,
+    as_json: bool,
 ) -> None:
     """Edit the running activation profile of LPAR NAME; what no option names stays the same.
 
@@ -38,6 +51,9 @@ def set_lpar(
     if adapters is usage_domains is control_domains is None:
         raise click.UsageError("nothing to set: give --adapters, --usage-domains or --control-domains")
     now = ask(machine, SetProfile(name, adapters, usage_domains, control_domains))
+    if as_json:
+        print_document(now)
+        return
     click.echo(
         f"{name}: adapters {now.adapters.ranges() or 'none'}, usage domains {now.usage_domains.ranges() or 'none'}, "
         f"control domains {now.control_domains.ranges() or 'none'}"
@@ -51,13 +67,13 @@ def adapter() -> None:
 
 @adapter.command("set")
 @machine_option
-@click.argument("number", metavar="ID")
+@json_option
+@click.argument("number", metavar="ID", type=SingleNumber("adapter"))
 @click.option("--state", required=True, type=click.Choice(get_args(AdapterStateName)))
-def set_adapter(number: str, state: AdapterStateName, machine: str | None) -> None:
+def set_adapter(number: int, state: AdapterStateName, machine: str | None, as_json: bool) -> None:
     """Change the state of adapter ID (5, 0x0a)."""
-    try:
-        found = int(number, 0)
-    except ValueError:
-        raise click.BadParameter(f"{number!r} is not an adapter number such as 5 or 0x0a") from None
-    now = ask(machine, SetAdapterState(found, state))
-    click.echo(f"adapter {now.adapter}: {now.state}")
+    now = ask(machine, SetAdapterState(number, state))
+    if as_json:
+        print_document(now)
+    else:
+        click.echo(f"adapter {now.adapter}: {now.state}")

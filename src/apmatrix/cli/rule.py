@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.output import json_option, print_json
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.rules.reference import reference
 
 if TYPE_CHECKING:
@@ -31,16 +30,15 @@ def rule(names: tuple[str, ...], as_json: bool) -> None:
     if names:
         found = reference().look_up(names)
         if as_json:
-            print_json([asdict(passage) for passage in found])
+            print_document({"passages": found, "groups": [], "sections": []})
         else:
             _print("\n\n".join(_printed(passage) for passage in found))
     elif as_json:
-        groups = [asdict(group) for group in reference().groups()]
         sections = [
             {"document": chapter.document, "section": chapter.section, "title": chapter.title}
             for chapter in reference().chapters()
         ]
-        print_json({"groups": groups, "sections": sections})
+        print_document({"passages": [], "groups": [*reference().groups()], "sections": sections})
     else:
         _list()
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apmatrix.emulation import Emulation
+    from apmatrix.rules.findings import Finding
     from apmatrix.service.protocol.names import Scope
 
     Function = Callable[..., None]
@@ -110,7 +111,7 @@ def _run(
         run_on_running(connect(path), Command(arguments, path.parent.name, system, udev, keep, interactive))
     description = read_file(file, strict=strict)
     name = description.machine.name or Path(file).stem
-    refusals: list[str] = []
+    refusals: list[Finding] = []
 
     def look(emulation: Emulation) -> None:
         check_strictly(emulation.complaints, strict=strict)

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
 
 from apmatrix.arch import ApmatrixError
-from apmatrix.cli.output import file_argument, json_option, print_guests, print_json, print_line, printable
+from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.output import file_argument, print_guests, print_line, printable
 from apmatrix.cli.refused import check_strictly, report, strict_option
 from apmatrix.cli.refused import exit_code as exit_code_of
 from apmatrix.cli.remote import machine_option, scope, system_options
 from apmatrix.cli.secret import given_secret, key_file_option
-from apmatrix.cli.sentences import exit_code
+from apmatrix.cli.sentences import exit_code, findings_of
+from apmatrix.rules.findings import Finding
 from apmatrix.service.client import ask, connect, find_machine
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.machine import GetLog, GetStatus, MachineStatus, StopMachine
+from apmatrix.service.protocol.messages import Problem, Success, decode_result, encode
 from apmatrix.service.state import StateDirectory, already_running, machines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apmatrix.config import MachineFile
     from apmatrix.emulation import Emulation
@@ -36,9 +39,16 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase instead, or read it from standard input.")
 @strict_option
+@json_option
 @click.pass_context
 def up(
-    ctx: click.Context, file: str, foreground: bool, key_file: Path | None, ask_passphrase: bool, strict: bool
+    ctx: click.Context,
+    file: str,
+    foreground: bool,
+    key_file: Path | None,
+    ask_passphrase: bool,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Start the machine that FILE describes in the background.
 
@@ -56,7 +66,7 @@ def up(
     state.make()
     secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
     start = _start_here if foreground else _detach
-    ctx.exit(exit_code_of(ExitCode.FINE, start(_Start(description, state, secret, strict))))
+    ctx.exit(exit_code_of(ExitCode.FINE, start(_Start(description, state, secret, strict, as_json))))
 
 
 class _Start(NamedTuple):
@@ -66,6 +76,13 @@ class _Start(NamedTuple):
     state: StateDirectory
     secret: Secret
     strict: bool
+    as_json: bool
+
+    def report(self, refused: Sequence[Finding]) -> None:
+        """Say what the machine refuses of the file, now that it is running."""
+        if self.as_json:
+            print_document({"machine": self.state.path.name, "refused": refused})
+        report(refused)
 
     def serve(self, ready: Callable[[Emulation], None]) -> None:
         """Be the machine; ``ready`` is called when it can be reached."""
@@ -81,19 +98,20 @@ class _Start(NamedTuple):
         serve_in_background(self.file, self.state, self.secret, check, ready)
 
 
-def _start_here(start: _Start) -> list[str]:
+def _start_here(start: _Start) -> Sequence[Finding]:
     """Be the machine until it ends; returns what was refused."""
-    refusals: list[str] = []
+    refusals: list[Finding] = []
 
     def ready(emulation: Emulation) -> None:
         refusals.extend(emulation.complaints)
-        report(refusals)
+        start.report(refusals)
+        sys.stdout.flush()
 
     start.serve(ready)
     return refusals
 
 
-def _detach(start: _Start) -> list[str]:
+def _detach(start: _Start) -> Sequence[Finding]:
     """Start the machine in a process of its own, and wait until it is up; returns what was refused."""
     state = start.state
     if state.running():
@@ -108,25 +126,28 @@ def _detach(start: _Start) -> list[str]:
         _become_service(start, writing)
     os.close(writing)
     os.wait()
-    with os.fdopen(reading, encoding="utf-8") as pipe:
-        first, *others = pipe.readlines() or [""]
-    if first != "ok\n":
-        code = ExitCode(int(first)) if first.strip().isdigit() else ExitCode.REFUSED
-        raise ControlError("".join(others).strip() or f"the machine did not start: see {state.log}", code)
-    refusals = [line.rstrip("\n") for line in others]
-    report(refusals)
-    click.echo(f"machine {state.path.name} is running: apmatrix shell --machine {state.path.name}")
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    if not answer:
+        raise ControlError(f"the machine did not start: see {state.log}")
+    refusals: Sequence[Finding] = decode_result(answer, tuple[Finding, ...])
+    start.report(refusals)
+    if not start.as_json:
+        click.echo(f"machine {state.path.name} is running: apmatrix shell --machine {state.path.name}")
     return refusals
 
 
 def _become_service(start: _Start, ready: int) -> None:
-    """Be the machine in the background; write to ``ready``, a pipe, when it is up."""
+    """Be the machine in the background; write to ``ready``, a pipe, when it is up, or why it will not be."""
     import dataclasses  # noqa: PLC0415 - slow to import
     import logging  # noqa: PLC0415 - slow to import
 
+    def answer(message: Success[Any] | Problem) -> None:
+        with os.fdopen(ready, "wb") as pipe:
+            pipe.write(encode(message))
+
     def tell(emulation: Emulation) -> None:
-        os.write(ready, "".join(("ok\n", *(f"{refusal}\n" for refusal in emulation.complaints))).encode())
-        os.close(ready)
+        answer(Success(tuple(emulation.complaints)))
 
     status = 1
     try:
@@ -140,10 +161,10 @@ def _become_service(start: _Start, ready: int) -> None:
         status = 0
     except ApmatrixError as error:
         logging.getLogger(__name__).error("the machine ended: %s", error)
-        os.write(ready, f"{exit_code(error):d}\n{error}".encode())
+        answer(Problem(str(error), exit_code(error), findings_of(error)))
     except Exception as error:
         logging.getLogger(__name__).exception("the machine ended")
-        os.write(ready, f"{ExitCode.REFUSED:d}\n{error}".encode())
+        answer(Problem(str(error) or type(error).__name__, ExitCode.REFUSED))
     finally:
         os._exit(status)
 
@@ -152,21 +173,26 @@ def _become_service(start: _Start, ready: int) -> None:
 @click.argument("name", required=False)
 @machine_option
 @click.option("--forget", is_flag=True, help="Also remove its saved state and its keys, even if it is not running.")
-def down(name: str | None, machine: str | None, forget: bool) -> None:
+@json_option
+def down(name: str | None, machine: str | None, forget: bool, as_json: bool) -> None:
     """Stop a machine in the background; commands on it end. Its saved state is kept, unless you say --forget."""
     chosen = _one_machine(name, machine)
     state = StateDirectory.of(chosen) if chosen else None
-    if not (forget and state and not state.running()):
+    stop = not (forget and state and not state.running())
+    if stop:
         path = find_machine(chosen)
         with connect(path) as client:
             client.ask(StopMachine())
             client.wait_for_the_end()  # of the machine's process, and with it of this connection
         state = state or StateDirectory.of(path.parent.name)
-        click.echo(f"machine {path.parent.name} stopped")
+    assert state is not None
     if forget:
-        assert state is not None
         state.forget()
-        click.echo(f"machine {state.path.name} forgotten")
+    done = {"stopped": stop, "forgotten": forget}
+    if as_json:
+        print_document({"machine": state.path.name, **done})
+    for what in [] if as_json else [word for word, is_done in done.items() if is_done]:
+        click.echo(f"machine {state.path.name} {what}")
 
 
 def _one_machine(name: str | None, machine: str | None) -> str | None:
@@ -204,7 +230,7 @@ def status(name: str | None, machine: str | None, as_json: bool) -> None:
     else:
         facts = [_facts(state) for state in machines()]
     if as_json:
-        print_json(facts)
+        print_document({"machines": facts})
     elif not facts:
         click.echo("no machine: start one with apmatrix up FILE")
     for fact in facts if not as_json else ():
@@ -239,10 +265,9 @@ def _print_status(fact: MachineStatus | StoppedMachine | UnreachableMachine) -> 
 @json_option
 def log(machine: str | None, lpar: str | None, guest: str | None, as_json: bool) -> None:
     """Show a system's kernel log, as dmesg does."""
-    entries = ask(machine, GetLog(scope(lpar, guest)))
+    found = ask(machine, GetLog(scope(lpar, guest)))
     if as_json:
-        print_json(entries)
-        return
-    for entry in entries:
+        print_document(found)
+    for entry in () if as_json else found.entries:
         click.echo(f"[{entry.time:12.6f}] {printable(entry.text)}")
     sys.stdout.flush()

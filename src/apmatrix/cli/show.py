@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from apmatrix.cli.documents import json_option, print_document
 from apmatrix.cli.drawing import draw
 from apmatrix.cli.machine import brought_up
-from apmatrix.cli.output import json_option, print_json, read_file
+from apmatrix.cli.output import read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.emulation import look
 from apmatrix.service.client import ask, is_machine
@@ -42,7 +43,7 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
         file, machine = None, file
     view = ask(machine, GetMatrix()) if file is None else _view(file)
     if as_json:
-        print_json(view.as_json())
+        print_document(view)
     else:
         draw(view)
     ctx.exit(ExitCode.REFUSED if view.refusals else ExitCode.FINE)

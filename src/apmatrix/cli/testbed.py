@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.output import json_option, print_json
-from apmatrix.cli.remote import machine_option, some_numbers
-from apmatrix.cli.sentences import CommandGroup
+from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.remote import machine_option
+from apmatrix.cli.sentences import CommandGroup, say
+from apmatrix.cli.spelling import NumberList
+from apmatrix.rules.readings import fault_doubts
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.testbed import (
@@ -33,7 +35,7 @@ _file_argument = click.argument("file", type=click.Path(path_type=Path))
 _adapter_option = click.option(
     "--adapter",
     "adapters",
-    callback=some_numbers,
+    type=NumberList("adapter"),
     metavar="LIST",
     help="Adapters, such as 5,6; by default all of the machine.",
 )
@@ -53,11 +55,17 @@ def fault() -> None:
 
 @fault.command("add")
 @machine_option
+@json_option
 @click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE...")
-def add_fault(words: tuple[str, ...], machine: str | None) -> None:
+def add_fault(words: tuple[str, ...], machine: str | None, as_json: bool) -> None:
     """Make queues or cards fail from now on."""
     added = ask(machine, AddFault(" ".join(words)))
-    click.echo(f"fault {added.number}: {added.fault}")
+    for doubt in fault_doubts(" ".join(words)):
+        say(f"warning: {doubt}")
+    if as_json:
+        print_document({"fault": added})
+    else:
+        click.echo(f"fault {added.number}: {added.fault}")
 
 
 @fault.command("list")
@@ -70,7 +78,7 @@ def list_faults(machine: str | None, as_json: bool) -> None:
 
 def _list(faults: tuple[FaultFacts, ...], *, as_json: bool) -> None:
     if as_json:
-        print_json(faults)
+        print_document({"faults": faults})
         return
     for entry in faults:
         click.echo(f"fault {entry.number}: {entry.fault}  (happened {entry.happened} times)")
@@ -82,11 +90,12 @@ def _list(faults: tuple[FaultFacts, ...], *, as_json: bool) -> None:
 @machine_option
 @click.argument("number", required=False, type=int)
 @click.option("--all", "everything", is_flag=True, help="End all faults.")
-def remove_fault(number: int | None, everything: bool, machine: str | None) -> None:
+@json_option
+def remove_fault(number: int | None, everything: bool, machine: str | None, as_json: bool) -> None:
     """End the fault NUMBER, or all."""
     if (number is None) != everything:
         raise click.UsageError("give the number of a fault, or --all")
-    _list(ask(machine, RemoveFault(number)), as_json=False)
+    _list(ask(machine, RemoveFault(number)), as_json=as_json)
 
 
 @click.group(cls=CommandGroup)
@@ -101,21 +110,29 @@ def record() -> None:
 @record.command("start")
 @machine_option
 @_adapter_option
+@json_option
 @_file_argument
-def start_record(file: Path, adapters: Mask | None, machine: str | None) -> None:
+def start_record(file: Path, adapters: Mask | None, machine: str | None, as_json: bool) -> None:
     """Write every request and its reply to FILE, which must be new."""
     ask(machine, PrepareRecord(adapters))
     with new_record(file.absolute()) as descriptor:
         ask(machine, StartRecord(str(file.absolute()), adapters), [descriptor])
-    click.echo(f"recording to {file}: apmatrix record stop ends it")
+    if as_json:
+        print_document({"file": str(file.absolute())})
+    else:
+        click.echo(f"recording to {file}: apmatrix record stop ends it")
 
 
 @record.command("stop")
 @machine_option
-def stop_record(machine: str | None) -> None:
+@json_option
+def stop_record(machine: str | None, as_json: bool) -> None:
     """End the record."""
     ended = ask(machine, StopRecord())
-    click.echo(f"{ended.file}: {ended.exchanges} exchanges")
+    if as_json:
+        print_document(ended)
+    else:
+        click.echo(f"{ended.file}: {ended.exchanges} exchanges")
 
 
 @click.group(cls=CommandGroup)
@@ -132,20 +149,28 @@ def replay() -> None:
 @replay.command("start")
 @machine_option
 @_adapter_option
+@json_option
 @_file_argument
-def start_replay(file: Path, adapters: Mask | None, machine: str | None) -> None:
+def start_replay(file: Path, adapters: Mask | None, machine: str | None, as_json: bool) -> None:
     """Answer requests from the record FILE if they are in it; others go to the cards."""
     with existing_record(file.absolute()) as descriptor:
         started = ask(machine, StartReplay(str(file.absolute()), adapters), [descriptor])
-    click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
+    if as_json:
+        print_document(started)
+    else:
+        click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
 
 @replay.command("stop")
 @machine_option
-def stop_replay(machine: str | None) -> None:
+@json_option
+def stop_replay(machine: str | None, as_json: bool) -> None:
     """Let the cards answer again."""
     ended = ask(machine, StopReplay())
-    click.echo(f"{ended.file} is no longer replayed")
+    if as_json:
+        print_document({"file": ended.file})
+    else:
+        click.echo(f"{ended.file} is no longer replayed")
 
 
 @replay.command("check")
@@ -162,7 +187,7 @@ def check_replay(ctx: click.Context, file: Path, system: str | None, machine: st
     with existing_record(file.absolute()) as descriptor:
         found = ask(machine, CompareRecord(str(file.absolute()), system), [descriptor])
     if as_json:
-        print_json(found)
+        print_document(found)
     else:
         for difference in found.differing:
             problem = difference.problem or "another reply"

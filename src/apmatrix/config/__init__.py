@@ -1,6 +1,6 @@
 """The configuration file: schema, loading, findings with their place. Builds on rules."""
 
-from apmatrix.config.findings import ConfigError, Finding, NotInFile, Severity, counted
+from apmatrix.config.findings import ConfigError, NotInFile, counted
 from apmatrix.config.load import load, parse, read_adapter, read_tables
 from apmatrix.config.schema import (
     AdapterFile,
@@ -11,6 +11,7 @@ from apmatrix.config.schema import (
     MachineSettings,
     MasterKeyFile,
 )
+from apmatrix.rules.findings import Finding, Severity
 
 __all__ = [
     "AdapterFile",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmatrix.config.findings import Severity, dotted
+from apmatrix.config.findings import dotted
+from apmatrix.rules.findings import Severity
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
@@ -16,8 +17,8 @@ def possible(beyond: Mask, what: str, severity: Severity, path: Path, reader: Re
     """Record numbers that this machine cannot have; ``path`` is the key with them."""
     if beyond:
         text = f"{what} {beyond.ranges()} cannot exist in this machine"
-        refuses = [dotted(path[:-1])] if severity is Severity.REFUSED else []
-        reader.note(severity, path, text, f"see [machine] max_{what} and features", refuses=refuses)
+        refuses, errno = ([dotted(path[:-1])], "ENODEV") if severity is Severity.REFUSED else ([], "")
+        reader.note(severity, path, text, f"see [machine] max_{what} and features", refuses=refuses, errno=errno)
 
 
 def copied(missing: Mask, what: str, present: Mask) -> str:

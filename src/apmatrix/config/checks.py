@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import Mask, Matrix
 from apmatrix.config.beyond import copied, possible
-from apmatrix.config.findings import Severity, dotted
+from apmatrix.config.findings import dotted
 from apmatrix.config.masks import HostMasks
 from apmatrix.config.masterkeys import MasterKeys
 from apmatrix.config.sharing import Exclusive, Words
+from apmatrix.rules.findings import Holder, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,12 +25,15 @@ _PROFILES = Words(
     "{apqns} {are} also in the activation profile of LPAR {holder}, which is not activated itself: once it can be, "
     "LPAR {name} cannot",
     "take the adapter or the usage domain out of one profile",
+    "hardware.md 7.2",
 )
 _ASSIGNMENTS = Words(
     "{apqns} {are} already assigned to guest {holder}, so the assignment to guest {name} fails with EADDRINUSE",
     "{apqns} {are} also wanted for guest {holder}, whose assignment fails itself: once it does not, the assignment "
     "to guest {name} fails with EADDRINUSE",
     "take the adapter or the domain out of one of the two",
+    "MTX-21b",
+    "EADDRINUSE",
 )
 
 
@@ -49,24 +53,28 @@ def check(file: FileTables, reader: Reader) -> None:
     for index, lpar in enumerate(file.lpars):
         path: Path = ("lpar", index)
         _profile(file, lpar, installed, path, reader)
-        profiles.claim(lpar.name, lpar.profile, path)
-        _guests(lpar.guests, lpar.host, lpar.profile, file.machine.limits, path, reader)
+        profiles.claim(Holder("lpar", lpar.name), lpar.profile, path)
+        _guests(lpar.guests, lpar.host, (lpar.name,), lpar.profile, file.machine.limits, path, reader)
 
 
 def _adapters(file: FileTables, reader: Reader) -> Mask:
     """Check ``[[adapter]]``; returns the adapters that the machine has."""
-    installed = Mask()
+    first: dict[int, Path] = {}
     for index, adapter in enumerate(file.adapters):
         path: Path = ("adapter", index)
         if (adapter.id is None) == (adapter.ids is None):
             reader.note(Severity.ERROR, path, "an adapter has either id or ids", "write one of them")
-        if twice := adapter.numbers & installed:
-            text = f"adapter {twice.ranges()} is described twice"
+        twice: dict[Path, list[int]] = {}
+        for number in adapter.numbers:
+            if number in first:
+                twice.setdefault(first[number], []).append(number)
+            first.setdefault(number, path)
+        for earlier, numbers in twice.items():
+            text = f"adapter {Mask.of(*numbers).ranges()} is described already, at {_named(reader, earlier)}"
             reader.note(Severity.ERROR, path, text, "take one description out")
         possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
         _functions(adapter, path, reader)
-        installed |= adapter.numbers
-    return installed
+    return Mask.of(*first)
 
 
 def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
@@ -94,9 +102,15 @@ def _profile(file: FileTables, lpar: LparFile, installed: Mask, path: Path, read
 
 
 def _guests(
-    guests: Sequence[GuestFile], host: HostSettings, given: Matrix, limits: Matrix, path: Path, reader: Reader
+    guests: Sequence[GuestFile],
+    host: HostSettings,
+    names: tuple[str, ...],
+    given: Matrix,
+    limits: Matrix,
+    path: Path,
+    reader: Reader,
 ) -> None:
-    """Check the guests of one host, which itself has ``given``, and their guests."""
+    """Check the guests of one host, which ``names`` lead to and which itself has ``given``, and their guests."""
     places: list[tuple[GuestFile, Path]] = [(guest, (*path, "guest", index)) for index, guest in enumerate(guests)]
     if guests and not host.vfio_ap:
         refuses = [dotted(place) for _, place in places]
@@ -106,11 +120,11 @@ def _guests(
     _doubled(reader, "guest", [(guest.name, (*place, "name")) for guest, place in places])
     _doubled(reader, "mdev", [(str(guest.uuid), (*place, "uuid")) for guest, place in places if guest.uuid])
     claims = Exclusive(reader, _ASSIGNMENTS)
-    for guest, place in HostMasks(host, path, reader).check(places, given):
+    for guest, place in HostMasks(host, names, path, reader).check(places, given):
         _guest(guest, given, limits, place, reader)
-        claims.claim(guest.name, guest.matrix, place)
+        claims.claim(Holder("guest", "/".join((*names, guest.name))), guest.matrix, place)
     for guest, place in places:
-        _guests(guest.guests, guest.host, guest.matrix & given, limits, place, reader)
+        _guests(guest.guests, guest.host, (*names, guest.name), guest.matrix & given, limits, place, reader)
 
 
 def _guest(guest: GuestFile, given: Matrix, limits: Matrix, path: Path, reader: Reader) -> None:
@@ -134,7 +148,12 @@ def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> No
     first: dict[str, Path] = {}
     for name, path in names:
         if name in first:
-            line = reader.places.line(first[name])
-            place = f"line {line}" if line else dotted(first[name])
-            reader.note(Severity.ERROR, path, f"{what} {name} is described already, at {place}", _CHANGES[what])
+            text = f"{what} {name} is described already, at {_named(reader, first[name])}"
+            reader.note(Severity.ERROR, path, text, _CHANGES[what])
         first.setdefault(name, path)
+
+
+def _named(reader: Reader, path: Path) -> str:
+    """A place in a sentence about another one: ``line 7``."""
+    line = reader.places.line(path)
+    return f"line {line}" if line else dotted(path)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import ALL_BITS, NO_BITS, Mask, Matrix
 from apmatrix.arch.matrix import listed
-from apmatrix.config.findings import MOST_APQNS, Severity, dotted
+from apmatrix.config.findings import dotted
+from apmatrix.rules.findings import MOST_APQNS, Holder, Severity
 from apmatrix.rules.ownership import Masks
 from apmatrix.rules.readings import octal_doubts
 from apmatrix.rules.refusals import BadValue
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 _SINGLE: Final = 8
 """Numbers that are written one by one; of more, ranges are shorter."""
 
+_DIGITS: Final = 64
+"""Hexadecimal digits of a whole mask."""
+
 _NUMBERS: Final = {"apmask": "adapter", "aqmask": "domain"}
 
 
@@ -35,8 +39,9 @@ class HostMasks:
     may have thought is a warning.
     """
 
-    def __init__(self, host: HostSettings, path: Path, reader: Reader) -> None:
+    def __init__(self, host: HostSettings, names: tuple[str, ...], path: Path, reader: Reader) -> None:
         self._host = host
+        self._holder = Holder("host", "/".join(names))
         self._path = path
         self._reader = reader
         self._table = f"[{'.'.join(part for part in path if isinstance(part, str))}.host]"
@@ -55,7 +60,7 @@ class HostMasks:
             try:
                 mask = written_mask(text, mask)
             except BadValue as error:
-                self._refused.append((path, str(error).partition(f": {error.remedy}")[0], _meant(key, text)))
+                self._refused.append((path, error.message, _meant(key, text)))
                 continue
             for message, remedy in _doubts(key, text):
                 self._reader.note(Severity.WARNING, path, message, remedy)
@@ -73,7 +78,13 @@ class HostMasks:
         for path, message, remedy in self._refused:
             owners = [dotted(self._path), *refuses]
             self._reader.note(
-                Severity.REFUSED, path, f"is refused with EINVAL: {message}{nothing}", remedy, refuses=owners
+                Severity.REFUSED,
+                path,
+                f"is refused with EINVAL: {message}{nothing}",
+                remedy,
+                refuses=owners,
+                rule="BUS-30",
+                errno="EINVAL",
             )
         if kept and not self._refused:
             self._note(kept, refuses, nothing, given)
@@ -98,7 +109,17 @@ class HostMasks:
             take = f"take {lacking} out, which the host does not have"
             some = any(each.shares_queues(given) for _, _, each in kept)
             remedy = f"{remedy}; and {take}" if some else f"{take}, or {remedy}"
-        self._reader.note(Severity.REFUSED, kept[0][1], message, remedy, apqns=apqns, refuses=refuses)
+        self._reader.note(
+            Severity.REFUSED,
+            kept[0][1],
+            message,
+            remedy,
+            apqns=apqns,
+            refuses=refuses,
+            holders=[self._holder],
+            rule="MTX-21a",
+            errno="EADDRNOTAVAIL",
+        )
 
     def _remedy(self, matrix: Matrix) -> str:
         """What to write, in the words of the file: a line for the table, or more for one that is there."""
@@ -133,7 +154,13 @@ def _terms(mask: Mask) -> str:
 
 
 def _meant(key: str, text: str) -> str:
-    """What to write instead of a text that is no mask write: each number needs its own sign."""
+    """What to write instead of a text that is no mask write: a whole mask, or numbers with a sign each."""
+    whole = re.sub(r"[\s_]", "", text)
+    if re.fullmatch(r"0[xX][0-9a-fA-F]{8,}", whole):  # shorter ones may be numbers
+        digits = len(whole) - 2
+        if digits > _DIGITS:
+            return f"write 0x and up to {_DIGITS} hexadecimal digits, not {digits}"
+        return f'write {key} = "{whole}"'
     sign = text[:1] if text[:1] in ("+", "-") else "-"
     better = ",".join(
         part if part[:1] in ("+", "-") else f"{sign}{part}" for part in re.split(r"[\s,]+", text.strip(" ,"))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import SETS_OF, Mask, Matrix
 from apmatrix.config.beyond import copied, possible
-from apmatrix.config.findings import Severity, dotted
+from apmatrix.config.findings import dotted
 from apmatrix.config.sharing import FirstClaims, named
+from apmatrix.rules.findings import Severity
 from apmatrix.rules.keyparts import wrong_count
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class MasterKeys:
         self._file = file
         self._reader = reader
         self._types = {number: adapter.type for adapter in file.adapters for number in adapter.numbers}
-        self._claims: dict[KeySet, FirstClaims] = {}
+        self._claims: dict[KeySet, FirstClaims[str]] = {}
 
     def check(self) -> None:
         """Record everything that is wrong with them."""
@@ -63,7 +64,7 @@ class MasterKeys:
 
     def _once(self, entry: MasterKeyFile, path: Path) -> None:
         """Each register gets one key; a finding for each earlier entry that has the same one."""
-        claims = self._claims.setdefault(entry.key_set, FirstClaims())
+        claims = self._claims.setdefault(entry.key_set, FirstClaims[str]())
         wanted = Matrix(entry.adapters, entry.domains)
         for holder, shared in claims.shared(wanted).items():
             apqns, text, _ = named(shared)

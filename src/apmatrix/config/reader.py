@@ -8,11 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from apmatrix.arch import Mask
+from apmatrix.arch.errors import BadText
 from apmatrix.config import hints
-from apmatrix.config.findings import Finding, Severity, dotted
+from apmatrix.config.findings import dotted
 from apmatrix.config.hints import entry, fields_of, header
-from apmatrix.config.values import READERS, Number, shown
-from apmatrix.rules.readings import octal_doubts
+from apmatrix.config.values import READERS, FaultWords, Number, shown
+from apmatrix.rules.findings import Finding, Severity
+from apmatrix.rules.readings import fault_doubts, octal_doubts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from apmatrix.arch import Apqn
     from apmatrix.config.places import Path, Places
+    from apmatrix.rules.findings import Holder
 
 S = TypeVar("S", bound=Struct)
 
@@ -48,11 +51,25 @@ class Reader:
         *,
         apqns: Iterable[Apqn] = (),
         refuses: Iterable[str] = (),
+        holders: Iterable[Holder] = (),
+        rule: str = "",
+        errno: str = "",
     ) -> None:
         """Record a finding about the value at ``path``."""
-        line = self.places.line(path)
         self.findings.append(
-            Finding(severity, self.file, line, dotted(path), message, remedy, tuple(apqns), tuple(refuses))
+            Finding(
+                severity,
+                message,
+                remedy,
+                file=self.file,
+                line=self.places.line(path),
+                path=dotted(path),
+                apqns=tuple(apqns),
+                refuses=tuple(refuses),
+                holders=tuple(holders),
+                rule=rule,
+                errno=errno,
+            )
         )
 
     def table(self, kind: type[S], content: object, path: Path = ()) -> S | None:
@@ -98,22 +115,24 @@ class Reader:
             found = _read(kind, value)
         except msgspec.ValidationError:
             self._error(path, f"is {shown(value)}, but must be {_expected(kind)}", hints.word(kind, value))
+        except BadText as error:
+            self._error(path, error.message, error.remedy)
         except ValueError as error:
             self._error(path, str(error))
         else:
-            if isinstance(found, _NUMBERED):
-                self._doubt(value, path)
+            if isinstance(found, _NUMBERED | FaultWords):
+                self._doubt(value, path, of_fault=isinstance(found, FaultWords))
             return found
         return _NOTHING
 
-    def _doubt(self, value: object, path: Path) -> None:
+    def _doubt(self, value: object, path: Path, *, of_fault: bool) -> None:
         """Record the numbers that may be meant otherwise than they are read."""
         if isinstance(value, list):
             for index, each in enumerate(value):
-                self._doubt(each, (*path, index))
+                self._doubt(each, (*path, index), of_fault=of_fault)
         elif isinstance(value, str):
             what = "domain" if "domain" in header(path[-2:]) else "adapter"
-            for text, remedy in octal_doubts(value, what):
+            for text, remedy in fault_doubts(value) if of_fault else octal_doubts(value, what):
                 self.note(Severity.WARNING, path, text, remedy)
 
     def _unknown(self, keys: set[str], known: dict[str, FieldInfo], path: Path) -> None:

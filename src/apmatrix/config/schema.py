@@ -12,10 +12,11 @@ from msgspec import Meta, Struct, field, structs
 
 from apmatrix.arch import CardFunctions, CardType, KeySet, Mask, Matrix, SetName
 from apmatrix.arch.cardtype import DEFAULT_DEPTH
-from apmatrix.config.findings import Finding, NotInFile, Severity, dotted
+from apmatrix.config.findings import NotInFile, dotted
 from apmatrix.config.places import Path, Places
 from apmatrix.config.values import FaultWords, KeySource, Number, PartFiles, Writes
 from apmatrix.rules import limits
+from apmatrix.rules.findings import Finding, Severity
 from apmatrix.rules.names import meant
 
 Name = Annotated[
@@ -163,7 +164,7 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
 
     def error(self, path: Path, text: str) -> Finding:
         """An error about the value at ``path``, for checks that need more than the file."""
-        return Finding(Severity.ERROR, self.path, self.places.line(path), dotted(path), text)
+        return Finding(Severity.ERROR, text, file=self.path, line=self.places.line(path), path=dotted(path))
 
     def without_keys(self) -> "MachineFile":
         """The same machine for those who only look at it: no part of a master key is read for it."""
@@ -177,9 +178,10 @@ class MachineFile(FileTables, frozen=True, kw_only=True):
     def refused(self) -> set[tuple[str, ...]]:
         """The LPARs and guests, by their names, of which a finding says that they will be refused."""
         owners = {owner for finding in self.findings for owner in finding.refuses}
-        return {names for names, path in self._paths() if dotted(path) in owners}
+        return {names for names, path in self.paths() if dotted(path) in owners}
 
-    def _paths(self) -> Iterator[tuple[tuple[str, ...], Path]]:
+    def paths(self) -> Iterator[tuple[tuple[str, ...], Path]]:
+        """Where the LPARs and guests are in the file, by their names."""
         for index, lpar in enumerate(self.lpars):
             yield (lpar.name,), ("lpar", index)
             yield from _paths_below((lpar.name,), ("lpar", index), lpar.guests)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from apmatrix.arch import NO_BITS, Apqn, Mask, Matrix
 from apmatrix.arch.matrix import listed
-from apmatrix.config.findings import MOST_APQNS, Severity, dotted
+from apmatrix.config.findings import dotted
+from apmatrix.rules.findings import MOST_APQNS, Severity
 
 if TYPE_CHECKING:
     from apmatrix.config.places import Path
     from apmatrix.config.reader import Reader
+    from apmatrix.rules.findings import Holder
 
+
+H = TypeVar("H")
 
 Shared = list[tuple[int, Mask]]
 """APQNs: adapters, each with domains."""
@@ -24,37 +28,40 @@ class Words:
     """What a finding about a shared queue says.
 
     ``refused`` is about a claim that shares a queue with an accepted one, ``pending`` about one that shares it with a
-    claim that is refused itself. Each may have ``{apqns}``, ``{are}``, ``{holder}`` and ``{name}``.
+    claim that is refused itself. Each may have ``{apqns}``, ``{are}``, ``{holder}`` and ``{name}``. ``rule`` refuses,
+    and ``errno`` is what a kernel answers, if one is asked.
     """
 
     refused: str
     pending: str
     remedy: str
+    rule: str
+    errno: str = ""
 
 
-class FirstClaims:
+class FirstClaims(Generic[H]):
     """The first claim to each queue: for each adapter, the holders with their domains, which do not overlap."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, list[tuple[str, Mask]]] = {}
+        self._rows: dict[int, list[tuple[H, Mask]]] = {}
         self._taken: dict[int, Mask] = {}
 
-    def add(self, name: str, wanted: Matrix) -> None:
-        """Let ``name`` have the queues of ``wanted`` that nobody claimed before."""
+    def add(self, holder: H, wanted: Matrix) -> None:
+        """Let ``holder`` have the queues of ``wanted`` that nobody claimed before."""
         for adapter in wanted.apm:
             taken = self._taken.get(adapter, NO_BITS)
             if new := wanted.aqm - taken:
-                self._rows.setdefault(adapter, []).append((name, new))
+                self._rows.setdefault(adapter, []).append((holder, new))
                 self._taken[adapter] = taken | new
 
-    def shared(self, wanted: Matrix) -> dict[str, Shared]:
+    def shared(self, wanted: Matrix) -> dict[H, Shared]:
         """The holders of queues of ``wanted``, each with adapters and the domains on them."""
-        found: dict[str, Shared] = {}
+        found: dict[H, Shared] = {}
         for adapter in wanted.apm:
             if self._taken.get(adapter, NO_BITS).overlaps(wanted.aqm):
-                for name, domains in self._rows[adapter]:
+                for holder, domains in self._rows[adapter]:
                     if domains.overlaps(wanted.aqm):
-                        found.setdefault(name, []).append((adapter, domains & wanted.aqm))
+                        found.setdefault(holder, []).append((adapter, domains & wanted.aqm))
         return found
 
 
@@ -69,27 +76,39 @@ class Exclusive:
 
     reader: Reader
     words: Words
-    accepted: FirstClaims = field(default_factory=FirstClaims)
-    fallen: FirstClaims = field(default_factory=FirstClaims)
+    accepted: FirstClaims[Holder] = field(default_factory=FirstClaims)
+    fallen: FirstClaims[Holder] = field(default_factory=FirstClaims)
 
-    def claim(self, name: str, wanted: Matrix, path: Path) -> None:
-        """Add the claim of ``name``, and record each conflict with an earlier claim."""
+    def claim(self, claimant: Holder, wanted: Matrix, path: Path) -> None:
+        """Add a claim, and record each conflict with an earlier one."""
+        words = self.words
         if refusing := self.accepted.shared(wanted):
-            self.fallen.add(name, wanted)
+            self.fallen.add(claimant, wanted)
             for holder, shared in refusing.items():
-                message, apqns = self._message(self.words.refused, name, holder, shared)
-                refuses = [dotted(path)]
-                self.reader.note(Severity.REFUSED, path, message, self.words.remedy, apqns=apqns, refuses=refuses)
+                message, apqns = self._message(words.refused, claimant, holder, shared)
+                self.reader.note(
+                    Severity.REFUSED,
+                    path,
+                    message,
+                    words.remedy,
+                    apqns=apqns,
+                    refuses=[dotted(path)],
+                    holders=[holder],
+                    rule=words.rule,
+                    errno=words.errno,
+                )
             return
         for holder, shared in list(self.fallen.shared(wanted).items())[:1]:
-            message, apqns = self._message(self.words.pending, name, holder, shared)
-            self.reader.note(Severity.WARNING, path, message, apqns=apqns)
-        self.accepted.add(name, wanted)
+            message, apqns = self._message(words.pending, claimant, holder, shared)
+            self.reader.note(Severity.WARNING, path, message, apqns=apqns, holders=[holder], rule=words.rule)
+        self.accepted.add(claimant, wanted)
 
     @staticmethod
-    def _message(form: str, name: str, holder: str, shared: Shared) -> tuple[str, list[Apqn]]:
+    def _message(form: str, claimant: Holder, holder: Holder, shared: Shared) -> tuple[str, list[Apqn]]:
+        """The sentence, in which names are those of the tables, not the full ones."""
+        name, other = (each.name.rpartition("/")[2] for each in (claimant, holder))
         apqns, text, count = named(shared)
-        return form.format(apqns=text, are="is" if count == 1 else "are", holder=holder, name=name), apqns
+        return form.format(apqns=text, are="is" if count == 1 else "are", holder=other, name=name), apqns
 
 
 def named(shared: Shared) -> tuple[list[Apqn], str, int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.arch.events import GuestStarted, GuestStopped
 from apmatrix.cards import AdapterState, CardContext, WrappingKey
-from apmatrix.config import GuestFile, Severity
+from apmatrix.config import Finding, GuestFile, Severity
+from apmatrix.config.findings import dotted
 from apmatrix.emulation.filekeys import give_master_keys
 from apmatrix.emulation.refusal import machine_refusal
 from apmatrix.emulation.testbed import Testbed, faults_of
@@ -19,6 +21,7 @@ from apmatrix.hosts import Refusal, Shell
 from apmatrix.hosts.facts import MATRIX, MDEV_TYPE
 from apmatrix.linux import LinuxSystem
 from apmatrix.machine import ActivationProfile, Cpc
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import Exists
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from apmatrix.cards import Clock, Store, Workers
     from apmatrix.config import AdapterFile, HostSettings, LparFile, MachineFile
+    from apmatrix.config.places import Path
     from apmatrix.linux import Vm
     from apmatrix.machine import Level
 
@@ -243,16 +247,36 @@ class Emulation:
         return [each for each in self.refusals if owners.get(id(each), tuple(each.system.split("/"))) not in told]
 
     @property
-    def complaints(self) -> list[str]:
+    def complaints(self) -> list[Finding]:
         """What the machine refuses of its file, each once: in the file's words where its findings have it."""
-        refused = [str(finding) for finding in self.file.findings if finding.severity is Severity.REFUSED]
-        return [*refused, *map(str, self.unforeseen)] if self.refusals else []
+        refused = [finding for finding in self.file.findings if finding.severity is Severity.REFUSED]
+        return [*refused, *(refusal.finding for refusal in self.unforeseen)] if self.refusals else []
+
+    @cached_property
+    def _paths(self) -> dict[tuple[str, ...], Path]:
+        return dict(self.file.paths())
+
+    def _located(self, refusal: Refusal, names: tuple[str, ...], *below: str | int) -> Refusal:
+        """The refusal with its place in the file, below that of a system, and with the names of guests that hold."""
+        finding = refusal.finding
+        known = {guest.uuid: Holder("guest", guest.name, guest.uuid) for guest in self.guests() if finding.holders}
+        holders = tuple(
+            Holder("host", refusal.system) if each.kind == "host" else known.get(each.uuid, each)
+            for each in finding.holders
+        )
+        own = self._paths.get(names, ())
+        path = (*own, *below)
+        line = self.file.places.line(path)
+        located = replace(
+            finding, holders=holders, refuses=(dotted(own),), file=self.file.path, line=line, path=dotted(path)
+        )
+        return replace(refusal, finding=located)
 
     def _start_lpar(self, lpar: LparFile) -> None:
         try:
             level = self.machine.add_lpar(ActivationProfile(lpar.name, lpar.profile)).level
         except ApmatrixError as error:
-            self.refusals.append(machine_refusal(lpar.name, "activation", error))
+            self.refusals.append(self._located(machine_refusal(lpar.name, "activation", error), (lpar.name,)))
             return
         host = lpar.host
         system = System(
@@ -290,9 +314,10 @@ class Emulation:
             return
         host = system.file.host
         for attribute, writes in (("apmask", host.apmask), ("aqmask", host.aqmask)):
-            for text in writes:
-                system.shell.write(f"bus/ap/{attribute}", text)
-        self.refusals += system.shell.refusals
+            for index, text in enumerate(writes):
+                if refusal := system.shell.write(f"bus/ap/{attribute}", text):
+                    place = ("host", attribute) if len(writes) == 1 else ("host", attribute, index)
+                    self.refusals.append(self._located(refusal, system.names, *place))
         for file in system.file.guests:
             guest = Guest((*system.names, file.name), file, system)
             system.guests.append(guest)
@@ -301,6 +326,7 @@ class Emulation:
             if guest.defined and file.start:
                 guest.refusal = self._try_to_start(guest)
             if guest.refusal:
+                guest.refusal = self._located(guest.refusal, guest.names)
                 self.refusals.append(guest.refusal)
 
     def _try_to_start(self, guest: Guest) -> Refusal | None:
@@ -336,7 +362,11 @@ class Emulation:
             guest = next((each for each in host.guests if each.file.uuid == uuid), None)
             if guest is None:
                 if any(each.file.name == name for each in host.guests):
-                    raise Exists(f"{host.name} has another guest {name}", holder=name, remedy="choose another name")
+                    raise Exists(
+                        f"{host.name} has another guest {name}",
+                        holder=Holder("guest", f"{host.name}/{name}"),
+                        remedy="choose another name",
+                    )
                 file = GuestFile(name=name, uuid=uuid, host=settings)
                 guest = Guest((*host.names, name), file, host)
             self.start_guest(guest)

@@ -9,7 +9,12 @@ ApmatrixError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apmatrix.arch import ApmatrixError
+
+if TYPE_CHECKING:
+    from apmatrix.arch import Apqn
 
 
 class UnknownGuest(ApmatrixError):
@@ -17,7 +22,14 @@ class UnknownGuest(ApmatrixError):
 
 
 class KeysRefused(ApmatrixError):
-    """A command about master keys was refused; the text says what refused it, with which code, and what to do."""
+    """A command about master keys was refused; the text says what refused it, with which code, and what to do.
+
+    ``apqn`` is the domain whose keys it is about, if it is about one.
+    """
+
+    def __init__(self, sentence: str, apqn: Apqn | None = None) -> None:
+        super().__init__(sentence)
+        self.apqn = apqn
 
 
 class TestbedError(ApmatrixError):

@@ -134,11 +134,12 @@ class KeyManager:
                 for step in others:
                     loaded = self.steps(key_set, apqn, [step])
             except ApmatrixError as refused:
-                raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn, loaded)}") from refused
+                raise KeysRefused(f"{refused}; {self._take_back(key_set, apqn, loaded)}", apqn) from refused
         if loaded.new.pattern != MasterKey.of_parts(key_set, parts).pattern.hex():
             raise KeysRefused(
                 f"{apqn}: its new {key_set.label} register has a key that is not of these parts, because a program "
-                f"changed the register meanwhile: apmatrix key clear {key_set.label.lower()} empties it"
+                f"changed the register meanwhile: apmatrix key clear {key_set.label.lower()} empties it",
+                apqn,
             )
         return loaded
 
@@ -181,7 +182,7 @@ class KeyManager:
         except AdministrationError as refused:
             state = self.query(KeySet.WK, apqn).new.state
             remedy = "" if state == "committed" else ": load and commit the new wrapping key first"
-            raise KeysRefused(f"{apqn}: {refused}; its new WK register is {state}{remedy}") from refused
+            raise KeysRefused(f"{apqn}: {refused}; its new WK register is {state}{remedy}", apqn) from refused
 
     def clear(self, key_set: KeySet, apqn: Apqn) -> SetState:
         """Empty the new register; returns the state of the set."""
@@ -211,7 +212,7 @@ class KeyManager:
                 now = self.send(KeyCommand(Action.QUERY, key_set, apqn.domain), apqn.adapter)
                 assert now is not None
                 text = f"{apqn}: {refused}; its new {key_set.label} register is {now.new.state}"
-                raise KeysRefused(text) from refused
+                raise KeysRefused(text, apqn) from refused
         assert state is not None
         return state
 
@@ -239,6 +240,15 @@ class KeyManager:
             controllers(self._emulation, apqn),
             tuple(sets),
         )
+
+    def register_of(self, key_set: KeySet, apqn: Apqn, pattern: bytes) -> str | None:
+        """Which register of a used queue has the key with ``pattern``: current, old, new, or None if no one has."""
+        state = next((each for each in self._read(apqn) if each.key_set is key_set), None)
+        for name in ("current", "old", "new"):
+            register: Register | None = getattr(state, name, None)
+            if register is not None and (register.pattern or "").startswith(pattern.hex()):
+                return name
+        return None
 
     def _asked(self, apqn: Apqn) -> tuple[SetState, ...]:
         return tuple(self.query(key_set, apqn) for key_set in SETS_OF[self._mode(apqn.adapter)])
@@ -291,14 +301,15 @@ class KeyManager:
         info = self._system.linux.ap.info
         if refused.errno != errno.EINVAL or command.domain in info.adm:
             action = f"{command.action.value} of {command.key_set.label} in {apqn}"
-            return KeysRefused(str(machine_refusal(self._system.name, action, refused)))
+            return KeysRefused(str(machine_refusal(self._system.name, action, refused)), apqn)
         code = "reply code 8A" if info.rc8a else "response code 42"
         others = controllers(self._emulation, apqn)
         remedy = f"it can be done from {', '.join(others)}" if others else "no running system controls it"
         return KeysRefused(
             f"{self._system.name}: {command.action.value} of the {command.key_set.label} master key in {apqn} was "
             f"refused with {code}: domain {command.domain} is not among the control domains "
-            f"{info.adm.ranges() or '(it has none)'}: {remedy}"
+            f"{info.adm.ranges() or '(it has none)'}: {remedy}",
+            apqn,
         )
 
 

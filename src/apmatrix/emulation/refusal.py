@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from apmatrix.emulation.errors import KeysRefused
 from apmatrix.hosts import Refusal
+from apmatrix.machine import ProfileError
+from apmatrix.rules.findings import MOST_APQNS, Finding, Holder, Severity
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from apmatrix.arch import ApmatrixError
@@ -13,6 +17,19 @@ if TYPE_CHECKING:
 
 def machine_refusal(system: str, action: str, error: ApmatrixError) -> Refusal:
     """A refusal by the machine, KVM or a card; the error's errno or class names it."""
-    number = getattr(error, "errno", None)
-    name = errno.errorcode.get(number, str(number)) if number else type(error).__name__
-    return Refusal(system, action, name, str(error))
+    finding = finding_of(error)
+    return Refusal.of(system, action, finding.errno or type(error).__name__, finding)
+
+
+def finding_of(error: ApmatrixError) -> Finding:
+    """What an error says, with the parts that it has."""
+    if isinstance(error, Refused):
+        return error.finding
+    if isinstance(error, ProfileError) and error.holder is not None and error.shared is not None:
+        apqns = tuple(islice(error.shared.apqns(), MOST_APQNS))
+        holders = (Holder("lpar", error.holder),)
+        return Finding(Severity.REFUSED, str(error), apqns=apqns, holders=holders, rule="hardware.md 7.2")
+    if isinstance(error, KeysRefused):
+        errno = error.__cause__.finding.errno if isinstance(error.__cause__, Refused) else ""
+        return Finding(Severity.REFUSED, str(error), apqns=(error.apqn,) if error.apqn else (), errno=errno)
+    return Finding(Severity.REFUSED, str(error))

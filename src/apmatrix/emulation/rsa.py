@@ -8,6 +8,7 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from apmatrix.arch.arguments import checked
 from apmatrix.linux.zcrypt import ModExpo, ModExpoCrt
 
 PADDING = 8
@@ -27,11 +28,13 @@ class RsaKey:
     u: int = field(repr=False)
 
     @classmethod
+    @checked
     def generate(cls, bits: int = 2048) -> Self:
         """A new random key with a modulus of ``bits`` bits."""
         return cls.of(rsa.generate_private_key(65537, bits))
 
     @classmethod
+    @checked
     def of(cls, key: rsa.RSAPrivateKey) -> Self:
         """The key in a private key object of the library cryptography."""
         made = key.private_numbers()

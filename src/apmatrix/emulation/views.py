@@ -96,9 +96,9 @@ def look(emulation: Emulation) -> MatrixView:
             else LparView(lpar.name, False, lpar.profile)
             for lpar in emulation.file.lpars
         ),
-        tuple(map(str, emulation.refusals)),
-        tuple(map(str, emulation.file.findings)),
-        tuple(map(str, emulation.unforeseen)),
+        tuple(refusal.finding for refusal in emulation.refusals),
+        emulation.file.findings,
+        tuple(refusal.finding for refusal in emulation.unforeseen),
     )
 
 

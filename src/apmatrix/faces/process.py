@@ -142,10 +142,8 @@ class ProcessMemory:
             raise _error(errno.ESRCH)
 
     def _check_alive(self) -> None:
-        try:
-            os.stat("mem", dir_fd=self._directory)
-        except OSError as error:
-            raise _error(errno.ESRCH) from error
+        if not os.access("mem", os.F_OK, dir_fd=self._directory):
+            raise _error(errno.ESRCH)
 
 
 class ClientTask(Task):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import ALL_BITS, Mask
 from apmatrix.hosts.facts import MATRIX
+from apmatrix.rules.findings import Finding, Severity
+from apmatrix.rules.refusals import Refused
 
 if TYPE_CHECKING:
     from apmatrix.hosts.tree import Names, Tree
@@ -16,12 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that a system or the machine refused: where, what, with which errno, why and what to do."""
+    """Something that a system or the machine refused: where, what, with which errno, why and what to do.
+
+    ``finding`` has the parts: the queues, their holders, the remedy, the place in the machine's file.
+    """
 
     system: str
     action: str
     error: str
-    reason: str
+    finding: Finding
+
+    @classmethod
+    def of(cls, system: str, action: str, error: str, finding: Finding) -> Refusal:
+        """The refusal of ``action`` by ``system``, for the reason in ``finding``."""
+        return cls(system, action, error, replace(finding, system=system, action=action))
+
+    @property
+    def reason(self) -> str:
+        """Why, and what to do, in one sentence."""
+        return self.finding.text
 
     def __str__(self) -> str:
         return f"{self.system}: {self.action}: {self.error}: {self.reason}"
@@ -46,7 +61,7 @@ class Shell:
         try:
             self.tree.write(path, f"{text}\n".encode())
         except OSError as error:
-            refusal = Refusal(self.name, self._action(path, text), errno_name(error), self._reason(error))
+            refusal = Refusal.of(self.name, self._action(path, text), errno_name(error), self._finding(error))
             self.refusals.append(refusal)
             return refusal
         return None
@@ -74,9 +89,15 @@ class Shell:
             return f"{attribute} {text} for {self.mdevs[mdev]}"
         return f"echo {text} > {path}"
 
-    def _reason(self, error: OSError) -> str:
-        """What an emulated kernel says beyond the errno, with names for UUIDs."""
-        text = str(error.__cause__ or error.strerror)
+    def _finding(self, error: OSError) -> Finding:
+        """What an emulated kernel says beyond the errno, with words for UUIDs."""
+        refused = error.__cause__
+        if not isinstance(refused, Refused):
+            return Finding(Severity.REFUSED, str(error.strerror), errno=errno_name(error))
+        finding = refused.finding
+        return replace(finding, message=self._worded(finding.message), remedy=self._worded(finding.remedy))
+
+    def _worded(self, text: str) -> str:
         return re.sub(r"mdev ([0-9a-f-]{36})", lambda found: self.mdevs.get(found[1], found[0]), text)
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from apmatrix.arch import Apqn, Matrix  # noqa: TC001 - looked up when a view is decoded
+from apmatrix.rules.findings import Finding  # noqa: TC001 - looked up when a view is decoded
 from apmatrix.rules.ownership import GUEST_DRIVER
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ class MatrixView:
     machine: str
     adapters: tuple[AdapterView, ...]
     lpars: tuple[LparView, ...]
-    refusals: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
-    unforeseen: tuple[str, ...] = ()
+    refusals: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unforeseen: tuple[Finding, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain lists and dictionaries; APQNs as ``05.00ab``, adapters and domains as numbers."""
@@ -149,8 +150,8 @@ class MatrixView:
                 {"id": adapter.number, "type": adapter.type, "state": adapter.state} for adapter in self.adapters
             ],
             "lpars": [_lpar_json(lpar) for lpar in self.lpars],
-            "refused": list(self.refusals),
-            "findings": list(self.findings),
+            "findings": [finding.as_json() for finding in self.findings],
+            "refused": [finding.as_json() for finding in self.refusals],
         }
 
 

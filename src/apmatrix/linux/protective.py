@@ -13,6 +13,7 @@ from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix, ResponseCode
 from apmatrix.arch.status import NOT_AVAILABLE
 from apmatrix.linux.policy import LinuxPolicy
 from apmatrix.linux.vfio_ap.driver import VfioApDriver
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import BadValue, Failed, InUse, quoted
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ProtectivePolicy(LinuxPolicy):
                 InUse(
                     f"queue {queue.apqn} cannot be unbound from vfio_ap: mdev {holder.name} has it",
                     apqns=(queue.apqn,),
-                    holder=holder.name,
+                    holder=Holder("mdev", uuid=holder.name),
                     remedy="unassign its adapter or domain there first",
                 )
             )
@@ -76,7 +77,7 @@ class ProtectivePolicy(LinuxPolicy):
                 InUse(
                     f"queue {queue.apqn} cannot be given to {driver or 'the host'}: mdev {holder.name} has it",
                     apqns=(queue.apqn,),
-                    holder=holder.name,
+                    holder=Holder("mdev", uuid=holder.name),
                     remedy="unassign its adapter or domain there first",
                 )
             )
@@ -137,7 +138,7 @@ class ProtectivePolicy(LinuxPolicy):
                 InUse(
                     f"the running guest {mdev.vm.name} of mdev {mdev.name} would lose adapter {adapter}: "
                     f"{obstacles[adapter]}",
-                    holder=mdev.vm.name,
+                    holder=Holder("guest", mdev.vm.name, mdev.name),
                     remedy="bind that queue to vfio_ap first, or choose another adapter or domain",
                 )
             )
@@ -176,7 +177,7 @@ class ProtectivePolicy(LinuxPolicy):
                 InUse(
                     f"mdev {mdev.name} cannot be removed: guest {mdev.vm.name} has it",
                     apqns=mdev.guest.apqns(),
-                    holder=mdev.vm.name,
+                    holder=Holder("guest", mdev.vm.name, mdev.name),
                     remedy="detach it from the guest first",
                 )
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from apmatrix.linux.core import EventFd
 from apmatrix.linux.vfio_ap import VfioFile, open_device
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import InUse, NoDevice, Refused
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Vmm:
         its CPU model, by default its host's.
         """
         if any(vm.name == name for vm in self.vms):
-            raise InUse(f"VM {name} already exists", holder=name, remedy="choose another name")
+            raise InUse(f"VM {name} already exists", holder=Holder("guest", name), remedy="choose another name")
         with self._system.kernel:
             vm = Vm(self._system, self._system.kvm.create_vm(name, form, facilities))
             self.vms.append(vm)

@@ -6,9 +6,10 @@ what counts is the AND of all the masks from the LPAR down (KVM-40): no level ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from apmatrix.arch import EMPTY_MATRIX, NO_BITS, ControlBlock, CrycbFormat, Facility, Matrix, ResponseCode
+from apmatrix.arch.mask import BITS
 from apmatrix.machine.errors import ValidityInterception
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from apmatrix.machine.memory import Memory
 
 PAGE = 4096
+
+_NORMAL: Final = ResponseCode.NORMAL  # a name of the module is read faster than a member of an enumeration
+_NOT_AVAILABLE: Final = ResponseCode.NOT_AVAILABLE
 
 
 class Hypervisor(Protocol):
@@ -108,13 +112,14 @@ class Level:
 
         01 if the queue is not in the effective matrix, 03 if SCLP configured its adapter off for the LPAR.
         """
-        adapter, domain = apqn
+        adapter, domain = BITS.get(apqn.adapter, 0), BITS.get(apqn.domain, 0)
         level: Level | None = self
         while level is not None:  # every instruction asks: testing two bits is faster than building a matrix
-            if adapter not in level._matrix.apm or domain not in level._matrix.aqm:
-                return ResponseCode.NOT_AVAILABLE
+            matrix = level._matrix
+            if not (matrix.apm.value & adapter and matrix.aqm.value & domain):
+                return _NOT_AVAILABLE
             lpar, level = level, level.parent
-        return ResponseCode.DECONFIGURED if adapter in lpar.configured_off else ResponseCode.NORMAL
+        return ResponseCode.DECONFIGURED if lpar.configured_off.value & adapter else _NORMAL
 
     def report_change(self) -> None:
         """Notify the level's program, if it listens, that its AP configuration has changed (BUS-70)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from apmatrix.arch import Interruption, ProgramCheck
+from apmatrix.arch.arguments import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,10 @@ class Memory(Protocol):
 class FlatMemory:
     """Storage from 0 to ``size``, without translation: logical and absolute addresses are the same."""
 
+    @checked
     def __init__(self, size: int) -> None:
+        if size < 0:
+            raise ValueError(f"FlatMemory() argument size is {size}: storage cannot have less than 0 bytes")
         self.content = bytearray(size)
 
     def check_store(self, address: int, length: int) -> None:

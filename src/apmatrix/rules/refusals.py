@@ -21,35 +21,53 @@ import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from apmatrix.arch import ApmatrixError
+from apmatrix.rules.findings import MOST_APQNS, Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apmatrix.arch import Apqn
+    from apmatrix.rules.findings import Holder
 
 
 class Refused(ApmatrixError):
     """Something was refused. ``str()`` is the whole sentence; the parts are attributes.
 
-    ``apqns`` are the queues in question, ``holder`` is what has them, ``remedy`` is what to do about it.
+    ``message`` says what was refused, ``apqns`` are the queues in question, ``holder`` is what has them, ``remedy``
+    is what to do about it. ``RULE`` is the rule of the reference that decides, where it is always the same one.
     """
 
     ERRNO: ClassVar[int] = errno.EINVAL
+    RULE: ClassVar[str] = ""
 
     def __init__(
         self,
         message: str,
         *,
         apqns: Iterable[Apqn] = (),
-        holder: str | None = None,
+        holder: Holder | None = None,
         remedy: str | None = None,
         number: int | None = None,
     ) -> None:
+        self.message = message
         self.errno = number or self.ERRNO
         self.apqns = tuple(apqns)
         self.holder = holder
         self.remedy = remedy
         super().__init__(f"{message}: {remedy}" if remedy else message)
+
+    @property
+    def finding(self) -> Finding:
+        """The same as a value."""
+        return Finding(
+            Severity.REFUSED,
+            self.message,
+            self.remedy or "",
+            apqns=self.apqns[:MOST_APQNS],
+            holders=(self.holder,) if self.holder else (),
+            rule=self.RULE,
+            errno=errno.errorcode.get(self.errno, ""),
+        )
 
     def as_oserror(self) -> OSError:
         """The error that a system call gives."""
@@ -95,12 +113,14 @@ class HostQueue(Refused):
     """An APQN belongs to the host's own drivers (MTX-21a)."""
 
     ERRNO = errno.EADDRNOTAVAIL
+    RULE = "MTX-21a"
 
 
 class SharedQueue(Refused):
     """An APQN belongs to another mdev (MTX-21b)."""
 
     ERRNO = errno.EADDRINUSE
+    RULE = "MTX-21b"
 
 
 class Interrupted(Refused):

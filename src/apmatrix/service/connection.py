@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.arch.events import RequestRefused
+from apmatrix.emulation.refusal import finding_of
 from apmatrix.faces.namespaces import device_directory
-from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
+from apmatrix.service import keys, securekeys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.naming import find_system
 from apmatrix.service.operations import OPERATIONS, Asked, list_guests
@@ -134,9 +135,9 @@ class Connection:
         try:
             return Success(self._carry_out(request))
         except ControlError as error:
-            return Problem(str(error), error.code)
+            return Problem(str(error), error.code, error.findings)
         except ApmatrixError as error:
-            return Problem(str(error), ExitCode.REFUSED)
+            return Problem(str(error), ExitCode.REFUSED, (finding_of(error),))
         except OSError as error:  # such as a file that has just gone
             return Problem(f"{name}: {error}", ExitCode.REFUSED)
         except ValueError as error:
@@ -172,7 +173,7 @@ class Connection:
             tuple(system.name for system in emulation.systems()),
             list_guests(self._asked, ListGuests()),
             self._server.sessions,
-            tuple(map(str, emulation.refusals)),
+            tuple(refusal.finding for refusal in emulation.refusals),
         )
 
     # a command in a sandbox

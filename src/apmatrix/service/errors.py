@@ -9,8 +9,12 @@ Errors of the rooms below arrive from a machine as ControlErrors, too.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from apmatrix.arch import ApmatrixError
+
+if TYPE_CHECKING:
+    from apmatrix.rules.findings import Finding
 
 
 class ExitCode(IntEnum):
@@ -37,8 +41,12 @@ class ExitCode(IntEnum):
 
 
 class ControlError(ApmatrixError):
-    """A machine refused a request, or cannot be asked; ``code`` is the exit code that fits."""
+    """A machine refused a request, or cannot be asked.
 
-    def __init__(self, sentence: str, code: ExitCode = ExitCode.REFUSED) -> None:
+    ``code`` is the exit code that fits; ``findings`` has what was refused with its parts, where they are known.
+    """
+
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.REFUSED, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(sentence)
         self.code = code
+        self.findings = findings

@@ -42,15 +42,18 @@ def find_lpar(emulation: Emulation, name: str | None) -> System:
         raise ControlError(sentence, ExitCode.UNREADABLE)
     system = next((each for each in emulation.lpars if name in (each.name, None)), None)
     if system is None:
-        why = "".join(f": {refusal}" for refusal in emulation.refusals if name in (refusal.system, None))
-        raise ControlError(f"LPAR {name} is not active{why}" if name else f"no LPAR is active{why}")
+        refusals = [refusal for refusal in emulation.refusals if name in (refusal.system, None)]
+        why = "".join(f": {refusal}" for refusal in refusals)
+        sentence = f"LPAR {name} is not active{why}" if name else f"no LPAR is active{why}"
+        raise ControlError(sentence, findings=tuple(refusal.finding for refusal in refusals))
     return system
 
 
 def not_running(subject: Subject) -> ControlError:
     """The refusal of what needs a running guest: why it is not running, and how to start it."""
-    if subject.guest is not None and subject.guest.refusal is not None:
-        return ControlError(f"guest {subject.name} is not running: it was refused: {subject.guest.refusal}")
+    if subject.guest is not None and (refusal := subject.guest.refusal) is not None:
+        sentence = f"guest {subject.name} is not running: it was refused: {refusal}"
+        return ControlError(sentence, findings=(refusal.finding,))
     if subject.host is None:
         sentence = f"guest {subject.name} is not running, and neither is its host {'/'.join(subject.names[:-1])}"
         return ControlError(sentence, ExitCode.UNREACHABLE)

@@ -16,7 +16,7 @@ from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.naming import find_guest, find_system, not_running
 from apmatrix.service.protocol.guests import GuestFacts, ListGuests, StartGuest, StopGuest
 from apmatrix.service.protocol.hardware import AdapterFacts, ProfileFacts, SetAdapterState, SetProfile
-from apmatrix.service.protocol.machine import GetLog, LogFacts
+from apmatrix.service.protocol.machine import GetLog, KernelLogFacts, LogFacts
 from apmatrix.service.protocol.matrix import ExplainQueues, GetMatrix
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def start_guest(asked: Asked, request: StartGuest) -> GuestFacts:
             raise not_running(subject)
         if guest is not None:
             if guest.refusal is not None and guest.uuid not in mdev_uuids(host.shell.tree):
-                raise ControlError(f"guest {guest.name} was refused: {guest.refusal}")
+                findings = (guest.refusal.finding,)
+                raise ControlError(f"guest {guest.name} was refused: {guest.refusal}", findings=findings)
             emulation.start_guest(guest)
             return _guest_facts(guest)
         emulation.start_vm(host.linux, subject.uuid)
@@ -171,10 +172,11 @@ def set_adapter_state(asked: Asked, request: SetAdapterState) -> AdapterFacts:
 
 
 @answers(GetLog)
-def get_log(asked: Asked, request: GetLog) -> tuple[LogFacts, ...]:
+def get_log(asked: Asked, request: GetLog) -> KernelLogFacts:
     """A system's kernel log."""
-    entries = asked.choose(request.system).linux.log.entries
-    return tuple(LogFacts(entry.time, entry.level.name.lower(), entry.text) for entry in entries)
+    log = asked.choose(request.system).linux.log
+    entries = (LogFacts(entry.time, entry.level.name.lower(), entry.text) for entry in log.entries)
+    return KernelLogFacts(log.start, tuple(entries))
 
 
 @answers(GetMatrix)

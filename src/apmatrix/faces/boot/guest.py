@@ -151,7 +151,7 @@ class BootedGuest:
         self._check()
         if crash := _CRASH.search(self.qemu.complaint()):
             raise GuestError(f"the program crashed: {crash[1].replace('-', ' ')}, PSW {crash[2]} {crash[3]}")
-        if self.qemu.exit_code:
+        if (self.qemu.exit_code or 0) > 0:
             self._pass_on_complaint()
 
     def wait_until_ended(self, timeout: float) -> None:

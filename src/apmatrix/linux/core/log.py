@@ -37,17 +37,17 @@ BURST, BURST_TIME = 10, 5.0
 
 
 class KernelLog:
-    """A ring of the newest log entries."""
+    """A ring of the newest log entries. ``start`` is when the system booted, in seconds of the machine's clock."""
 
     def __init__(self, now: Callable[[], float], size: int = 4096) -> None:
         self._now = now
-        self._start = now()
+        self.start = now()
         self._entries: deque[LogEntry] = deque(maxlen=size)
         self._repeated: deque[float] = deque(maxlen=BURST)
 
     def write(self, level: LogLevel, text: str) -> None:
         """Add an entry."""
-        self._entries.append(LogEntry(self._now() - self._start, level, text))
+        self._entries.append(LogEntry(self._now() - self.start, level, text))
 
     def error(self, text: str) -> None:
         """Add an error."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from apmatrix.linux.core.attributes import AnyGroup, AttributeGroup, Written
 from apmatrix.linux.core.sysfs import ChangeKind, Directory, File, Link, Node, Sysfs
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import InUse, NoDevice
 
 if TYPE_CHECKING:
@@ -387,7 +388,9 @@ class Bus(KObject):
             raise NoDevice(f"there is no device {name!r} that {driver.name} supports")
         if device.driver is not None:
             raise InUse(
-                f"{name} is bound to {device.driver.name}", holder=device.driver.name, remedy="unbind it there first"
+                f"{name} is bound to {device.driver.name}",
+                holder=Holder("driver", device.driver.name),
+                remedy="unbind it there first",
             )
         self.bind(driver, device)
 

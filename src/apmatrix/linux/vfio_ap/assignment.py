@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from apmatrix.arch import EMPTY_MATRIX, Mask, Matrix
 from apmatrix.arch.matrix import queues_named
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import HostQueue, NoDevice, SharedQueue
 from apmatrix.rules.text import parse_ap_config, strict_number
 
@@ -113,7 +114,7 @@ def validate(mdev: MatrixMdev, new: Matrix) -> None:
         raise HostQueue(
             f"{queues_named(hosts)} cannot be assigned to mdev {mdev.name}: reserved for the host's drivers",
             apqns=hosts,
-            holder="the host",
+            holder=Holder("host"),
             remedy="take the adapter out of apmask or the domain out of aqmask first",
         )
     conflicts = module.conflicts(mdev, new)
@@ -129,7 +130,7 @@ def validate(mdev: MatrixMdev, new: Matrix) -> None:
             f"{queues_named(apqns)} cannot be assigned to mdev {mdev.name}: "
             f"mdev {other.name} has {'it' if len(apqns) == 1 else 'them'}",
             apqns=apqns,
-            holder=other.name,
+            holder=Holder("mdev", uuid=other.name),
             remedy="unassign it there, or choose another adapter or domain",
         )
 

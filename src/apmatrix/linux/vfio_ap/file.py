@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from apmatrix.arch import EMPTY_MATRIX
 from apmatrix.linux.core import EventFd
 from apmatrix.linux.vfio_ap.aqic import handle_aqic
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import BadValue, Failed, InUse
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def open_device(module: VfioAp, uuid: str, vm: KvmVm | None) -> VfioFile:
 
 def _check_sharing(mdev: MatrixMdev, vm: KvmVm) -> None:
     if mdev.vm is not vm:
-        holder = mdev.vm.name if mdev.vm else "another process"
+        holder = Holder("guest", mdev.vm.name, mdev.name) if mdev.vm else Holder("process")
         raise InUse(f"mdev {mdev.name} is in use by VM {holder}", holder=holder, remedy="stop that VM first")
 
 

@@ -11,6 +11,7 @@ from apmatrix.arch.events import MdevCreated, MdevRemoved
 from apmatrix.linux.core import ChangeKind, Link, Task, Written
 from apmatrix.linux.vfio_ap.mdev import MatrixMdev
 from apmatrix.linux.vfio_ap.vfio import Vfio
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import BadValue, Exists, Failed, NoDevice, Refused, quoted
 from apmatrix.rules.text import strict_number
 
@@ -60,7 +61,9 @@ class Lifecycle:
             )
         name = uuid.lower()
         if name in self.mdevs:
-            raise Exists(f"mdev {name} already exists", holder=name, remedy="choose another UUID")
+            raise Exists(
+                f"mdev {name} already exists", holder=Holder("mdev", uuid=name), remedy="choose another UUID"
+            )
         if not self.available:
             raise Failed(f"there are already {MOST_MDEVS} mdevs", number=errno.EUSERS)
         return self._create(name)
@@ -176,7 +179,7 @@ class Lifecycle:
             if mdev.opens:
                 raise Failed(
                     f"vfio_ap is in use: a guest has mdev {mdev.name}",
-                    holder=mdev.name,
+                    holder=Holder("mdev", uuid=mdev.name),
                     remedy="stop the guest first",
                     number=errno.EAGAIN,
                 )

@@ -15,6 +15,7 @@ from apmatrix.linux.vfio_ap.lifecycle import Lifecycle
 from apmatrix.linux.vfio_ap.reset import reset_queues
 from apmatrix.rules import handover, limits
 from apmatrix.rules.claims import Claims
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import InUse
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class VfioAp:
                 f"{queues_named(first.apqns)} cannot be reserved for the host: mdev {first.holder.name} has "
                 f"{'it' if len(first.apqns) == 1 else 'them'}",
                 apqns=first.apqns,
-                holder=first.holder.name,
+                holder=Holder("mdev", uuid=first.holder.name),
                 remedy="unassign it there first",
             )
 

@@ -13,6 +13,7 @@ from apmatrix.linux.zcrypt import ioctls
 from apmatrix.linux.zcrypt.byteorder import ByteOrder
 from apmatrix.linux.zcrypt.memory import UserMemory, UserSpace
 from apmatrix.linux.zcrypt.perms import Permissions
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import Exists, Failed
 from apmatrix.rules.text import written_mask
 
@@ -140,7 +141,7 @@ class ZcryptNodes(KObject):
         """Create a node, with a chosen name if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
         name = name.replace("/", "!")
         if name in self.nodes:
-            raise Exists(f"node {name} already exists", holder=name, remedy="choose another name")
+            raise Exists(f"node {name} already exists", holder=Holder("node", name), remedy="choose another name")
         taken = {node.minor for node in self._extra()}
         minor = next((number for number in range(MOST_NODES) if number not in taken), None)
         if minor is None:

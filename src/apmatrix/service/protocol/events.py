@@ -17,7 +17,7 @@ class Lost(Event, frozen=True):
 class Happened(msgspec.Struct, frozen=True):
     """An event, and its number: the machine numbers its events from 1. Lost has the number of the last lost one.
 
-    ``time`` is in seconds since the machine's clock began, as in kernel logs.
+    ``time`` is in seconds since the machine started. Kernel logs count from when their Linux booted.
     """
 
     sequence: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from apmatrix.rules.findings import Finding
 from apmatrix.service.protocol.guests import GuestFacts
 from apmatrix.service.protocol.messages import MachineRequest
 from apmatrix.service.protocol.names import SystemName
@@ -19,7 +20,7 @@ class MachineStatus(msgspec.Struct, frozen=True):
     systems: tuple[str, ...]
     guests: tuple[GuestFacts, ...]
     sessions: int
-    refused: tuple[str, ...]
+    refused: tuple[Finding, ...]
     running: bool = True
 
 
@@ -28,14 +29,21 @@ class GetStatus(MachineRequest[MachineStatus], frozen=True):
 
 
 class LogFacts(msgspec.Struct, frozen=True):
-    """A line of a kernel log, ``time`` in seconds since the machine's clock began."""
+    """A line of a kernel log, ``time`` in seconds since its Linux booted."""
 
     time: float
     severity: str
     text: str
 
 
-class GetLog(MachineRequest[tuple[LogFacts, ...]], frozen=True):
+class KernelLogFacts(msgspec.Struct, frozen=True):
+    """A kernel log; ``booted`` is when its Linux did, in seconds since the machine started, as events have them."""
+
+    booted: float
+    entries: tuple[LogFacts, ...]
+
+
+class GetLog(MachineRequest[KernelLogFacts], frozen=True):
     """The kernel log of a Linux system, by default the client's own."""
 
     system: SystemName = None

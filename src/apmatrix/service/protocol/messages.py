@@ -14,6 +14,7 @@ import msgspec
 
 from apmatrix.arch import Mask
 from apmatrix.arch.words import dashed
+from apmatrix.rules.findings import Finding
 from apmatrix.service.errors import ControlError, ExitCode
 
 T = TypeVar("T")
@@ -45,10 +46,11 @@ class Success(msgspec.Struct, Generic[T], frozen=True, tag_field="answer", tag="
 
 
 class Problem(msgspec.Struct, frozen=True, tag_field="answer", tag="problem"):
-    """The answer to any other request: a sentence, and the exit code that fits."""
+    """The answer to any other request: a sentence, the exit code that fits, and the parts of what was refused."""
 
     sentence: str
     code: ExitCode
+    findings: tuple[Finding, ...] = ()
 
 
 class _Envelope(msgspec.Struct):
@@ -73,11 +75,16 @@ def decode_request(line: bytes, known: tuple[type[MachineRequest[Any]], ...]) ->
 
 def decode_answer(line: bytes, request: type[MachineRequest[T]]) -> T:
     """The result in the answer to a request; ControlError if it is a problem, or if the answer makes no sense."""
-    answer = _decode(line, (Success[answer_type(request)], Problem))  # type: ignore[misc]
-    if isinstance(answer, Problem):
-        raise ControlError(answer.sentence, answer.code)
-    result: T = answer.result
+    result: T = decode_result(line, answer_type(request))
     return result
+
+
+def decode_result(line: bytes, kind: Any) -> Any:
+    """The result, of type ``kind``, in an answer; errors as for :func:`decode_answer`."""
+    answer = _decode(line, (Success[kind], Problem))
+    if isinstance(answer, Problem):
+        raise ControlError(answer.sentence, answer.code, answer.findings)
+    return answer.result
 
 
 def decode_plain(line: bytes, kind: type[T]) -> T:

@@ -44,24 +44,18 @@ class _Format:
         return self.reply_header + result.to_bytes(self.result_length, "big")
 
 
-def _modexpo(size: int) -> _Format:
-    def compute(exponent: int, modulus: int, value: int) -> int:
-        return raw_modexpo(value, exponent, modulus)
-
-    return _Format.of(compute, size, size, size)
+def _modexpo(exponent: int, modulus: int, value: int) -> int:
+    return raw_modexpo(value, exponent, modulus)
 
 
-def _crt(size: int) -> _Format:
-    def compute(p: int, q: int, dp: int, dq: int, u: int, value: int) -> int:
-        return raw_crt(value, CrtKey(p, q, dp, dq, u))
-
-    return _Format.of(compute, *(size // 2,) * 5, size)
+def _crt(p: int, q: int, dp: int, dq: int, u: int, value: int) -> int:
+    return raw_crt(value, CrtKey(p, q, dp, dq, u))
 
 
 _FORMATS: Final = {
-    0x01: _modexpo(128), 0x02: _modexpo(256), 0x03: _modexpo(512),
-    0x11: _crt(128), 0x12: _crt(256), 0x13: _crt(512),
-}  # fmt: skip
+    **{0x01 + step: _Format.of(_modexpo, *(size,) * 3) for step, size in enumerate((128, 256, 512))},
+    **{0x11 + step: _Format.of(_crt, *(size // 2,) * 5, size) for step, size in enumerate((128, 256, 512))},
+}
 _FORMAT_MODEXPO_4K: Final = 0x03
 _FORMAT_CRT_4K: Final = 0x13
 _REQUEST: Final = MessageType.ACCELERATOR_REQUEST  # a module's name is read faster than a member of an enumeration

@@ -39,6 +39,9 @@ NOT_EXECUTABLE: Final = 126
 KILLED: Final = 128
 """Exit codes as a shell gives them; a signal's number is added to the last."""
 
+INTERRUPTIONS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+"""What a terminal sends to all processes of a command."""
+
 UDEVD: Final = ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd", "/sbin/udevd")
 _UDEV_CONTROL: Final = Path("/run/udev/control")
 _UDEV_START: Final = 10.0
@@ -107,8 +110,10 @@ def supervise(
 
 
 def _run_in_sandbox(command: Command, client: Client, parent: int, report: Callable[[str], None]) -> int:
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+    # Until there is an init that passes them on, the terminal's signals end all that there is.
+    for number in INTERRUPTIONS:
+        signal.signal(number, lambda number, _frame: os._exit(KILLED + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
     here = _here()
     sandbox = enter(sandbox_directory(command.machine))
     _follow(parent)
@@ -119,9 +124,11 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
     foreground = command.interactive and _in_foreground()
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
     init = os.fork()
     if init == 0:
         _be_init(command, attached.system, client, report, own_user=sandbox.own_user, foreground=foreground)
+    _ignore_interruptions()
     try:
         return _end_of(init, client)
     finally:
@@ -137,6 +144,13 @@ def _end_of(init: int, client: Client) -> int:
         raise ControlError("the machine ended, and so did the command", ExitCode.UNREACHABLE)
     _, status = os.waitpid(init, 0)
     return exit_code(status)
+
+
+def _ignore_interruptions() -> None:
+    """Leave the terminal's signals to the command, even those that are pending."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
 
 
 def _here() -> Path:
@@ -196,7 +210,10 @@ def _be_init(
     own_user: bool,
     foreground: bool,
 ) -> NoReturn:
-    """Be the init process of the PID namespace; the command takes the terminal if this process has it."""
+    """Be the init process of the PID namespace. The terminal's signals are blocked, so that none is lost.
+
+    With ``foreground`` the command takes the terminal.
+    """
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
@@ -243,13 +260,17 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], *, foregrou
             # A shell gives the terminal back to the group that had it: one of this PID namespace, which has a number.
             os.setpgid(0, 0)
             _take_terminal()
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+        for number in (*INTERRUPTIONS, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
         try:
             os.execvpe(arguments[0], arguments, environment)
         except OSError as error:
             print(f"apmatrix: {arguments[0]}: {error.strerror}", file=sys.stderr)
             os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+    for number in INTERRUPTIONS & signal.sigpending():  # that came before the command was there
+        os.kill(child, number)
+    _ignore_interruptions()
     while True:
         process, status = os.wait()
         if process == child:

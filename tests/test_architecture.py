@@ -20,7 +20,7 @@ STANDS_ON = {
     "hosts": {"arch", "rules"},
     "emulation": {"hosts", "rules", "arch", "cards", "config", "linux", "machine"},
     "faces": {"arch", "rules", "linux", "machine"},
-    "service": {"hosts", "rules", "arch", "cards", "config", "emulation", "faces", "linux"},
+    "service": {"hosts", "rules", "arch", "cards", "config", "emulation", "faces", "linux", "machine"},
     "api": {"arch", "cards", "config", "emulation", "faces", "hosts", "linux", "machine", "rules", "service"},
     "cli": {"hosts", "rules", "arch", "config", "emulation", "faces", "service"},
 }

@@ -1,6 +1,7 @@
 """How commands end: output that cannot be written, a reader that is gone, Ctrl-C. One sentence, and an exit code."""
 
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -54,6 +55,14 @@ def test_a_full_disk(words, environment):
     assert process.returncode == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@each_command
+def test_a_full_disk_does_not_matter_to_a_command_that_has_nothing_to_say(words, environment):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([PROGRAM, *words], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=full)
+    assert done.returncode == 0
+
+
 @each_command
 def test_a_closed_standard_output(words, environment):
     shell = ["sh", "-c", 'exec "$0" "$@" >&-', PROGRAM, *words]
@@ -90,17 +99,57 @@ def test_an_interrupted_command(environment):
     assert process.returncode == 130
 
 
-def test_a_sentence_is_folded_on_a_terminal(environment):
+def on_a_terminal(words, environment):
+    """The lines that a command of exit code 2 says on a terminal of 60 columns."""
     terminal, ours = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    words = [str(PROGRAM), "example", "of-another-name"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=ours, timeout=100)
+    command = [str(PROGRAM), *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=ours, timeout=100)
     os.close(ours)
     lines = os.read(terminal, 4096).decode().splitlines()
     os.close(terminal)
     assert done.returncode == 2
-    assert lines == [
+    return lines
+
+
+def test_a_usage_error_is_folded_on_a_terminal(environment):
+    assert on_a_terminal(["explain", THREE, "guest1", "0x5.0x4"], environment) == [
+        "Usage: apmatrix explain [OPTIONS] [FILE] GUEST [APQN]",
+        "Try 'apmatrix explain --help' for help.",
+        "",
+        "Error: Invalid value for APQN: '0x5.0x4' is not an APQN such",
+        "  as 05.00ab (hexadecimal adapter.domain)",
+    ]
+
+
+def test_a_sentence_is_folded_on_a_terminal(environment):
+    assert on_a_terminal(["example", "of-another-name"], environment) == [
         "apmatrix: there is no example of-another-name: choose one of",
         "  invalid-shared-queue, large, master-keys, nested,",
         "  shared-adapters, three-guests",
     ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@each_command
+def test_a_locale_without_utf_8(words, encoding, environment):
+    """What it does not have is written in ASCII; JSON is UTF-8 all the same."""
+    process = start(words, {**environment, "PYTHONIOENCODING": encoding}, stdout=subprocess.PIPE)
+    out, errors = process.communicate(timeout=100)
+    assert (process.returncode, errors) == (0, "")
+    if "--json" in words:
+        json.loads(out)
+    else:
+        assert out.isascii()
+        assert "\\" not in out
+
+
+def test_json_has_its_own_encoding(environment):
+    process = start(["rule", "--json"], {**environment, "PYTHONIOENCODING": "ascii"}, stdout=subprocess.PIPE)
+    assert "6.1 -> 7.2" in process.communicate(timeout=100)[0]
+
+
+def test_a_name_in_any_script(environment):
+    """What has no other form is escaped."""
+    process = start(["example", "кв"], {**environment, "PYTHONIOENCODING": "latin-1"})
+    assert "there is no example \\u043a\\u0432: " in process.communicate(timeout=100)[1]

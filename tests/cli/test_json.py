@@ -9,7 +9,8 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from apmatrix.arch.events import AnyEvent, GuestStarted, MdevChanged
+from apmatrix.arch import Apqn
+from apmatrix.arch.events import AnyEvent, GuestStarted, MdevChanged, WriteRefused
 from apmatrix.arch.mask import Mask
 from apmatrix.cli.main import COMMANDS, main
 from apmatrix.rules.reference import reference
@@ -23,6 +24,7 @@ from support.schemas import SCHEMAS, document, problems, tables
 EXAMPLES = ROOT / "examples"
 THREE, INVALID, NESTED = (EXAMPLES / f"{name}.toml" for name in ("three-guests", "invalid-shared-queue", "nested"))
 HERE = ("--adapter", 5, "--domain", 4)
+GUEST1 = "387ce618-5894-5e8e-a8cd-feb801d9c84b"
 BROKEN = """
 [[adapter]]
 id = 5
@@ -114,7 +116,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "replay-check": ("traffic",),
     "replay-start": ("traffic",),
 }
-ELSEWHERE = {"down", "events", "key-protect", "key-reencipher", "up"}
+ELSEWHERE = {"down", "events", "key-check", "key-make", "key-protect", "key-reencipher", "up"}
 """Commands whose documents the tests below need more for."""
 
 
@@ -193,6 +195,8 @@ class Stream:
     def subscribe(self):
         yield Happened(1, 1.25, GuestStarted("kvm1/guest1", "u"))
         yield Happened(2, 2.5, MdevChanged("kvm1", "u", Mask.of(5), Mask.of(4, 7), Mask()))
+        refused = WriteRefused("kvm1", "bus/ap/apmask", "EBUSY", "in use", (Apqn(5, 4),), "u")
+        yield Happened(3, 2.5, refused)
         yield Happened(9, 2.5, Lost(7))
         raise ControlError("the machine ended", ExitCode.UNREACHABLE)
 
@@ -202,9 +206,10 @@ def test_events_are_documents_in_lines(monkeypatch):
     monkeypatch.setattr("apmatrix.cli.events.connect", lambda _: Stream())
     lines = command("events", "--json", code=3).stdout.splitlines()
     found = [document(line) for line in lines]
-    assert [each["kind"] for each in found] == ["events", "events", "events", "error"]
+    assert [each["kind"] for each in found] == ["events", "events", "events", "events", "error"]
     assert found[1]["event"]["usage_domains"] == [4, 7]
-    assert found[3]["error"] == {"text": "the machine ended", "exit_code": 3, "findings": []}
+    assert found[2]["event"]["apqns"] == ["05.0004"]
+    assert found[4]["error"] == {"text": "the machine ended", "exit_code": 3, "findings": []}
 
 
 def test_every_event_has_a_form():
@@ -259,6 +264,20 @@ def test_json_of_another_command_is_not_ours(words, monkeypatch):
     assert command(*words, code=1 if words[0] == "run" else 2).stdout == ""
 
 
+def test_names_of_files_need_not_be_text(tmp_path):
+    name = "no\udcff.toml"
+    found = document(command("show", "--json", name, code=2).stdout)
+    assert found["error"]["text"].startswith(r"no\udcff.toml: cannot be read: ")
+    path = tmp_path / name
+    path.write_bytes(INVALID.read_bytes())
+    found = document(command("show", "--json", path, code=1).stdout)
+    assert {each["place"]["file"] for each in found["findings"]} == {str(tmp_path / r"no\udcff.toml")}
+    assert (
+        r"'\udcff' is not an APQN"
+        in document(command("explain", THREE, "g", "\udcff", "--json", code=2).stdout)["error"]["text"]
+    )
+
+
 def test_everything_that_is_wrong_with_a_file_is_a_finding(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)
@@ -281,7 +300,7 @@ def test_what_is_refused_has_its_parts():
     for each in (finding, refused):
         assert (each["severity"], each["errno"], each["rule"]) == ("refused", "EADDRINUSE", "MTX-21b")
         assert each["apqns"] == ["01.0006"]
-        assert [(holder["kind"], holder["name"]) for holder in each["holders"]] == [("guest", "kvm1/guest1")]
+        assert each["holders"] == [{"kind": "guest", "name": "kvm1/guest1", "uuid": GUEST1}]
         assert each["refuses"] == ["lpar[0].guest[1]"]
         assert each["remedy"]
     assert (finding["system"], refused["system"]) == (None, "kvm1")

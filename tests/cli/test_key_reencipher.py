@@ -125,7 +125,11 @@ def test_without_a_committed_new_key_it_is_refused(machine, tmp_path, before, me
         (("disk", "--domain", "4", "--adapter", "5"), 1, "adapter 5 is a CEX8C: it has no WK master key"),
         (("disk", "--domain", "4", "--adapter", "5,6"), 2, "choose an adapter with --adapter (available: 5-6)"),
         (("disk", "--domain", "7", "--from", "guest2"), 1, "domain 7 is not among the control domains"),
-        (("disk", "--domain", "4", "--output", "no/where"), 1, "no/where: the key blob cannot be kept: No such file"),
+        (
+            ("disk", "--domain", "4", "--output", "no/where"),
+            1,
+            "no/where: the secure key cannot be kept: No such file",
+        ),
     ],
 )
 def test_what_is_wrong_is_a_sentence(machine, tmp_path, words, code, message):

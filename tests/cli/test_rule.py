@@ -62,6 +62,7 @@ def test_the_wheel_has_the_reference(tmp_path):
     texts = [passage["text"] for passage in json.loads(done.stdout)["passages"]]
     assert texts == [passage.text for passage in reference().look_up(["MTX-21", "hardware.md 7.2"])]
     assert (tmp_path / "site" / "apmatrix" / "reference" / "host.md").exists()
+    assert (tmp_path / "site" / "apmatrix" / "reference" / "schema" / "show.json").exists()
 
 
 @pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("mv-99", "MV-")])

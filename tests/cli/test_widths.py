@@ -54,6 +54,23 @@ def test_lines_fit_and_words_are_whole(words, monkeypatch):
         assert [word for word in broken if word[-1] not in "/," and not re.search(f"[/,]{word}", wide)] == []
 
 
+@pytest.mark.parametrize("said", ["0", "00", "-5", "abc", ""])
+@pytest.mark.parametrize(
+    "words", [["show", ROOT / "examples/nested.toml"], ["rule"], ["example"]], ids=["show", "rule", "example"]
+)
+def test_a_width_that_is_none(words, said, monkeypatch):
+    expected = command(*words).stdout
+    monkeypatch.setenv("COLUMNS", said)
+    assert command(*words).stdout == expected
+
+
+@pytest.mark.parametrize("group", ["", "key", "lpar", "replay"])
+def test_a_list_of_commands_has_whole_sentences(group):
+    commands = run(f"apmatrix {group} --help", COLUMNS="60").partition("Commands:\n")[2]
+    assert commands
+    assert "..." not in commands
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("words", [["guest", "list"], ["status"], ["key", "show"]], ids=" ".join)
 def test_a_running_machine(machine, words, width, monkeypatch):

@@ -49,6 +49,9 @@ def test_a_valid_file_has_no_findings():
         ('name = "m"', 'name = "a/b"', "f.toml:2: machine.name: is 'a/b', but must be a name"),
         ('name = "m"', "max_domain = 256", "f.toml:2: machine.max_domain: 256 is outside 0-255"),
         ('name = "m"', "max_domain = true", "f.toml:2: machine.max_domain: true is not a number such as 4"),
+        ('name = "m"', "max_domain = 1979-05-27", "f.toml:2: machine.max_domain: 1979-05-27 is not a number such"),
+        ('name = "m"', "max_domain = [true]", "f.toml:2: machine.max_domain: [true] is not a number such as 4"),
+        ('name = "m"', 'features = "apxa"', "f.toml:2: machine.features: is 'apxa', but must be a list of QCI"),
         ('name = "m"', 'features = ["X"]', "f.toml:2: machine.features: is ['X'], but must be a list of QCI"),
         ('name = "m"', "facilities = [13]", "f.toml:2: machine.facilities: is [13], but must be a list of"),
         ('ids = "1,2"', "", "f.toml:3: adapter[0]: an adapter has either id or ids: write one of them"),
@@ -136,7 +139,7 @@ def test_functions_without_a_mode_are_a_warning():
 def test_an_adapter_described_twice():
     text = VALID.replace("[[lpar]]", '[[adapter]]\nid = 2\ntype = "CEX8C"\n[[lpar]]')
     (finding,) = findings(text)
-    assert str(finding) == "f.toml:6: adapter[1]: adapter 2 is described twice: take one description out"
+    assert str(finding) == "f.toml:6: adapter[1]: adapter 2 is described already, at line 3: take one description out"
 
 
 def test_a_queue_in_two_guests_names_apqn_guests_and_remedy():
@@ -263,12 +266,14 @@ def test_long_values_are_cut_in_messages():
 
 def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "binary").write_bytes(b"a = 1\n\xff")
+    (tmp_path / "utf-16").write_bytes('name = "cpc1"'.encode("utf-16-le"))
     (tmp_path / "large").write_bytes(b"#" * ((16 << 20) + 1))
     reasons = {
         tmp_path: "cannot be read: Is a directory",
         tmp_path / "none": "cannot be read: No such file or directory",
         tmp_path / "a\0b": "cannot be read: embedded null byte",
         tmp_path / "binary": "is not UTF-8 text",
+        tmp_path / "utf-16": "has a NUL character, as UTF-16 text has: save it in UTF-8",
         tmp_path / "large": "is larger than 16 MiB",
     }
     for path, reason in reasons.items():
@@ -496,3 +501,26 @@ def test_many_guests_that_want_one_queue_cost_no_more_each(monkeypatch):
     assert len(found) == 299
     assert all("already assigned to guest g0, " in finding.text for finding in found)
     assert len(compared) < 300 * 4
+
+
+def test_a_word_that_must_be_in_a_list():
+    assert "; did you mean ['APXA']?" in str(findings('[machine]\nfeatures = "apxa"\n[[lpar]]\nname = "k"\n')[0])
+
+
+def test_no_name_of_a_file():
+    with pytest.raises(ConfigError, match=r"^'': is not the name of a file$"):
+        load("")
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("0x" + "f" * 65, "write 0x and up to 64 hexadecimal digits, not 65"),
+        ("0xffff ffff_0000", 'write apmask = "0xffffffff0000"'),
+        ("0x5 6", 'write apmask = "-0x5,-6"'),
+        ("0xffff,0xffff", 'write terms with signs, such as apmask = "-5,-6"'),
+    ],
+)
+def test_a_whole_mask_that_the_kernel_does_not_take(text, remedy):
+    found = findings(f'[[lpar]]\nname = "k"\n[lpar.host]\napmask = "{text}"\n')
+    assert [finding.remedy for finding in found] == [remedy]

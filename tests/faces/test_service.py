@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import output
+from support.schemas import document
 
 from .place import missing
 from .test_run import APMATRIX, ROOT, THREE, snapshot
@@ -287,6 +288,17 @@ def test_a_machine_that_refuses_a_part_of_its_file_is_up_and_says_so(service):
     service.do("down")
     assert "examples/invalid-shared-queue.toml:24" in service.do("up", REFUSED, "--strict", code=1)
     assert "invalid-shared-queue  stopped" in service.do("status")
+
+
+def test_what_a_machine_refuses_arrives_with_its_parts(service):
+    command = [*APMATRIX, "up", REFUSED, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=service.environment, timeout=120)
+    (refused,) = document(done.stdout)["refused"]
+    assert (done.returncode, refused["errno"], refused["apqns"]) == (1, "EADDRINUSE", ["01.0006"])
+    (again,) = document(service.do("status", "--json"))["machines"][0]["refused"]
+    assert again["place"] == refused["place"]
+    found = document(service.do("down", "--json"))
+    assert (found["machine"], found["stopped"]) == ("invalid-shared-queue", True)
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 1), ("exit 5", 5)])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from apmatrix.arch import Mask, Matrix
+from apmatrix.arch import Apqn, Mask, Matrix
 from apmatrix.arch.events import (
     AdapterConfigured,
     AdapterStateChanged,
@@ -212,6 +212,19 @@ def test_a_refused_write_names_file_and_reason(emulation):
     assert (event.system, event.error) == ("kvm1", "EINVAL")
     assert event.path.endswith(f"{UUID}/assign_adapter")
     assert event.sentence
+
+
+def test_a_refused_assignment_names_queues_and_holder(emulation):
+    sysfs = emulation.lpars[0].linux.sysfs
+    sysfs.write(f"{MDEV}/mdev_supported_types/vfio_ap-passthrough/create", OTHER.encode())
+    sysfs.write(f"{MDEV}/{OTHER}/assign_adapter", b"5")
+    found: list[AnyEvent] = []
+    emulation.machine.observers.append(found.append)
+    with pytest.raises(OSError):
+        sysfs.write(f"{MDEV}/{OTHER}/assign_domain", b"4")
+    (event,) = found
+    assert isinstance(event, WriteRefused)
+    assert (event.error, event.apqns, event.holder) == ("EADDRINUSE", (Apqn(5, 4),), UUID)
 
 
 def test_subscribers_get_numbered_events_in_order(emulation):

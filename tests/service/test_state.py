@@ -1,8 +1,11 @@
 """Whose directory a machine keeps its state in, and how it is looked at."""
 
 import os
+import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -215,3 +218,18 @@ def test_files_with_different_names_are_different_machines():
     assert all(name[:1].isalnum() and len(name) <= 64 for name in names)
     assert names[0] == "a-b"
     assert names[9] == "x" * 64
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root needs setpriv, to drop rights")
+@pytest.mark.parametrize("mode", [0, 0o500, 0o300], ids=oct)
+def test_a_user_forgets_what_overlayfs_has_closed(base, mode):
+    """An overlay of /etc leaves ``work/work`` without any permission; root may enter it, its owner may not."""
+    state = StateDirectory.of("cpc1")
+    take(state)
+    closed = state.of_system("kvm1") / "etc" / "work1" / "work"
+    (closed / "index").mkdir(parents=True)
+    closed.chmod(mode)
+    program = "from apmatrix.service.state import StateDirectory; StateDirectory.of('cpc1').forget()"
+    without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    subprocess.run([*without, sys.executable, "-c", program], check=True)
+    assert not state.path.exists()

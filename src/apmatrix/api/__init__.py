@@ -25,12 +25,13 @@ from apmatrix.arch import (
 )
 from apmatrix.cards import Delivery
 from apmatrix.cards.faults import FaultError
-from apmatrix.config import ConfigError, Finding
+from apmatrix.config import ConfigError, Finding, Severity
 from apmatrix.emulation.rsa import RsaKey
 from apmatrix.hosts import Explanation, Holding, MatrixView, Refusal, Step
 from apmatrix.linux.core import LogEntry, Uevent
 from apmatrix.linux.zcrypt import CcaReply
 from apmatrix.machine import AdapterRefused, FlatMemory, Memory, ProfileError, UnknownAdapter
+from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import Refused
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "FlatMemory",
     "GuestConfig",
     "GuestLinux",
+    "Holder",
     "Holding",
     "HostConfig",
     "Instruction",
@@ -78,6 +80,7 @@ __all__ = [
     "Registers",
     "ResponseCode",
     "RsaKey",
+    "Severity",
     "Step",
     "SysfsFiles",
     "Uevent",

@@ -20,6 +20,7 @@
     │   ├── Ep11Error               a function of EP11 refuses its arguments; has the return value
     │   ├── RequestError            on the sender's side: a card refused a request, or its reply makes no sense
     │   ├── AdministrationError     on the sender's side: a card refused an administrative command
+    │   ├── SecureKeyError          on the sender's side: a card does not make or open a secure key
     │   ├── MasterKeyError          a register is not in the state that a command needs, or a key part is unfit
     │   ├── ProtectedKeyError       a protected key is under another wrapping key
     │   ├── VaultError              keys cannot be read or stored

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from apmatrix.arch.mask import Mask
+from apmatrix.arch.matrix import Apqn
 from apmatrix.arch.words import dashed
 
 
@@ -102,12 +103,17 @@ class FaultRemoved(Event, frozen=True):
 
 
 class WriteRefused(Event, frozen=True):
-    """The kernel of ``system`` refused a write to a file below its /sys: ``error`` is EADDRINUSE and the like."""
+    """The kernel of ``system`` refused a write to a file below its /sys: ``error`` is EADDRINUSE and the like.
+
+    ``apqns`` are the queues concerned, of many the first ones; ``holder`` has them.
+    """
 
     system: str
     path: str
     error: str
     sentence: str
+    apqns: tuple[Apqn, ...] = ()
+    holder: str | None = None
 
 
 class RequestRefused(Event, frozen=True):

@@ -79,6 +79,8 @@ class Mask:
         numbers: list[int] = []
         for part in (piece.strip() for piece in text.split(",") if piece.strip()):
             first, dash, last = part.partition("-")
+            if dash and not (first and last):
+                raise BadText(f"{part!r} is not a range such as 1-3")
             start = parse_number(first)
             end = parse_number(last) if dash else start
             if end < start:
@@ -168,8 +170,8 @@ def _numbers(value: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def parse_number(text: str) -> int:
-    """A number 0-255 as the kernel takes it (``4``, ``0xab``, ``0253``); ValueError otherwise."""
+def parse_number(text: str, most: int = WIDTH - 1) -> int:
+    """A number from 0 to ``most`` as the kernel takes it (``4``, ``0xab``, ``0253``); ValueError otherwise."""
     word = text.strip()
     if re.fullmatch(r"0[xX][0-9a-fA-F]+", word):
         number = int(word, 16)
@@ -179,8 +181,8 @@ def parse_number(text: str) -> int:
         number = int(word)
     else:
         raise BadText(f"{_shown(text)} is not a number such as 4, 0xab or 0253", _meant(word))
-    if number >= WIDTH:
-        raise ValueError(f"{_shown(word, str)} is outside 0-{WIDTH - 1}")
+    if number > most:
+        raise ValueError(f"{_shown(word, str)} is outside 0-{most}")
     return number
 
 

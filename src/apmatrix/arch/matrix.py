@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from apmatrix.arch.arguments import checked, wrong_type
+from apmatrix.arch.errors import BadText
 from apmatrix.arch.mask import ALL_BITS, NO_BITS, WIDTH, Mask
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _MASKS: Final = (Mask, Mask, Mask)
 _NAMES: Final = ("apm", "aqm", "adm")
 _APQN = re.compile(r"([0-9a-fA-F]{1,2})\.([0-9a-fA-F]{1,4})")
+_NEAR_APQN = re.compile(r"(?:0[xX])?([0-9a-fA-F]+)[.,:]\s*(?:0[xX])?([0-9a-fA-F]+)")
 
 
 class Apqn(NamedTuple):
@@ -28,14 +30,16 @@ class Apqn(NamedTuple):
     @classmethod
     @checked
     def parse(cls, text: str) -> Apqn:
-        """Read ``05.00ab``: up to two and four hexadecimal digits; ValueError otherwise."""
+        """Read ``05.00ab``, or ``5.ab``: up to two and four hexadecimal digits; ValueError otherwise."""
         found = _APQN.fullmatch(text.strip())
-        apqn = cls(*(int(part, 16) for part in found.groups())) if found else None
-        if apqn is None:
+        if not found:
             shown = text if len(text) <= 40 else f"{text[:36]}..."
-            raise ValueError(f"{shown!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)")
+            sentence = f"{shown!r} is not an APQN such as 05.00ab (hexadecimal adapter.domain)"
+            raise BadText(sentence, _meant(text[:40]))
+        apqn = cls(*(int(part, 16) for part in found.groups()))
         if apqn.domain >= WIDTH:
-            raise ValueError(f"{text.strip()!r} is not an APQN: its domain 0x{apqn.domain:x} is outside 00-ff")
+            sentence = f"{text.strip()!r} is not an APQN: its domain 0x{apqn.domain:x} is outside 00-ff"
+            raise BadText(sentence, _meant(text))
         return apqn
 
     @classmethod
@@ -52,6 +56,20 @@ class Apqn(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.adapter:02x}.{self.domain:04x}"
+
+
+def _meant(text: str) -> str:
+    """The APQN that a text may mean: in decimal, with ``0x``, with too many zeros or another sign between."""
+    found = _NEAR_APQN.fullmatch(text.strip())
+    if not found:
+        return ""
+    parts = found.groups()
+    for base in (16, 10):
+        if base == 16 or all(part.isdecimal() for part in parts):
+            adapter, domain = (int(part, base) for part in parts)
+            if adapter < WIDTH and domain < WIDTH:
+                return f"did you mean {Apqn(adapter, domain)}?"
+    return ""
 
 
 def listed(apqns: Iterable[Apqn], most: int = 6, *, count: int | None = None) -> str:

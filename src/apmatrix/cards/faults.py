@@ -141,12 +141,9 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     try:
-        number = int(text, 0)
+        return parse_number(text, 0xFFFFFFFF)
     except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 32:
-        raise ValueError("a number from 0 to 0xffffffff")
-    return number
+        raise ValueError("a number from 0 to 0xffffffff") from None
 
 
 def _verb(text: str) -> str:

@@ -1,5 +1,7 @@
 """What commands print with ``--json``: one document each, with a version and a kind (docs/json.md).
 
+It is in UTF-8 in every locale (RFC 8259, 8.1).
+
 Every end has its document: where a command fails, that of the error, unless it has printed its own already.
 """
 
@@ -13,6 +15,7 @@ import click
 from msgspec import Struct, json
 
 from apmatrix.arch import Apqn, Mask
+from apmatrix.rules.findings import printed
 from apmatrix.service.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def print_document(facts: Any, refused: Finding | None = None) -> None:
     document = _document(_kind(context), facts)
     if refused is not None:
         document["error"] = error_facts(str(refused), ExitCode.REFUSED, (refused,))
-    click.echo(json.format(json.encode(document), indent=2).decode())
+    click.echo(json.format(_encoded(document), indent=2))
     context.meta[_ENDED] = True
 
 
@@ -63,7 +66,23 @@ def _document(kind: str, facts: Any) -> dict[str, Any]:
 
 
 def _print_line(document: Mapping[str, Any]) -> None:
-    click.echo(json.encode(document).decode())
+    click.echo(_encoded(document))
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    r"""A document as JSON; bytes of a file's name that are not text become ``\udcff``, as on standard error."""
+    try:
+        return json.encode(document)
+    except UnicodeEncodeError:
+        return json.encode(_text_only(document))
+
+
+def _text_only(value: Any) -> Any:
+    if isinstance(value, str):
+        return printed(value)
+    if isinstance(value, Mapping):
+        return {key: _text_only(each) for key, each in value.items()}
+    return [_text_only(each) for each in value] if isinstance(value, list) else value
 
 
 def error_facts(text: str, code: int, findings: Iterable[Finding] = ()) -> dict[str, Any]:

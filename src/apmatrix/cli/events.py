@@ -48,5 +48,9 @@ def _line(happened: Happened) -> str:
 def _text(value: object) -> str:
     if isinstance(value, Mask):
         return value.ranges() or "none"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
     text = printable(str(value))
     return f'"{text}"' if " " in text else text

@@ -1,11 +1,38 @@
-"""Folding of text between words."""
+"""How wide output may be, and how text is folded between words to fit."""
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_USUAL_WIDTH: Final = 80
+_LONGEST_COLUMNS: Final = 5
 _PIECES: Final = re.compile(r"[^,/]*[,/]+|[^,/]+")
+
+
+def width_of(stream: TextIO) -> int | None:
+    """The columns that lines of a stream must fit into; None for a file or another program.
+
+    ``$COLUMNS`` says how many, if it is a number from 1 to 99999; else the terminal does.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and len(said) <= _LONGEST_COLUMNS and int(said):
+        return int(said)
+    return terminal_width(stream)
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """The columns of the terminal that a stream goes to, 80 if it does not know them; None without a terminal."""
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    except OSError:
+        return _USUAL_WIDTH
 
 
 def fold(text: str, width: int, indent: int = 0) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
 from apmatrix.cli.documents import json_option, print_document
-from apmatrix.cli.remote import machine_option, numbers
+from apmatrix.cli.remote import machine_option
 from apmatrix.cli.sentences import CommandGroup
+from apmatrix.cli.spelling import NumberList, SingleNumber
 from apmatrix.service.client import ask
 from apmatrix.service.protocol.hardware import AdapterStateName, SetAdapterState, SetProfile
 
 if TYPE_CHECKING:
     from apmatrix.arch import Mask
+
+_DOMAINS: Final = NumberList("domain", some=False)
 
 
 @click.group(cls=CommandGroup)
@@ -26,10 +29,13 @@ def lpar() -> None:
 @json_option
 @click.argument("name")
 @click.option(
-    "--adapters", callback=numbers, metavar="LIST", help="Such as 5,6 or 1-3,0xa; an empty string for none."
+    "--adapters",
+    type=NumberList("adapter", some=False),
+    metavar="LIST",
+    help="Such as 5,6 or 1-3,0xa; an empty string for none.",
 )
-@click.option("--usage-domains", callback=numbers, metavar="LIST", help="Domains that the LPAR uses.")
-@click.option("--control-domains", callback=numbers, metavar="LIST", help="Domains that it administers.")
+@click.option("--usage-domains", type=_DOMAINS, metavar="LIST", help="Domains that the LPAR uses.")
+@click.option("--control-domains", type=_DOMAINS, metavar="LIST", help="Domains that it administers.")
 def set_lpar(
     name: str,
     machine: str | None,
@@ -62,15 +68,11 @@ def adapter() -> None:
 @adapter.command("set")
 @machine_option
 @json_option
-@click.argument("number", metavar="ID")
+@click.argument("number", metavar="ID", type=SingleNumber("adapter"))
 @click.option("--state", required=True, type=click.Choice(get_args(AdapterStateName)))
-def set_adapter(number: str, state: AdapterStateName, machine: str | None, as_json: bool) -> None:
+def set_adapter(number: int, state: AdapterStateName, machine: str | None, as_json: bool) -> None:
     """Change the state of adapter ID (5, 0x0a)."""
-    try:
-        found = int(number, 0)
-    except ValueError:
-        raise click.BadParameter(f"{number!r} is not an adapter number such as 5 or 0x0a") from None
-    now = ask(machine, SetAdapterState(found, state))
+    now = ask(machine, SetAdapterState(number, state))
     if as_json:
         print_document(now)
     else:

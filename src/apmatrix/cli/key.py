@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import sys
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
-import msgspec
 
 from apmatrix.arch import Mask, SetName
 from apmatrix.cli.documents import json_option, print_document
-from apmatrix.cli.remote import machine_option, some_numbers
+from apmatrix.cli.keyfiles import check, make, reencipher
+from apmatrix.cli.keyplace import KeyPlace, end_with, place_options, read_secret_file
+from apmatrix.cli.remote import machine_option
 from apmatrix.cli.secret import ask_passphrase, given_secret, key_file_option, next_line, path_type
 from apmatrix.cli.sentences import CommandGroup
-from apmatrix.rules.keyparts import looks_like_a_key
 from apmatrix.service.client import ask, stopped_machine
 from apmatrix.service.dumps import forbid_core_dumps
-from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.keys import (
     ClearKey,
     KeyFacts,
-    KeyFile,
     KeyRequest,
     KeysDone,
     LoadKey,
-    ReencipheredFile,
-    ReencipherFiles,
     RegisterFacts,
     SetKey,
     ShowKeys,
@@ -36,90 +30,13 @@ from apmatrix.service.protocol.keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-    from apmatrix.rules.findings import Finding
-
-    Function = Callable[..., None]
-
-R = TypeVar("R", bound="KeyRequest[Any]")
-
-_LONGEST_FILE: Final = 4096
 _DIGITS: Final = 16  # of a pattern, in tables
-
-
-def _one_number(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """One number; a usage error if it is not a number, or more than one."""
-    found = some_numbers(ctx, param, value)
-    if found is not None and len(found) != 1:
-        raise click.BadParameter("one domain only", ctx, param)
-    return found
-
-
-def _number(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """One number, as an int."""
-    found = _one_number(ctx, param, value)
-    return None if found is None else next(iter(found))
 
 
 _SETS: Final = click.Choice(get_args(SetName), case_sensitive=False)
 _set_argument: Final = click.argument("key_set", metavar="SET", type=_SETS)
-
-
-class _KeyPlace(NamedTuple):
-    """What all commands about the keys of domains are given: which domains of which cards, and from where."""
-
-    machine: str | None
-    as_json: bool
-    adapters: Mask | None
-    domains: Mask | None
-    system: str | None
-    through: int | None
-
-    @property
-    def required_domains(self) -> Mask:
-        """The domains; click makes sure that there are some."""
-        assert self.domains is not None
-        return self.domains
-
-
-def _place_options(*, domain_needed: bool = True, one_domain: bool = False) -> Callable[[Function], Function]:
-    """Add the options that become a ``place``; with ``one_domain`` it has exactly one domain."""
-    domain = click.option(
-        "--domain", "domains", callback=_one_number, required=True, metavar="DOMAIN", help="The domain, such as 4."
-    )
-    options = (
-        json_option,
-        machine_option,
-        click.option("--through", callback=_number, metavar="DOMAIN", help="Send through this domain's queue."),
-        click.option("--from", "system", metavar="NAME", help="The LPAR or guest that sends the commands."),
-        domain
-        if one_domain
-        else click.option(
-            "--domain",
-            "domains",
-            callback=some_numbers,
-            metavar="LIST",
-            required=domain_needed,
-            help="Domains, such as 4 or 4,0xab.",
-        ),
-        click.option(
-            "--adapter", "adapters", callback=some_numbers, metavar="LIST", help="Adapters, such as 5 or 5,6."
-        ),
-    )
-
-    def decorate(function: Function) -> Function:
-        @wraps(function)
-        def command(**given: Any) -> None:
-            place = _KeyPlace(**{name: given.pop(name) for name in _KeyPlace._fields})
-            function(place=place, **given)
-
-        decorated: Function = command
-        for option in options:
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
 
 
 @click.group(cls=CommandGroup)
@@ -136,6 +53,10 @@ def key() -> None:
     """
 
 
+for command in (make, check, reencipher):
+    key.add_command(command)
+
+
 @key.command()
 @_set_argument
 @click.argument("parts", nargs=-1, metavar="[PART]...")
@@ -143,8 +64,8 @@ def key() -> None:
 @click.option(
     "--step", type=click.Choice(get_args(StepName)), help="Take this step only, with one part (none for commit)."
 )
-@_place_options()
-def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: _KeyPlace) -> None:
+@place_options()
+def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName | None, place: KeyPlace) -> None:
     """Load a key into the new register of SET: aes, apka, asym (CCA), wk (EP11).
 
     PART is a file with a key part, as bytes or as hexadecimal digits; "-" is a line of standard input, or a
@@ -168,8 +89,8 @@ def load(key_set: SetName, parts: tuple[str, ...], random: bool, step: StepName 
 
 @key.command("set")
 @_set_argument
-@_place_options()
-def set_key(key_set: SetName, place: _KeyPlace) -> None:
+@place_options()
+def set_key(key_set: SetName, place: KeyPlace) -> None:
     """Make the new key of SET the current one.
 
     In a CCA domain the current key becomes the old one, which still opens what it has wrapped. In an EP11 domain what
@@ -182,8 +103,8 @@ def set_key(key_set: SetName, place: _KeyPlace) -> None:
 @click.argument("key_set", metavar="[SET]", required=False, type=_SETS)
 @click.option("--all-registers", is_flag=True, help="All keys of the domain: new, current and old of every set.")
 @click.option("--whole-card", is_flag=True, help="All keys of all domains of the card.")
-@_place_options()
-def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place: _KeyPlace) -> None:
+@place_options()
+def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place: KeyPlace) -> None:
     """Empty the new register of SET; with an option, lose keys that are in use.
 
     \b
@@ -196,57 +117,6 @@ def clear(key_set: SetName | None, all_registers: bool, whole_card: bool, place:
         _change(place, ClearKey(key_set=key_set, domains=place.required_domains))
     else:
         _change(place, ZeroizeKeys(whole_card=whole_card, domains=place.required_domains))
-
-
-@key.command()
-@click.argument("blobs", nargs=-1, required=True, metavar="BLOB...")
-@click.option("--output", metavar="FILE", help="Where the result goes, by default to BLOB.new.")
-@_place_options(one_domain=True)
-def reencipher(blobs: tuple[str, ...], output: str | None, place: _KeyPlace) -> None:
-    """Re-encipher EP11 key blobs before the wrapping key is changed.
-
-    BLOB is a file with a key as Linux and zkey keep it. The result is under the new wrapping key, which must be
-    loaded and committed. It is usable once that key is set; until then the old blob is. All blobs are re-enciphered,
-    or none. CCA needs no such step: its old register still opens what it has wrapped.
-
-    \b
-      apmatrix key load wk part --domain 4
-      apmatrix key reencipher disk.key --domain 4
-      apmatrix key set wk --domain 4
-      mv disk.key.new disk.key
-    """
-    if output is not None and len(blobs) > 1:
-        raise click.UsageError("--output is for one BLOB only")
-    outputs = [Path(output or f"{name}.new") for name in blobs]
-    for path in outputs:
-        if path.exists():
-            raise ControlError(f"{path} already exists: move it away, or give another --output")
-    files = tuple(KeyFile(name, _read(name, "key blob")) for name in blobs)
-    (domain,) = place.required_domains
-    answer = ask(place.machine, _from(place, ReencipherFiles(domain=domain, files=files)))
-    _end(answer.refused)
-    done = [_keep(file, path) for file, path in zip(answer.done, outputs, strict=True)]
-    if place.as_json:
-        print_document({"files": done})
-    for fact in () if place.as_json else done:
-        click.echo(f"{fact.output}: good when the new WK of {fact.apqn} is set, pattern {fact.pattern}")
-
-
-class _Kept(msgspec.Struct):
-    """A re-enciphered blob that was written to ``output``."""
-
-    file: str
-    apqn: str
-    pattern: str
-    output: str
-
-
-def _keep(found: ReencipheredFile, path: Path) -> _Kept:
-    """Write one re-enciphered blob; the facts about it."""
-    from apmatrix.service.keystore import keep_blob  # noqa: PLC0415 - slow
-
-    keep_blob(path, found.content)
-    return _Kept(found.name, found.apqn, found.pattern, str(path))
 
 
 @key.command()
@@ -292,36 +162,23 @@ def protect(
 
 
 @key.command()
-@_place_options(domain_needed=False)
-def show(place: _KeyPlace) -> None:
+@place_options(domain_needed=False)
+def show(place: KeyPlace) -> None:
     """Show states and verification patterns of all domains that the system controls or uses.
 
     It asks the cards about the domains that it controls; of others it reads the patterns in sysfs.
     """
-    answer = ask(place.machine, _from(place, ShowKeys(domains=place.domains)))
+    answer = ask(place.machine, place.fill(ShowKeys(domains=place.domains)))
     if place.as_json:
         print_document({"domains": answer.done}, answer.refused)
     elif answer.done or not answer.refused:
         _draw(answer.done)
-    _end(answer.refused)
+    end_with(answer.refused)
 
 
 def _read_part(name: str) -> bytes:
     """A key part from a file, or typed."""
-    return _typed_part() if name == "-" else _read(name, "key part")
-
-
-def _read(name: str, what: str) -> bytes:
-    """The content of a file, which no message ever quotes."""
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(_LONGEST_FILE)
-    except (OSError, ValueError) as error:
-        if looks_like_a_key(name):
-            text = f"a {what} is never given on the command line, where others can see it: give a file, or -"
-            raise ControlError(text, ExitCode.UNREADABLE) from None
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ControlError(f"{name}: the {what} cannot be read: {reason}", ExitCode.UNREADABLE) from None
+    return _typed_part() if name == "-" else read_secret_file(name, "key part")
 
 
 def _typed_part() -> bytes:
@@ -330,9 +187,9 @@ def _typed_part() -> bytes:
     return next_line()
 
 
-def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
+def _change(place: KeyPlace, request: KeyRequest[KeysDone]) -> None:
     """Have each domain changed, and print the result."""
-    answer = ask(place.machine, _from(place, request))
+    answer = ask(place.machine, place.fill(request))
     if place.as_json:
         print_document({"domains": answer.done}, answer.refused)
     for keys in () if place.as_json else answer.done:
@@ -343,17 +200,7 @@ def _change(place: _KeyPlace, request: KeyRequest[KeysDone]) -> None:
             click.echo(f"{keys.apqn}: all registers are empty")
         if len(keys.controllers) > 1:
             click.echo(f"{keys.apqn} is controlled by {' and '.join(keys.controllers)}")
-    _end(answer.refused)
-
-
-def _from(place: _KeyPlace, request: R) -> R:
-    """The request, for the adapters, from the system and through the queue that the options name."""
-    return msgspec.structs.replace(request, adapters=place.adapters, system=place.system, through=place.through)
-
-
-def _end(refused: Finding | None) -> None:
-    if refused:
-        raise ControlError(str(refused), findings=(refused,))
+    end_with(answer.refused)
 
 
 def _register(register: RegisterFacts, digits: int | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from apmatrix.cli.terminal import Terminal
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def brought_up(file: MachineFile) -> Iterator[Emulation]:
     """The running machine; on a terminal something moves while it comes up: a large one takes seconds."""
     forbid_core_dumps()
-    with Terminal(stderr=True).status(f"bringing up {file.machine.name}"):
+    progress = Terminal(stderr=True)
+    with progress.status(f"bringing up {file.machine.name}") if progress.is_terminal else nullcontext():
         emulation = Emulation.start(file)
     with emulation:
         yield emulation

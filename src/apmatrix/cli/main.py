@@ -70,7 +70,7 @@ def main() -> None:
       apmatrix shell three-guests.toml
 
     Exit codes: 0 fine, 1 something was refused or found, 2 usage or unreadable input, 3 what is needed is not
-    running, or is in use.
+    running, or is in use, 4 a change was left incomplete.
     """
 
 

@@ -5,14 +5,12 @@ Scripts call the commands that talk to a running machine in loops: slow imports 
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.folding import fold
+from apmatrix.cli.folding import fold, width_of
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
@@ -53,23 +51,17 @@ def read_file(path: str, *, strict: bool = False) -> MachineFile:
 
 def print_line(text: str) -> None:
     """Print a line, folded where it must fit into the width; for commands that scripts call in loops."""
-    width = _width()
+    width = width_of(sys.stdout)
     click.echo("\n".join(fold(text, width, 2) if width else [text]))
 
 
 def print_guests(guests: Sequence[GuestFacts], lead: str = "") -> None:
     """Print a line for each guest: its name, its UUID and its state; the name alone on one where it is narrow."""
     longest = max((len(guest.name) for guest in guests), default=0)
-    width = _width()
+    width = width_of(sys.stdout)
     for guest in guests:
         facts = f"{guest.uuid}  {'running' if guest.running else 'stopped'}"
         line = f"{lead}{guest.name:<{longest}}  {facts}"
         if width and len(lead) + longest + 2 + len(facts) > width:
             line = f"{lead}{guest.name}\n{' ' * len(lead)}  {facts}"
         click.echo(line)
-
-
-def _width() -> int | None:
-    """The columns of the terminal, or those that the user says; None for a file or another program."""
-    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return shutil.get_terminal_size().columns if narrow else None

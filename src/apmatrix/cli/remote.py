@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.arch import Mask
 from apmatrix.service.protocol.names import Scope
 
 if TYPE_CHECKING:
@@ -18,23 +17,6 @@ machine_option = click.option(
 machine_or_file_option = click.option(
     "--machine", metavar="NAME", help="On a machine that apmatrix up started, instead of FILE."
 )
-
-
-def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """Adapter or domain numbers; a usage error if they are not numbers."""
-    try:
-        found = None if value is None else Mask.parse_ids(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-    return found
-
-
-def some_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Mask | None:
-    """Adapter or domain numbers; a usage error if they are not numbers, or if there are none."""
-    found = numbers(ctx, param, value)
-    if found is not None and not found:
-        raise click.BadParameter("it names no number", ctx, param)
-    return found
 
 
 def system_options(function: Callable[..., None]) -> Callable[..., None]:

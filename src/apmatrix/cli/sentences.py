@@ -17,21 +17,29 @@ import click
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.documents import asks_for_json, error_facts, needs_document, print_error
-from apmatrix.cli.folding import fold
+from apmatrix.cli.folding import fold, terminal_width
+from apmatrix.cli.streams import prepare_standard_streams
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from _typeshed import ReadableBuffer
-
     from apmatrix.rules.findings import Finding
 
+_WHOLE_SENTENCE: Final = 1000
 _AS_JSON: Final = "apmatrix.as_json"
 
 
 class CommandGroup(click.Group):
-    """A command group that says which of its commands an unknown one may mean."""
+    """A command group that says what each of its commands does, and which of them an unknown one may mean."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with the whole first sentence of their help, which click would cut at one line."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(_WHOLE_SENTENCE)) for name, command in commands if command]
+            )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -51,7 +59,7 @@ class SentenceGroup(CommandGroup):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the program, with all three standard streams there, as libraries expect."""
-        _prepare_standard_streams()
+        prepare_standard_streams()
         return super().main(*args, **extra)
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
@@ -82,10 +90,13 @@ def exit_code(error: ApmatrixError) -> ExitCode:
 
 def say(sentence: str) -> None:
     """Print a sentence on stderr, folded on a terminal."""
-    lines = f"apmatrix: {sentence}".split("\n")
-    if sys.stderr.isatty():
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-        lines = [part for line in lines for part in fold(line, width or 80, indent=2)]
+    _print_error(f"apmatrix: {sentence}")
+
+
+def _print_error(text: str) -> None:
+    lines = text.split("\n")
+    if width := terminal_width(sys.stderr):
+        lines = [part for line in lines for part in fold(line, width, indent=2)]
     click.echo("\n".join(lines), err=True)
 
 
@@ -115,7 +126,7 @@ def _sentences(as_json: Callable[[], bool]) -> Iterator[None]:
         end(ExitCode.INTERRUPTED)
     except click.ClickException as error:
         with suppress(OSError):
-            error.show()
+            _print_error(_text_of(error))
         end(error.exit_code, error.format_message(), say=False)
     except ApmatrixError as error:
         end(exit_code(error), str(error), findings_of(error))
@@ -124,6 +135,13 @@ def _sentences(as_json: Callable[[], bool]) -> Iterator[None]:
     except OSError as error:  # that no command expects
         place = f"{error.filename}: " if error.filename else ""
         end(ExitCode.REFUSED, f"{place}{error.strerror or error}")
+
+
+def _text_of(error: click.ClickException) -> str:
+    """What click prints about it: the usage of the command, and a sentence."""
+    shown = io.StringIO()
+    error.show(shown)
+    return shown.getvalue().rstrip("\n")
 
 
 def findings_of(error: ApmatrixError) -> tuple[Finding, ...]:
@@ -148,38 +166,3 @@ def _end(code: int, sentence: str | None, document: Mapping[str, Any] | None) ->
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
-
-
-def _prepare_standard_streams() -> None:
-    """Let no file that is opened later be taken for a standard stream that was closed, and name stdout in errors.
-
-    Reading a closed one finds the end, writing fails.
-    """
-    for number, name, mode in ((0, "stdin", "r"), (2, "stderr", "w"), (1, "stdout", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            null = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
-            if null != number:
-                os.dup2(null, number, inheritable=False)
-                os.close(null)
-            setattr(sys, name, os.fdopen(number, mode, closefd=False))
-    with suppress(OSError):  # of a stream without a descriptor
-        if sys.stdout.fileno() == 1:
-            out, raw = sys.stdout, _StandardOutput(1, "w", closefd=False)
-            buffer = io.BufferedWriter(raw)
-            sys.stdout = io.TextIOWrapper(
-                buffer, encoding=out.encoding, errors=out.errors, line_buffering=out.isatty()
-            )
-
-
-class _StandardOutput(io.FileIO):
-    """Standard output, whose errors say that they are its own."""
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write to it."""
-        try:
-            return super().write(data)
-        except OSError as error:
-            error.filename = "standard output"
-            raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
 from rich.console import Console
+
+from apmatrix.cli.folding import width_of
 
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or another program."""
@@ -19,9 +20,9 @@ class Terminal(Console):
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        stream = sys.stderr if stderr else sys.stdout
-        self.narrow = stream.isatty() or "COLUMNS" in os.environ
-        super().__init__(stderr=stderr, highlight=False, width=None if self.narrow else PIPE_WIDTH)
+        width = width_of(sys.stderr if stderr else sys.stdout)
+        self.narrow = width is not None
+        super().__init__(stderr=stderr, highlight=False, width=width or PIPE_WIDTH)
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise the error again that rich has caught."""

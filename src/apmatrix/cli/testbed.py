@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.cli.documents import json_option, print_document
-from apmatrix.cli.remote import machine_option, some_numbers
-from apmatrix.cli.sentences import CommandGroup
+from apmatrix.cli.remote import machine_option
+from apmatrix.cli.sentences import CommandGroup, say
+from apmatrix.cli.spelling import NumberList
+from apmatrix.rules.readings import fault_doubts
 from apmatrix.service.client import ask
 from apmatrix.service.errors import ExitCode
 from apmatrix.service.protocol.testbed import (
@@ -33,7 +35,7 @@ _file_argument = click.argument("file", type=click.Path(path_type=Path))
 _adapter_option = click.option(
     "--adapter",
     "adapters",
-    callback=some_numbers,
+    type=NumberList("adapter"),
     metavar="LIST",
     help="Adapters, such as 5,6; by default all of the machine.",
 )
@@ -58,6 +60,8 @@ def fault() -> None:
 def add_fault(words: tuple[str, ...], machine: str | None, as_json: bool) -> None:
     """Make queues or cards fail from now on."""
     added = ask(machine, AddFault(" ".join(words)))
+    for doubt in fault_doubts(" ".join(words)):
+        say(f"warning: {doubt}")
     if as_json:
         print_document({"fault": added})
     else:

@@ -59,18 +59,22 @@ def check(file: FileTables, reader: Reader) -> None:
 
 def _adapters(file: FileTables, reader: Reader) -> Mask:
     """Check ``[[adapter]]``; returns the adapters that the machine has."""
-    installed = Mask()
+    first: dict[int, Path] = {}
     for index, adapter in enumerate(file.adapters):
         path: Path = ("adapter", index)
         if (adapter.id is None) == (adapter.ids is None):
             reader.note(Severity.ERROR, path, "an adapter has either id or ids", "write one of them")
-        if twice := adapter.numbers & installed:
-            text = f"adapter {twice.ranges()} is described twice"
+        twice: dict[Path, list[int]] = {}
+        for number in adapter.numbers:
+            if number in first:
+                twice.setdefault(first[number], []).append(number)
+            first.setdefault(number, path)
+        for earlier, numbers in twice.items():
+            text = f"adapter {Mask.of(*numbers).ranges()} is described already, at {_named(reader, earlier)}"
             reader.note(Severity.ERROR, path, text, "take one description out")
         possible(adapter.numbers - file.machine.limits.apm, "adapter", Severity.ERROR, path, reader)
         _functions(adapter, path, reader)
-        installed |= adapter.numbers
-    return installed
+    return Mask.of(*first)
 
 
 def _functions(adapter: AdapterFile, path: Path, reader: Reader) -> None:
@@ -118,8 +122,7 @@ def _guests(
     claims = Exclusive(reader, _ASSIGNMENTS)
     for guest, place in HostMasks(host, names, path, reader).check(places, given):
         _guest(guest, given, limits, place, reader)
-        uuid = str(guest.uuid) if guest.uuid else ""
-        claims.claim(Holder("guest", "/".join((*names, guest.name)), uuid), guest.matrix, place)
+        claims.claim(Holder("guest", "/".join((*names, guest.name))), guest.matrix, place)
     for guest, place in places:
         _guests(guest.guests, guest.host, (*names, guest.name), guest.matrix & given, limits, place, reader)
 
@@ -145,7 +148,12 @@ def _doubled(reader: Reader, what: str, names: Iterable[tuple[str, Path]]) -> No
     first: dict[str, Path] = {}
     for name, path in names:
         if name in first:
-            line = reader.places.line(first[name])
-            place = f"line {line}" if line else dotted(first[name])
-            reader.note(Severity.ERROR, path, f"{what} {name} is described already, at {place}", _CHANGES[what])
+            text = f"{what} {name} is described already, at {_named(reader, first[name])}"
+            reader.note(Severity.ERROR, path, text, _CHANGES[what])
         first.setdefault(name, path)
+
+
+def _named(reader: Reader, path: Path) -> str:
+    """A place in a sentence about another one: ``line 7``."""
+    line = reader.places.line(path)
+    return f"line {line}" if line else dotted(path)

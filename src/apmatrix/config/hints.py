@@ -108,12 +108,20 @@ def word(kind: Any, value: object) -> str:
     close = [meant] if meant in words else difflib.get_close_matches(plain, [each.casefold() for each in words], n=1)
     for each in words:
         if close and each.casefold() == close[0]:
-            return f"did you mean '{each}'?"
+            return f"did you mean '{each}'?" if _is_a(kind, each) else f"did you mean ['{each}']?"
     try:
-        msgspec.convert(tomllib.loads(f"value = {value.casefold()}")["value"], kind)
+        plain_value = tomllib.loads(f"value = {value.casefold()}")["value"]
     except ValueError:
         return ""
-    return f"did you mean {value.casefold()} without quotes?"
+    return f"did you mean {value.casefold()} without quotes?" if _is_a(kind, plain_value) else ""
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _words(kind: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 import zlib
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -22,7 +23,7 @@ from apmatrix.config.values import PartFiles
 from apmatrix.rules.findings import Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MEBIBYTE = 1 << 20
 MAX_SIZE = 16 * MEBIBYTE
@@ -37,6 +38,8 @@ def load(path: str | os.PathLike[str], *, allow_refused: bool = False) -> Machin
     ConfigError has all findings if the file cannot be understood, or asks for what the machine refuses. With
     ``allow_refused`` the latter is not an error: the file carries the findings, and the machine will refuse.
     """
+    if not os.fspath(path):
+        raise _unreadable("''", "is not the name of a file")
     return parse(_text(FilePath(path)), str(path), allow_refused=allow_refused)
 
 
@@ -97,10 +100,14 @@ def _text(path: FilePath) -> str:
     if len(data) > MAX_SIZE:
         raise _unreadable(str(path), f"is larger than {MAX_SIZE // MEBIBYTE} MiB, so it is not a configuration file")
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _unreadable(str(path), "is not UTF-8 text", line, "save it in that encoding") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise _unreadable(str(path), "has a NUL character, as UTF-16 text has", line, "save it in UTF-8")
+    return text
 
 
 def _accepted(file: MachineFile) -> MachineFile:
@@ -141,9 +148,8 @@ def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
     """The file with the defaults that depend on names, and the files that it names relative to its own."""
     folder = FilePath(path).parent
     name = tables.machine.name or _machine_name(FilePath(path).stem)
-    return MachineFile(
+    file = MachineFile(
         path=path,
-        findings=tuple(reader.findings),
         places=reader.places,
         machine=structs.replace(tables.machine, name=name),
         adapters=tables.adapters,
@@ -155,6 +161,14 @@ def _resolved(tables: FileTables, path: str, reader: Reader) -> MachineFile:
             structs.replace(lpar, guests=_named(lpar.guests, f"{name}/{lpar.name}")) for lpar in tables.lpars
         ),
     )
+    uuids = {"/".join(names): str(guest.uuid) for names, guest in file.guests()} if reader.findings else {}
+    return structs.replace(file, findings=tuple(_with_uuids(finding, uuids) for finding in reader.findings))
+
+
+def _with_uuids(finding: Finding, uuids: Mapping[str, str]) -> Finding:
+    """The finding with the UUIDs of the guests that hold something."""
+    holders = (replace(each, uuid=uuids[each.name]) if each.kind == "guest" else each for each in finding.holders)
+    return replace(finding, holders=tuple(holders))
 
 
 def _named(guests: tuple[GuestFile, ...], above: str) -> tuple[GuestFile, ...]:

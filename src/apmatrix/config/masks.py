@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _SINGLE: Final = 8
 """Numbers that are written one by one; of more, ranges are shorter."""
 
+_DIGITS: Final = 64
+"""Hexadecimal digits of a whole mask."""
+
 _NUMBERS: Final = {"apmask": "adapter", "aqmask": "domain"}
 
 
@@ -151,7 +154,13 @@ def _terms(mask: Mask) -> str:
 
 
 def _meant(key: str, text: str) -> str:
-    """What to write instead of a text that is no mask write: each number needs its own sign."""
+    """What to write instead of a text that is no mask write: a whole mask, or numbers with a sign each."""
+    whole = re.sub(r"[\s_]", "", text)
+    if re.fullmatch(r"0[xX][0-9a-fA-F]{8,}", whole):  # shorter ones may be numbers
+        digits = len(whole) - 2
+        if digits > _DIGITS:
+            return f"write 0x and up to {_DIGITS} hexadecimal digits, not {digits}"
+        return f'write {key} = "{whole}"'
     sign = text[:1] if text[:1] in ("+", "-") else "-"
     better = ",".join(
         part if part[:1] in ("+", "-") else f"{sign}{part}" for part in re.split(r"[\s,]+", text.strip(" ,"))

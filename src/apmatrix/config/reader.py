@@ -12,9 +12,9 @@ from apmatrix.arch.errors import BadText
 from apmatrix.config import hints
 from apmatrix.config.findings import dotted
 from apmatrix.config.hints import entry, fields_of, header
-from apmatrix.config.values import READERS, Number, shown
+from apmatrix.config.values import READERS, FaultWords, Number, shown
 from apmatrix.rules.findings import Finding, Severity
-from apmatrix.rules.readings import octal_doubts
+from apmatrix.rules.readings import fault_doubts, octal_doubts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,19 +120,19 @@ class Reader:
         except ValueError as error:
             self._error(path, str(error))
         else:
-            if isinstance(found, _NUMBERED):
-                self._doubt(value, path)
+            if isinstance(found, _NUMBERED | FaultWords):
+                self._doubt(value, path, of_fault=isinstance(found, FaultWords))
             return found
         return _NOTHING
 
-    def _doubt(self, value: object, path: Path) -> None:
+    def _doubt(self, value: object, path: Path, *, of_fault: bool) -> None:
         """Record the numbers that may be meant otherwise than they are read."""
         if isinstance(value, list):
             for index, each in enumerate(value):
-                self._doubt(each, (*path, index))
+                self._doubt(each, (*path, index), of_fault=of_fault)
         elif isinstance(value, str):
             what = "domain" if "domain" in header(path[-2:]) else "adapter"
-            for text, remedy in octal_doubts(value, what):
+            for text, remedy in fault_doubts(value) if of_fault else octal_doubts(value, what):
                 self.note(Severity.WARNING, path, text, remedy)
 
     def _unknown(self, keys: set[str], known: dict[str, FieldInfo], path: Path) -> None:

@@ -5,6 +5,7 @@ Every function here takes a value from TOML, and raises ValueError with a senten
 
 from __future__ import annotations
 
+from datetime import date, time
 from typing import TYPE_CHECKING
 
 from apmatrix.arch import CardFunctions, CardType, Mask
@@ -44,11 +45,16 @@ class PartFiles(tuple[str, ...]):
 
 
 def shown(value: object) -> str:
-    """A value of the file for a message, in one short line."""
+    """A value of the file for a message, as TOML writes it, in one short line."""
     if isinstance(value, dict):
         return "a table"
     try:
-        text = str(value).lower() if isinstance(value, bool) else repr(value)
+        if isinstance(value, list):
+            text = f"[{', '.join(map(shown, value))}]"
+        elif isinstance(value, bool):
+            text = str(value).lower()
+        else:
+            text = value.isoformat() if isinstance(value, date | time) else repr(value)
     except ValueError:  # more digits than Python writes
         return "a very large number"
     return text if len(text) <= 60 else f"{text[:56]}..."

@@ -241,6 +241,15 @@ class KeyManager:
             tuple(sets),
         )
 
+    def register_of(self, key_set: KeySet, apqn: Apqn, pattern: bytes) -> str | None:
+        """Which register of a used queue has the key with ``pattern``: current, old, new, or None if no one has."""
+        state = next((each for each in self._read(apqn) if each.key_set is key_set), None)
+        for name in ("current", "old", "new"):
+            register: Register | None = getattr(state, name, None)
+            if register is not None and (register.pattern or "").startswith(pattern.hex()):
+                return name
+        return None
+
     def _asked(self, apqn: Apqn) -> tuple[SetState, ...]:
         return tuple(self.query(key_set, apqn) for key_set in SETS_OF[self._mode(apqn.adapter)])
 

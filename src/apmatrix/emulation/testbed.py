@@ -16,6 +16,7 @@ from apmatrix.cards.faults import FaultError
 from apmatrix.cards.recording import read_exchanges, write_exchange
 from apmatrix.config import ConfigError
 from apmatrix.emulation.errors import TestbedActive, TestbedError
+from apmatrix.machine import UnknownAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,7 +146,7 @@ class Testbed:
     # records
 
     def require_no_record(self, adapters: Mask | None = None) -> None:
-        """TestbedError if :meth:`start_record` with these adapters would be refused."""
+        """TestbedActive or UnknownAdapter if :meth:`start_record` with these adapters would be refused."""
         with self._lock:
             self._require_no_record(adapters)
 
@@ -209,7 +210,7 @@ class Testbed:
     def _adapters(self, wanted: Mask | None) -> tuple[Adapter, ...]:
         found = self._machine.adapters
         if wanted is not None and (missing := wanted - Mask.of(*found)):
-            raise TestbedError(f"there is no adapter {missing.ranges()} in {self._machine.name}")
+            raise UnknownAdapter(f"there is no adapter {missing.ranges()} in {self._machine.name}")
         return tuple(adapter for number, adapter in found.items() if wanted is None or number in wanted)
 
 

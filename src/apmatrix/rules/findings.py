@@ -14,6 +14,11 @@ MOST_APQNS: Final = 256
 _ALTERNATIVES: Final = "did you mean", "the keys are", "a leading 0"
 
 
+def printed(name: str) -> str:
+    r"""A file's name as text: bytes that are not become ``\udcff``, as on standard error."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 class Severity(Enum):
     """How serious a finding is."""
 
@@ -68,6 +73,10 @@ class Finding:
     errno: str = ""
     system: str = ""
     action: str = ""
+
+    def __post_init__(self) -> None:
+        """Let a file's name be text, whatever its bytes are."""
+        object.__setattr__(self, "file", printed(self.file))
 
     @property
     def text(self) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _OCTAL = re.compile(r"(?<![0-9A-Za-z])0[0-7]+(?![0-9A-Za-z])")
 
 
+_NUMBERED_WORDS = re.compile(r"(?<!\S)(adapter|domain)=(\S+)")
+
+
 class Doubt(NamedTuple):
     """How something is read, what else may be meant, and what to write for each."""
 
@@ -49,6 +52,12 @@ def octal_doubts(text: str, what: str = "domain") -> Iterator[Doubt]:
             else f"{value} if that is meant"
         )
         yield Doubt(f"{word} is octal {value}; {other}", f"write {more}")
+
+
+def fault_doubts(words: str) -> Iterator[Doubt]:
+    """The same about the words of a fault, which number adapters and domains: ``adapter=5 domain=0047``."""
+    for what, text in _NUMBERED_WORDS.findall(words):
+        yield from octal_doubts(text, what)
 
 
 def apqn_doubt(text: str, apqn: Apqn) -> str:

@@ -13,7 +13,7 @@ from apmatrix.arch import ApmatrixError
 from apmatrix.arch.events import RequestRefused
 from apmatrix.emulation.refusal import finding_of
 from apmatrix.faces.namespaces import device_directory
-from apmatrix.service import keys, testbed  # noqa: F401 - they answer requests
+from apmatrix.service import keys, securekeys, testbed  # noqa: F401 - they answer requests
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.naming import find_system
 from apmatrix.service.operations import OPERATIONS, Asked, list_guests

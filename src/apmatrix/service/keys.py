@@ -8,23 +8,18 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from apmatrix.arch import SETS_OF, ApmatrixError, Apqn, KeySet, Mask, Mode
+from apmatrix.arch import SETS_OF, ApmatrixError, Apqn, KeySet, Mask
 from apmatrix.cards import Action
-from apmatrix.cards.ep11.blob import KeyBlob, find_blob, with_session_of
-from apmatrix.emulation.errors import KeysRefused
 from apmatrix.emulation.masterkeys import KeyManager
 from apmatrix.emulation.refusal import finding_of
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
 from apmatrix.service.protocol.keys import (
     ClearKey,
-    FilesDone,
     KeyFacts,
     KeyRequest,
     KeysDone,
     LoadKey,
-    ReencipheredFile,
-    ReencipherFiles,
     RegisterFacts,
     SetKey,
     ShowKeys,
@@ -51,13 +46,13 @@ _EP11_STEPS: Final[Mapping[str, Action]] = {"import": Action.IMPORT, "commit": A
 @answers(ShowKeys)
 def show_keys(asked: Asked, request: ShowKeys) -> KeysDone:
     """The keys of the domains that the system controls or uses, or of those that are named."""
-    return _until_refused(_manager(asked, request).look(request.adapters, request.domains))
+    return _until_refused(manager_of(asked, request).look(request.adapters, request.domains))
 
 
 @answers(LoadKey)
 def load_key(asked: Asked, request: LoadKey) -> KeysDone:
     """Load the same parts into every domain; ControlError, with nothing sent, for what is not a key part."""
-    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
+    manager, key_set = manager_of(asked, request), KeySet.of(request.key_set)
     load = _load(manager, key_set, request)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (load(apqn),)))
 
@@ -65,21 +60,21 @@ def load_key(asked: Asked, request: LoadKey) -> KeysDone:
 @answers(SetKey)
 def set_key(asked: Asked, request: SetKey) -> KeysDone:
     """Make the new key the current one."""
-    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
+    manager, key_set = manager_of(asked, request), KeySet.of(request.key_set)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.set(key_set, apqn),)))
 
 
 @answers(ClearKey)
 def clear_key(asked: Asked, request: ClearKey) -> KeysDone:
     """Empty the new register of a set."""
-    manager, key_set = _manager(asked, request), KeySet.of(request.key_set)
+    manager, key_set = manager_of(asked, request), KeySet.of(request.key_set)
     return _change(manager, request, key_set, lambda apqn: manager.domain(apqn, (manager.clear(key_set, apqn),)))
 
 
 @answers(ZeroizeKeys)
 def zeroize_keys(asked: Asked, request: ZeroizeKeys) -> KeysDone:
     """Empty all registers of the domains, or of the whole card."""
-    manager = _manager(asked, request)
+    manager = manager_of(asked, request)
 
     def zeroize(apqn: Apqn) -> DomainKeys:
         manager.zeroize(apqn, card=request.whole_card)
@@ -88,34 +83,8 @@ def zeroize_keys(asked: Asked, request: ZeroizeKeys) -> KeysDone:
     return _change(manager, request, None, zeroize)
 
 
-@answers(ReencipherFiles)
-def reencipher_files(asked: Asked, request: ReencipherFiles) -> FilesDone:
-    """The contents of files with EP11 blobs, with the blobs under the new wrapping key."""
-    manager = _manager(asked, request)
-    (adapter,) = _only(manager.adapters(Mode.EP11) if request.adapters is None else request.adapters)
-    apqn = Apqn(adapter, request.domain)
-    places = [_place(file.name, file.content) for file in request.files]
-    done = []
-    try:
-        with manager.turn(apqn):  # all under the same new key
-            for file, place in zip(request.files, places, strict=True):
-                blob = _reencipher(manager, apqn, file.name, file.content[place])
-                whole = file.content[: place.start] + blob + file.content[place.stop :]
-                pattern = KeyBlob.parse(blob).pattern.hex()
-                done.append(ReencipheredFile(file.name, str(apqn), pattern, whole))
-    except ApmatrixError as error:
-        return FilesDone((), finding_of(error))
-    return FilesDone(tuple(done))
-
-
-def _reencipher(manager: KeyManager, apqn: Apqn, name: str, blob: bytes) -> bytes:
-    try:
-        return with_session_of(blob, manager.reencipher(apqn, blob))
-    except KeysRefused as refused:
-        raise KeysRefused(f"{name}: {refused}", apqn) from refused
-
-
-def _manager(asked: Asked, request: KeyRequest[Any]) -> KeyManager:
+def manager_of(asked: Asked, request: KeyRequest[Any]) -> KeyManager:
+    """The administrator in the system that a request names."""
     return KeyManager(asked.emulation, asked.choose(request.system), request.through)
 
 
@@ -127,7 +96,7 @@ def _change(
 ) -> KeysDone:
     """Change each domain of each adapter that is named, or of the only one that has ``key_set``."""
     fitting = manager.adapters(*(mode for mode, sets in SETS_OF.items() if key_set is None or key_set in sets))
-    adapters = request.adapters or _only(fitting)
+    adapters = request.adapters or only(fitting)
     return _until_refused(change(Apqn(adapter, domain)) for adapter in adapters for domain in request.domains)
 
 
@@ -152,13 +121,6 @@ def _facts(keys: DomainKeys) -> KeyFacts:
     }
     apqn = keys.apqn
     return KeyFacts(str(apqn), apqn.adapter, apqn.domain, keys.type, keys.controlled, keys.controllers, registers)
-
-
-def _place(name: str, content: bytes) -> slice:
-    try:
-        return find_blob(content)
-    except ValueError as error:
-        raise ControlError(f"{name}: {error}; nothing has been sent", ExitCode.UNREADABLE) from None
 
 
 def _load(manager: KeyManager, key_set: KeySet, request: LoadKey) -> Load:
@@ -189,7 +151,7 @@ def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
         raise ControlError(f"part {number} {error}; nothing has been loaded", ExitCode.UNREADABLE) from None
 
 
-def _only(fitting: Mask) -> Mask:
+def only(fitting: Mask) -> Mask:
     """The only adapter, if none was named; ControlError if there are several, or none."""
     if not fitting:
         sentence = "this system uses no coprocessor that has such a key: apmatrix show lists the adapters"

@@ -199,9 +199,12 @@ def _sentences(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def keep_blob(path: Path, blob: bytes) -> None:
-    """Make a new file with a key blob, whole or not at all; ControlError if it already exists or cannot be made."""
+def keep_blob(path: Path, blob: bytes, *, replace: bool = False) -> None:
+    """Make a file with secure keys for its owner only, whole or not at all.
+
+    ControlError if it cannot be made, or already exists and is not to be replaced.
+    """
     try:
-        create_file(path, blob)
+        (replace_file if replace else create_file)(path, blob)
     except OSError as error:
-        raise ControlError(f"{path}: the key blob cannot be kept: {error.strerror}") from error
+        raise ControlError(f"{path}: the secure key cannot be kept: {error.strerror}") from error

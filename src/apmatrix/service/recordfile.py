@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from apmatrix.service.errors import ControlError
+from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,8 @@ def existing_record(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not make this wait
     except (OSError, ValueError) as error:
-        raise ControlError(f"{path}: the record cannot be read: {_reason(error)}") from error
+        sentence = f"{path}: the record cannot be read: {_reason(error)}"
+        raise ControlError(sentence, ExitCode.UNREADABLE) from error
     try:
         _require_regular(descriptor, str(path))
         yield descriptor

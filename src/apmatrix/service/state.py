@@ -99,11 +99,10 @@ class StateDirectory:
 
     def forget_locks(self, system: str | None = None) -> None:
         """Empty the /run/lock of a system, or of all: no process has a lock any more."""
-        import shutil  # noqa: PLC0415 - slow to import, and no command needs it
-
         systems = [self.of_system(system)] if system else (self.path / "systems").glob("*")
         for directory in systems:
-            shutil.rmtree(directory / "lock", ignore_errors=True)
+            with suppress(OSError):
+                _remove_tree(directory / "lock")
 
     def make(self) -> None:
         """Make the directory unless it exists; ControlError if this user cannot use or trust it."""
@@ -162,8 +161,6 @@ class StateDirectory:
 
         ControlError if there is none, if its machine is running, or if it has what no machine keeps.
         """
-        import shutil  # noqa: PLC0415 - slow to import, and few commands need it
-
         if not self.path.is_dir():
             raise unknown_machine(self.path.name)
         self.check()
@@ -173,9 +170,10 @@ class StateDirectory:
             raise ControlError(sentence, ExitCode.REFUSED)
         with self.locked():
             try:
-                shutil.rmtree(self.path)
+                _remove_tree(self.path)
             except OSError as error:
-                raise ControlError(f"{error.filename} cannot be removed: {error.strerror}") from error
+                sentence = f"{self.path} cannot be removed completely: {error.filename}: {error.strerror}"
+                raise ControlError(sentence) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -220,6 +218,20 @@ def _take(lock: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a directory with all that is in it; OSError if that cannot be done.
+
+    overlayfs leaves directories that even their owner may not enter, so they are opened first.
+    """
+    import shutil  # noqa: PLC0415 - slow to import, and few commands need it
+
+    for path, names, _ in os.walk(directory):
+        for below in (Path(path, name) for name in names):
+            if not below.is_symlink() and not os.access(below, os.R_OK | os.W_OK | os.X_OK):
+                below.chmod(stat.S_IRWXU)
+    shutil.rmtree(directory)
 
 
 def _make_directories(directory: Path) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from apmatrix.cards import Fault
 from apmatrix.cards.faults import FaultError
+from apmatrix.cards.recording import RecordingError
 from apmatrix.emulation.errors import TestbedActive
 from apmatrix.emulation.testbed import send_again
+from apmatrix.machine import UnknownAdapter
 from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.operations import Asked, answers
 from apmatrix.service.protocol.testbed import (
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 @answers(AddFault)
 def add_fault(asked: Asked, request: AddFault) -> FaultFacts:
     """Add a fault; ControlError for words that make no sense."""
-    with _unreadable_faults():
+    with _exit_codes():
         fault = Fault.parse(request.words)
         return FaultFacts(asked.emulation.testbed.add_fault(fault), str(fault), 0)
 
@@ -51,39 +53,37 @@ def list_faults(asked: Asked, _request: ListFaults) -> tuple[FaultFacts, ...]:
 @answers(RemoveFault)
 def remove_fault(asked: Asked, request: RemoveFault) -> tuple[FaultFacts, ...]:
     """End a fault, or all; ControlError if the number is not that of an active fault."""
-    with _unreadable_faults():
+    with _exit_codes():
         asked.emulation.testbed.remove_fault(request.number)
     return list_faults(asked, ListFaults())
 
 
 @contextmanager
-def _one_exit_code() -> Iterator[None]:
-    """Starting what is active and stopping what is not has the exit code that it has for machines and guests."""
+def _exit_codes() -> Iterator[None]:
+    """Give errors the exit codes that they have elsewhere.
+
+    Starting what is active and stopping what is not has that of machines and guests; what cannot be read, and a
+    number that does not exist, that of wrong input.
+    """
     try:
         yield
     except TestbedActive as error:
         raise ControlError(str(error), ExitCode.UNREACHABLE) from error
-
-
-@contextmanager
-def _unreadable_faults() -> Iterator[None]:
-    try:
-        yield
-    except FaultError as error:
+    except (FaultError, RecordingError, UnknownAdapter) as error:
         raise ControlError(str(error), ExitCode.UNREADABLE) from error
 
 
 @answers(PrepareRecord)
 def prepare_record(asked: Asked, request: PrepareRecord) -> None:
     """TestbedError if these adapters cannot be recorded now."""
-    with _one_exit_code():
+    with _exit_codes():
         asked.emulation.testbed.require_no_record(request.adapters)
 
 
 @answers(StartRecord)
 def start_record(asked: Asked, request: StartRecord) -> None:
     """Record the traffic; TestbedError if that is impossible."""
-    with ExitStack() as unless_started, _one_exit_code():
+    with ExitStack() as unless_started, _exit_codes():
         file = unless_started.enter_context(take_record(asked, request.file, "ab"))
         asked.emulation.testbed.start_record(file, request.file, request.adapters)
         unless_started.pop_all()
@@ -92,28 +92,28 @@ def start_record(asked: Asked, request: StartRecord) -> None:
 @answers(StopRecord)
 def stop_record(asked: Asked, _request: StopRecord) -> RecordFacts:
     """End the record; TestbedError if there is none."""
-    with _one_exit_code():
+    with _exit_codes():
         return RecordFacts(*asked.emulation.testbed.stop_record())
 
 
 @answers(StartReplay)
 def start_replay(asked: Asked, request: StartReplay) -> RecordFacts:
     """Answer requests from a record; TestbedError if that is impossible."""
-    with BufferedReader(take_record(asked, request.file, "rb")) as file, _one_exit_code():
+    with BufferedReader(take_record(asked, request.file, "rb")) as file, _exit_codes():
         return RecordFacts(request.file, asked.emulation.testbed.start_replay(file, request.file, request.adapters))
 
 
 @answers(StopReplay)
 def stop_replay(asked: Asked, _request: StopReplay) -> RecordFacts:
     """Let the cards answer again; TestbedError if they already do."""
-    with _one_exit_code():
+    with _exit_codes():
         return RecordFacts(asked.emulation.testbed.stop_replay())
 
 
 @answers(CompareRecord)
 def compare_record(asked: Asked, request: CompareRecord) -> ComparisonFacts:
     """Send a record's requests again; TestbedError if that is impossible."""
-    with BufferedReader(take_record(asked, request.file, "rb")) as file:
+    with BufferedReader(take_record(asked, request.file, "rb")) as file, _exit_codes():
         count, differing = send_again(asked.choose(request.system), file, request.file)
     return ComparisonFacts(
         count,

@@ -37,4 +37,6 @@ class Host:
 
     def _write_refused(self, path: str, refused: Refused) -> None:
         error = errorcode.get(refused.errno, str(refused.errno))
-        self.machine.announce(WriteRefused(self.level.path, path, error, str(refused)))
+        holder = str(refused.holder) if refused.holder else None
+        apqns = refused.finding.apqns
+        self.machine.announce(WriteRefused(self.level.path, path, error, str(refused), apqns, holder))

@@ -10,6 +10,7 @@ from apmatrix.arch import Mask, SetName
 from apmatrix.rules.findings import Finding
 from apmatrix.service.protocol.messages import MachineRequest, T_co
 
+KindName = Literal["CCA-AESDATA", "CCA-AESCIPHER", "EP11-AES"]
 StepName = Literal["first", "middle", "last", "import", "commit"]
 
 
@@ -95,14 +96,14 @@ class ZeroizeKeys(KeyRequest[KeysDone], frozen=True, kw_only=True):
 
 
 class KeyFile(msgspec.Struct, frozen=True):
-    """The content of a file with an EP11 key blob."""
+    """The content of a file with secure keys."""
 
     name: str
     content: bytes
 
 
 class ReencipheredFile(msgspec.Struct, frozen=True):
-    """A file's content with the blob under the new wrapping key, and that key's verification pattern."""
+    """A file's content with its blobs under the new wrapping key, and that key's verification pattern."""
 
     name: str
     apqn: str
@@ -122,3 +123,53 @@ class ReencipherFiles(KeyRequest[FilesDone], frozen=True, kw_only=True):
 
     domain: int
     files: tuple[KeyFile, ...]
+
+
+class MadeKey(msgspec.Struct, frozen=True):
+    """A new secure key as a file keeps it: what it is, and the pattern of the master key that wraps it."""
+
+    apqn: str
+    type: KindName
+    bits: int
+    xts: bool
+    key_set: str
+    pattern: str
+    content: bytes
+
+
+class MakeKey(KeyRequest[MadeKey], frozen=True, kw_only=True):
+    """Make a random secure AES key through the queue of ``domain``, or two of them for XTS."""
+
+    domain: int
+    type: KindName | None = None
+    bits: int = 256
+    xts: bool = False
+
+
+class KeyOpener(msgspec.Struct, frozen=True):
+    """A queue that has the master key of a secure key, and in which register: current, old or new."""
+
+    apqn: str
+    register: str
+
+
+class CheckedKey(msgspec.Struct, frozen=True):
+    """A secure key of a file, the queues that have its master key, and why it cannot be used if it cannot.
+
+    ``bits`` is None if the key does not tell.
+    """
+
+    file: str
+    type: KindName
+    bits: int | None
+    key_set: str
+    pattern: str
+    openers: tuple[KeyOpener, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+class CheckKeys(KeyRequest[tuple[CheckedKey, ...]], frozen=True, kw_only=True):
+    """Have the system's queues, or those of ``domains`` and the adapters, open the keys in files."""
+
+    files: tuple[KeyFile, ...]
+    domains: Mask | None = None

@@ -38,6 +38,9 @@ NOT_EXECUTABLE: Final = 126
 KILLED: Final = 128
 """Exit codes as a shell gives them; a signal's number is added to the last."""
 
+INTERRUPTIONS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+"""What a terminal sends to all processes of a command."""
+
 UDEVD: Final = ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd", "/sbin/udevd")
 _UDEV_CONTROL: Final = Path("/run/udev/control")
 _UDEV_START: Final = 10.0
@@ -106,8 +109,10 @@ def supervise(
 
 
 def _run_in_sandbox(command: Command, client: Client, parent: int, report: Callable[[str], None]) -> int:
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+    # Until there is an init that passes them on, the terminal's signals end all that there is.
+    for number in INTERRUPTIONS:
+        signal.signal(number, lambda number, _frame: os._exit(KILLED + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
     here = _here()
     sandbox = enter(sandbox_directory(command.machine))
     _follow(parent)
@@ -117,15 +122,24 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
     complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
     init = os.fork()
     if init == 0:
         _be_init(command, attached.system, client, report, own_user=sandbox.own_user)
+    _ignore_interruptions()
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
         raise ControlError("the machine ended, and so did the command", ExitCode.UNREACHABLE)
     _, status = os.waitpid(init, 0)
     return exit_code(status)
+
+
+def _ignore_interruptions() -> None:
+    """Leave the terminal's signals to the command, even those that are pending."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
 
 
 def _here() -> Path:
@@ -163,7 +177,7 @@ def _follow(parent: int) -> None:
 def _be_init(
     command: Command, system: str, client: Client, report: Callable[[str], None], *, own_user: bool
 ) -> NoReturn:
-    """Be the init process of the PID namespace."""
+    """Be the init process of the PID namespace. The terminal's signals are blocked, so that none is lost."""
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
@@ -206,13 +220,17 @@ def _environment(command: Command, system: str) -> dict[str, str]:
 def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
     child = os.fork()
     if child == 0:
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+        for number in (*INTERRUPTIONS, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
         try:
             os.execvpe(arguments[0], arguments, environment)
         except OSError as error:
             print(f"apmatrix: {arguments[0]}: {error.strerror}", file=sys.stderr)
             os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+    for number in INTERRUPTIONS & signal.sigpending():  # that came before the command was there
+        os.kill(child, number)
+    _ignore_interruptions()
     while True:
         process, status = os.wait()
         if process == child:

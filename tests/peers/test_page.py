@@ -7,6 +7,7 @@ import pytest
 
 from apmatrix.faces.boot.errors import PackageError
 from support import peers
+from support.cross import Outcome, outcomes
 from support.peers import PAGE, SUITES, VARIABLE, Counted, checkout, copy, counts
 
 MODULES = {path.stem.removeprefix("test_"): path.read_text() for path in Path(__file__).parent.glob("test_*.py")}
@@ -56,3 +57,10 @@ def test_the_reason_of_a_skip_says_what_was_tried(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(pytest.skip.Exception, match=f"{VARIABLE} names no directory .*; Debian has no package of it"):
         checkout("kvm-unit-tests")
+
+
+def test_what_tests_gave_in_the_guest():
+    output = "booted\r\n\r\n== a 0\r\n\r\n== b-1.sh 77\r\n  no card\r\n\r\n== end 0\r\n"
+    assert outcomes(output) == {"a": Outcome(0, ""), "b-1.sh": Outcome(77, "  no card")}
+    with pytest.raises(AssertionError, match="no card"):
+        outcomes(output.partition("== end")[0])

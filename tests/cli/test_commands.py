@@ -90,6 +90,11 @@ def test_show_names_the_guests_that_asked_for_a_free_queue_and_were_refused(run,
     ]
 
 
+def test_show_of_a_word_that_is_neither_a_file_nor_a_machine(run):
+    output = run("show", "thre-guests", code=2).stderr
+    assert "there is no file thre-guests, and no machine of that name is running: apmatrix status" in output
+
+
 def test_show_as_json(run):
     facts = json.loads(run("show", "--json", "examples/three-guests.toml").stdout)
     (lpar,) = facts["lpars"]

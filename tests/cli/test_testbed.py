@@ -81,7 +81,7 @@ def test_a_card_fails_on_demand(machine):
     [
         (("fault", "add"), 2, "Missing argument"),
         (("fault", "add", "domain"), 2, "'domain': a fault is made of words like adapter=, domain="),
-        (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': a number of seconds above 0"),
+        (("fault", "add", "reply=0x82", "delay=x"), 2, "'delay=x': give a number of seconds above 0"),
         (("fault", "add", "domain=6"), 2, "the fault has no effect: say response="),
         (("fault", "add", "adapter=9", "lose=held"), 2, "there is no adapter 9 in keys: 5-7"),
         (("fault", "remove", "3"), 2, "there is no fault 3; active faults: none"),
@@ -249,7 +249,7 @@ def test_faults_in_the_file_are_on_from_the_start(tmp_path, monkeypatch):
         (with_keys('faults = "adapter=9 lose=gone"'), "f.toml:4: machine.faults[0]: there is no adapter 9"),
         (
             with_keys(adapter='faults = ["lose=gone", "lose=away"]'),
-            "f.toml:8: adapter[0].faults[1]: 'lose=away': one of",
+            "f.toml:8: adapter[0].faults[1]: 'lose=away': give one of",
         ),
         (
             with_keys(adapter='faults = "adapter=6 lose=gone"'),

@@ -71,6 +71,13 @@ def test_a_list_of_commands_has_whole_sentences(group):
     assert "..." not in commands
 
 
+@pytest.mark.parametrize("size", ["²", "9" * 5000, "-1", "x"])
+@pytest.mark.parametrize("variable", ["COLUMNS", "LINES"])
+def test_a_size_that_is_none_is_ignored(variable, size, monkeypatch):
+    monkeypatch.setenv(variable, size)
+    assert "LPAR kvm1" in command("show", ROOT / "examples/three-guests.toml").stdout
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("words", [["guest", "list"], ["status"], ["key", "show"]], ids=" ".join)
 def test_a_running_machine(machine, words, width, monkeypatch):

@@ -11,6 +11,7 @@ A fault is written as words ``key=value``, in files and commands alike::
 
 from __future__ import annotations
 
+import difflib
 import re
 import threading
 from dataclasses import dataclass, field, fields, replace
@@ -85,8 +86,14 @@ class Fault:
         values: dict[str, object] = {}
         for word in text.split():
             key, equals, value = word.partition("=")
-            if not equals or key not in _WORDS or _field_name(key) in values:
-                raise FaultError(f"{word!r}: a fault is made of words like {', '.join(f'{w}=' for w in _WORDS)}")
+            if not equals or key not in _WORDS:
+                near = difflib.get_close_matches(key, _WORDS, n=1) if equals else []
+                hint = f"; did you mean {near[0]}=?" if near else ""
+                raise FaultError(
+                    f"{word!r}: a fault is made of words like {', '.join(f'{w}=' for w in _WORDS)}{hint}"
+                )
+            if _field_name(key) in values:
+                raise FaultError(f"{word!r}: {key}= is there twice")
             try:
                 values[_field_name(key)] = _WORDS[key].read(value)
             except ValueError as error:
@@ -123,7 +130,7 @@ class _Word(NamedTuple):
 def _choice(names: Mapping[str, object]) -> _Word:
     def read(text: str) -> object:
         if text not in names:
-            raise ValueError(f"one of {', '.join(names)}")
+            raise ValueError(f"give one of {', '.join(names)}")
         return names[text]
 
     return _Word(read, lambda value: next(name for name, named in names.items() if named == value))
@@ -135,7 +142,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds <= _LONGEST_DELAY:
-        raise ValueError(f"a number of seconds above 0, at most {_LONGEST_DELAY}")
+        raise ValueError(f"give a number of seconds above 0, at most {_LONGEST_DELAY}")
     return seconds
 
 
@@ -143,13 +150,13 @@ def _count(text: str) -> int:
     try:
         return parse_number(text, 0xFFFFFFFF)
     except ValueError:
-        raise ValueError("a number from 0 to 0xffffffff") from None
+        raise ValueError("give a number from 0 to 0xffffffff") from None
 
 
 def _verb(text: str) -> str:
     verb = text.upper()
     if not _VERB.fullmatch(verb):
-        raise ValueError("ME, CRT, two letters of CCA such as PK, or a function number of EP11 such as 38")
+        raise ValueError("give ME, CRT, two letters of CCA such as PK, or a function number of EP11 such as 38")
     return verb
 
 
@@ -159,7 +166,7 @@ def _octets(text: str) -> bytes:
     except ValueError:
         found = b""
     if not found:
-        raise ValueError("bytes in hexadecimal, such as 0a0b")
+        raise ValueError("give bytes in hexadecimal, such as 0a0b")
     return found
 
 

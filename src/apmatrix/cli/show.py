@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +15,7 @@ from apmatrix.cli.output import read_file
 from apmatrix.cli.remote import machine_option
 from apmatrix.emulation import look
 from apmatrix.service.client import ask, is_machine
-from apmatrix.service.errors import ExitCode
+from apmatrix.service.errors import ControlError, ExitCode
 from apmatrix.service.protocol.matrix import GetMatrix
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ def show(ctx: click.Context, file: str | None, machine: str | None, as_json: boo
         raise click.UsageError("give FILE or --machine, not both")
     if file is not None and is_machine(file):
         file, machine = None, file
+    elif file is not None and not os.path.lexists(file) and re.fullmatch(r"[\w-]+", file):
+        sentence = f"there is no file {file}, and no machine of that name is running: apmatrix status lists machines"
+        raise ControlError(sentence, ExitCode.UNREADABLE)
     view = ask(machine, GetMatrix()) if file is None else _view(file)
     if as_json:
         print_document(view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -13,6 +14,9 @@ PIPE_WIDTH = 120
 """Columns of tables that go to a file or another program."""
 
 
+_SIZES = ("COLUMNS", "LINES")  # which rich reads, whatever is in them
+
+
 class Terminal(Console):
     """A console that leaves a broken pipe to the program's end, which knows its exit code.
 
@@ -22,7 +26,8 @@ class Terminal(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         width = width_of(sys.stderr if stderr else sys.stdout)
         self.narrow = width is not None
-        super().__init__(stderr=stderr, highlight=False, width=width or PIPE_WIDTH)
+        others = {name: value for name, value in os.environ.items() if name not in _SIZES}
+        super().__init__(stderr=stderr, highlight=False, width=width or PIPE_WIDTH, _environ=others)
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise the error again that rich has caught."""

@@ -273,8 +273,8 @@ class KeyManager:
         """The mode of a reachable coprocessor; KeysRefused for any other adapter."""
         if adapter not in self._used:
             raise KeysRefused(
-                f"{self._system.name} uses no queue of a coprocessor {adapter}: the coprocessors that it uses are "
-                f"{Mask.of(*self._used).ranges() or 'none'}"
+                f"{self._system.name} uses no queue of a coprocessor {adapter}: "
+                + (f"it uses those of {Mask.of(*self._used).ranges()}" if self._used else "it uses none at all")
             )
         return self._type(adapter).mode
 

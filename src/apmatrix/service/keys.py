@@ -154,7 +154,9 @@ def _part(number: int, content: bytes, key_set: KeySet) -> bytes:
 def only(fitting: Mask) -> Mask:
     """The only adapter, if none was named; ControlError if there are several, or none."""
     if not fitting:
-        sentence = "this system uses no coprocessor that has such a key: apmatrix show lists the adapters"
+        sentence = (
+            "this system uses no coprocessor that has such a key: name another system with --from, or give it one"
+        )
         raise ControlError(sentence)
     if len(fitting) != 1:
         sentence = f"choose an adapter with --adapter (available: {fitting.ranges()})"

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -122,11 +123,21 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
     complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
+    foreground = command.interactive and _in_foreground()
     signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
     init = os.fork()
     if init == 0:
-        _be_init(command, attached.system, client, report, own_user=sandbox.own_user)
+        _be_init(command, attached.system, client, report, own_user=sandbox.own_user, foreground=foreground)
     _ignore_interruptions()
+    try:
+        return _end_of(init, client)
+    finally:
+        if foreground:
+            _take_terminal()
+
+
+def _end_of(init: int, client: Client) -> int:
+    """Wait for init's exit code; ControlError if the machine ends first, and init with it."""
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
@@ -174,10 +185,35 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
+def _in_foreground() -> bool:
+    """True if this process may read from the terminal that is its standard input."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it is not the controlling terminal
+        return False
+
+
+def _take_terminal() -> None:
+    """Bring this process's group to the foreground of the terminal."""
+    old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, old)
+
+
 def _be_init(
-    command: Command, system: str, client: Client, report: Callable[[str], None], *, own_user: bool
+    command: Command,
+    system: str,
+    client: Client,
+    report: Callable[[str], None],
+    *,
+    own_user: bool,
+    foreground: bool,
 ) -> NoReturn:
-    """Be the init process of the PID namespace. The terminal's signals are blocked, so that none is lost."""
+    """Be the init process of the PID namespace. The terminal's signals are blocked, so that none is lost.
+
+    With ``foreground`` the command takes the terminal.
+    """
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
@@ -191,7 +227,7 @@ def _be_init(
                 _udevadm(udevadm, environment, "settle", "--timeout=30")
         if command.interactive:
             print_problem(f"this shell is on {system} of the emulated machine {command.machine}; exit leaves it")
-        status = _run(command.arguments, environment)
+        status = _run(command.arguments, environment, foreground=foreground)
         # Processes in a blocked write cannot die: the machine must unblock them first.
         client.ask(Detach())
     except ApmatrixError as error:
@@ -217,9 +253,13 @@ def _environment(command: Command, system: str) -> dict[str, str]:
     return {**os.environ, **own, **prompt}
 
 
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str], *, foreground: bool) -> int:
     child = os.fork()
     if child == 0:
+        if foreground:
+            # A shell gives the terminal back to the group that had it: one of this PID namespace, which has a number.
+            os.setpgid(0, 0)
+            _take_terminal()
         for number in (*INTERRUPTIONS, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)

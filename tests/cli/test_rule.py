@@ -1,6 +1,7 @@
 """`apmatrix rule`, in a checkout and from the installed wheel."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -68,3 +69,22 @@ def test_the_wheel_has_the_reference(tmp_path):
 @pytest.mark.parametrize(("name", "near"), [("V9999", "V"), ("k0", "K1, K2, K3"), ("mv-99", "MV-")])
 def test_the_nearest_vectors_are_named(name, near):
     assert f"the nearest are {near}" in command("rule", name, code=2).stderr
+
+
+def test_lines_that_end_within_a_sentence_are_joined_before_they_are_folded(monkeypatch):
+    whole = rule("BUS-20").stdout
+    assert "iff apmask[APID]=1\nAND" in whole
+    monkeypatch.setenv("COLUMNS", "60")
+    folded = rule("BUS-20").stdout
+    assert "iff apmask[APID]=1 AND\naqmask[APQI]=1." in folded
+    assert folded.split() == whole.split()
+
+
+@pytest.mark.parametrize("name", ["2.1", "8.3", "V46"])
+def test_tables_and_listings_keep_their_lines(name, monkeypatch):
+    whole = rule(name).stdout.splitlines()
+    monkeypatch.setenv("COLUMNS", "5000")
+    folded = rule(name).stdout.splitlines()
+    kept = [line for line in whole if re.match(r"[|`[0-9]", line)]
+    assert kept
+    assert [line for line in folded if line in kept] == kept

@@ -196,12 +196,17 @@ def test_a_table_that_cannot_be_read_does_not_shift_the_lines_of_others():
         f'parts = ["one", "{", ".join(map(hex, bytes(range(16, 48))))}"]',
         f'parts = ["one", "{base64.b64encode(SECRET).decode()}"]',
         f"parts = [0x{DIGITS}]",
+        f'set = "{DIGITS}"',
+        f"set = 0x{DIGITS}",
+        f'set = ["{DIGITS}"]',
+        f'name = "{DIGITS}"',
         f"parts = [{list(SECRET)}]",
         f'parts = {{ one = "{DIGITS}" }}',
     ],
 )
 def test_a_key_in_the_file_is_refused_and_never_repeated(line):
-    text = FILE.replace('parts = ["one", "other"]', line)
+    other = 'set = "APKA"\n' if line.startswith("set") else ""
+    text = FILE.replace(f'{other}parts = ["one", "other"]', line)
     found = findings(text)
     assert found
     told = "\n".join(map(str, found)).lower().replace(" ", "")

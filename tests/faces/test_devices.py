@@ -187,3 +187,20 @@ def test_a_command_ends_whatever_its_programs_wait_for(nesting):
     while threads() > before and time.monotonic() < patience:
         time.sleep(0.05)
     assert threads() <= before
+
+
+def test_files_have_no_position_or_cannot_be_written():
+    """zcrypt nodes are streams, and the random number generator is only read."""
+    program = (
+        "import errno, os\n"
+        "def tried(call, *arguments):\n"
+        "    try:\n"
+        "        return call(*arguments)\n"
+        "    except OSError as error:\n"
+        "        return errno.errorcode[error.errno]\n"
+        "node, rng = os.open('/dev/z90crypt', os.O_RDWR), os.open('/dev/hwrng', os.O_RDONLY)\n"
+        "print(tried(os.lseek, node, 0, 0), tried(os.pread, node, 1, 0), tried(os.read, node, 1))\n"
+        "print(*(tried(os.open, '/dev/hwrng', how) for how in (os.O_WRONLY, os.O_RDWR)), len(os.read(rng, 8)))\n"
+    )
+    done = sh(f'{sys.executable} -c "{program}"', file=HOST)
+    assert done == "ESPIPE ESPIPE EPERM\nEINVAL EINVAL 8\n"

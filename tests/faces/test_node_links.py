@@ -38,7 +38,35 @@ def test_an_exclamation_mark_is_the_slash_of_a_path(dev, links):
     links.update(["a!b!c"])
     assert tree(dev) == {"a": "", "a/b": "", "a/b/c": "/run/nodes/a!b!c"}
     links.update([])
-    assert not [path for path, leads in tree(dev).items() if leads]
+    assert tree(dev) == {}
+
+
+def test_a_directory_goes_with_the_last_device_in_it(dev, links):
+    (dev / "pts").mkdir()
+    links.update(["a!b!c", "a!d", "pts!e"])
+    links.update(["a!d", "pts!e"])
+    assert tree(dev) == {"a": "", "a/d": "/run/nodes/a!d", "pts": "", "pts/e": "/run/nodes/pts!e"}
+    links.update([])
+    assert tree(dev) == {"pts": ""}  # it was there before
+
+
+def test_a_directory_with_something_else_in_it_stays(dev, links):
+    links.update(["a!b"])
+    (dev / "a" / "mine").write_text("a program's")
+    links.update([])
+    assert tree(dev) == {"a": "", "a/mine": ""}
+    links.update(["a!b"])
+    (dev / "a" / "mine").unlink()
+    links.update([])
+    assert tree(dev) == {}
+
+
+def test_a_directory_that_a_program_made_in_the_place_of_another_stays(dev, links):
+    links.update(["a!b"])
+    (dev / "a").rename(dev / "moved")
+    (dev / "a").mkdir()
+    links.update([])
+    assert tree(dev).keys() == {"a", "moved", "moved/b"}
 
 
 @pytest.mark.parametrize(

@@ -261,3 +261,14 @@ def test_an_ep11_reply_reaches_its_program(make):
     reply = crypto.zcrypt.ep11(ep11_cprb())
     assert reply[32:34] == b"\x30\x82"
     assert ep11.word(1 << 16 | 38) in reply
+
+
+def test_an_offline_ep11_queue_is_not_asked_about_its_keys(make):
+    crypto = make({10: "CEX8P"})
+    queue = "bus/ap/devices/0a.0006"
+    assert crypto.read(f"{queue}/mkvps") != "WK CUR: - -\nWK NEW: - -\n"
+    crypto.write(f"{queue}/online", "0")
+    scans = crypto.read("bus/ap/scans")
+    assert crypto.read(f"{queue}/mkvps") == "WK CUR: - -\nWK NEW: - -\n"
+    assert crypto.read(f"{queue}/op_modes") == "\n"
+    assert crypto.read("bus/ap/scans") == scans

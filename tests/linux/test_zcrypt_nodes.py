@@ -38,6 +38,12 @@ def test_the_name_of_a_node(crypto, written, name):
     assert crypto.write("class/zcrypt/create", written if written.strip() else name) == "EEXIST"
 
 
+@pytest.mark.parametrize(("written", "name"), [(b"\xa0box\xa0", "box"), (b"\x1cbox\x85", "\x1cbox\x85")])
+def test_only_what_the_kernel_takes_for_white_space_is_cut_off(crypto, written, name):
+    crypto.sysfs.write("class/zcrypt/create", written)
+    assert names(crypto) == [name]
+
+
 def test_nodes_without_names_and_their_numbers(crypto):
     for _ in range(3):
         assert crypto.write("class/zcrypt/create", "\n") == "ok"
@@ -46,6 +52,30 @@ def test_nodes_without_names_and_their_numbers(crypto):
     assert crypto.write("class/zcrypt/create", "box") == "ok"
     numbers = [crypto.read(f"class/zcrypt/{name}/dev").partition(":")[2] for name in names(crypto)]
     assert numbers == ["1\n", "0\n", "2\n"]
+
+
+def test_a_chosen_name_may_be_taken(crypto):
+    assert crypto.write("class/zcrypt/create", "zcrypt_1") == "ok"
+    assert crypto.write("class/zcrypt/create", "\n") == "EEXIST"
+    assert names(crypto) == ["zcrypt_1"]
+    assert crypto.read("class/zcrypt/zcrypt_1/dev") == "250:0\n"
+
+
+@pytest.mark.parametrize("name", ["create", "destroy"])
+def test_attributes_of_the_class_take_names(crypto, name):
+    assert crypto.write("class/zcrypt/create", name) == "EEXIST"
+    assert crypto.write("class/zcrypt/create", "box") == "ok"
+
+
+def test_a_node_may_have_the_default_nodes_name_but_not_its_file(crypto):
+    assert crypto.write("class/zcrypt/create", "z90crypt") == "ok"
+    assert names(crypto) == ["z90crypt"]
+    file = crypto.system.zcrypt_nodes.open("z90crypt")
+    storage = Storage()
+    assert outcome(lambda: file.ioctl(MODEXPO, storage.modexpo(*KEY), storage)) == "ok"
+    assert crypto.write("class/zcrypt/destroy", "z90crypt") == "ok"
+    assert names(crypto) == []
+    assert crypto.read("class/misc/z90crypt/dev") == "10:61\n"
 
 
 def test_there_are_at_most_256(crypto):

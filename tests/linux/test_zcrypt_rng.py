@@ -162,3 +162,49 @@ def test_other_cards_make_no_random_numbers(kind):
         assert outcome(lambda: crypto.system.hwrng.read(1)) == "ENODEV"
     finally:
         crypto.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "quality"),
+    [("010\n", 8), ("+7\n", 7), ("0X1f", 31), ("0\n", 0)]
+    + [(text, None) for text in ("5", "", "\n", "1_0\n", "0b1\n", "0o7\n", " 5\n", "5 \n", "5\n\n", "5\nx", "08\n")]
+    + [(text, None) for text in ("1025\n", "65541\n", "18446744073709551616\n")],
+)
+def test_the_quality_is_a_number_as_the_kernel_reads_it(crypto, written, quality):
+    expected = "ok" if quality is not None or not written else "EINVAL"
+    assert crypto.write("class/misc/hw_random/rng_quality", written) == expected
+    assert attribute(crypto, "rng_quality") == f"{990 if quality is None else quality}\n"
+
+
+def test_no_generator_can_be_chosen(crypto):
+    def state():
+        return attribute(crypto, "rng_current") + attribute(crypto, "rng_selected")
+
+    rng = "class/misc/hw_random"
+    assert crypto.write(f"{rng}/rng_current", "none\n") == "ok"
+    assert state() == "none\n1\n"
+    assert outcome(lambda: crypto.system.hwrng.read(1)) == "ENODEV"
+    with pytest.raises(OSError, match="no random number generator is in use"):
+        attribute(crypto, "rng_quality")
+    assert crypto.write(f"{rng}/rng_quality", "10\n") == "ENODEV"
+    for _ in range(2):  # the generator goes and returns: none stays chosen
+        crypto.write("bus/ap/apmask", "-5")
+        crypto.write("bus/ap/apmask", "+5")
+        assert state() == "none\n1\n"
+    assert crypto.write(f"{rng}/rng_current", "zcrypt\n\n") == "ok"
+    assert state() == "none\n1\n"
+    assert crypto.write(f"{rng}/rng_current", "\n") == "ok"
+    assert state() == "zcrypt\n0\n"
+    assert len(crypto.system.hwrng.read(4)) == 4
+
+
+def test_the_kernel_chooses_again_when_the_quality_is_set_or_the_generator_goes(crypto):
+    rng = "class/misc/hw_random"
+    crypto.write(f"{rng}/rng_current", "zcrypt\n")
+    crypto.write(f"{rng}/rng_quality", "0\n")
+    assert attribute(crypto, "rng_selected") == "0\n"
+    crypto.write(f"{rng}/rng_current", "zcrypt\n")
+    crypto.write("bus/ap/apmask", "-5")
+    assert attribute(crypto, "rng_selected") == "0\n"
+    crypto.write("bus/ap/apmask", "+5")
+    assert attribute(crypto, "rng_quality") == "1024\n"

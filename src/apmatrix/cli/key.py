@@ -41,7 +41,7 @@ _set_argument: Final = click.argument("key_set", metavar="SET", type=_SETS)
 
 @click.group(cls=CommandGroup)
 def key() -> None:
-    """Load, set, clear and show the master keys of a running machine's cards.
+    """Load, set, clear and show the master keys of a running machine's cards; make and check secure keys.
 
     The commands go through the queues of one of its systems, and change only what that system's control domains
     allow.
@@ -50,6 +50,7 @@ def key() -> None:
       apmatrix key load aes --random --adapter 5 --domain 4
       apmatrix key set aes --adapter 5 --domain 4
       apmatrix key show --from guest1
+      apmatrix key make disk.key --adapter 5 --domain 4
     """
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import sys
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.folding import width_of
 from apmatrix.rules.reference import reference
 
 if TYPE_CHECKING:
     from apmatrix.rules.reference import Passage
+
+_WITHIN_A_SENTENCE: Final = re.compile(r"(?<![\n.:;|`])\n(?=[A-Za-z(']+[ ,)])")
+"""The end of a line of prose after which its sentence goes on; tables, lists and listings have their own."""
 
 
 @click.command()
@@ -32,7 +38,8 @@ def rule(names: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_document({"passages": found, "groups": [], "sections": []})
         else:
-            _print("\n\n".join(_printed(passage) for passage in found))
+            narrow = width_of(sys.stdout) is not None
+            _print("\n\n".join(_printed(passage, narrow=narrow) for passage in found))
     elif as_json:
         sections = [
             {"document": chapter.document, "section": chapter.section, "title": chapter.title}
@@ -49,10 +56,11 @@ def _print(text: str) -> None:
     print_text(text)
 
 
-def _printed(passage: Passage) -> str:
+def _printed(passage: Passage, *, narrow: bool) -> str:
+    """A passage with its heading; where it is folded, lines that end within a sentence are joined before."""
     place = f"{passage.document} {passage.section}, {passage.title}"
     head = place if passage.is_section else f"{passage.name} ({place})"
-    return f"{head}\n\n{passage.text}"
+    return f"{head}\n\n{_WITHIN_A_SENTENCE.sub(' ', passage.text) if narrow else passage.text}"
 
 
 def _list() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,10 +66,17 @@ def up(
 
     description = read_file(file, strict=strict)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
-    state.make()
-    secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
-    start = _start_here if foreground else _detach
-    ctx.exit(exit_code_of(ExitCode.FINE, start(_Start(description, state, secret, strict, as_json))))
+    new = not state.path.exists()
+    try:
+        state.make()
+        secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
+        start = _start_here if foreground else _detach
+        refused = start(_Start(description, state, secret, strict, as_json))
+    except (KeyboardInterrupt, click.Abort):
+        if new and state.path.is_dir() and not state.running():
+            state.forget()
+        raise
+    ctx.exit(exit_code_of(ExitCode.FINE, refused))
 
 
 class _Start(NamedTuple):
@@ -116,18 +126,28 @@ def _detach(start: _Start) -> Sequence[Finding]:
     state = start.state
     if state.running():
         raise already_running(state)
-    reading, writing = os.pipe()
+    ours, theirs = socket.socketpair()
+    interrupted = {signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, interrupted)
     if os.fork() == 0:
-        os.close(reading)
+        ours.close()
         os.setsid()
         # A second fork: no process has to wait for the machine.
         if os.fork():
             os._exit(0)
-        _become_service(start, writing)
-    os.close(writing)
-    os.wait()
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupted)
+        _become_service(start, theirs)
+    with ours:
+        theirs.close()
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupted)
+            os.wait()
+            answer = b"".join(iter(lambda: ours.recv(4096), b""))
+        except KeyboardInterrupt:
+            _await_the_end(ours)
+            if state.running():  # it had been up by then
+                _stop(state.socket)
+            raise
     if not answer:
         raise ControlError(f"the machine did not start: see {state.log}")
     refusals: Sequence[Finding] = decode_result(answer, tuple[Finding, ...])
@@ -137,14 +157,32 @@ def _detach(start: _Start) -> Sequence[Finding]:
     return refusals
 
 
-def _become_service(start: _Start, ready: int) -> None:
-    """Be the machine in the background; write to ``ready``, a pipe, when it is up, or why it will not be."""
+def _await_the_end(connection: socket.socket) -> None:
+    """Wait until the process at the other end is gone: it gives up where it could say that the machine is up."""
+    connection.shutdown(socket.SHUT_RD)
+    poll = select.poll()
+    poll.register(connection, 0)  # POLLHUP is always reported
+    poll.poll()
+
+
+def _stop(path: Path) -> None:
+    """Stop the machine that listens there, and wait until its process has ended."""
+    with connect(path) as client:
+        client.ask(StopMachine())
+        client.wait_for_the_end()
+
+
+def _become_service(start: _Start, ready: socket.socket) -> None:
+    """Be the machine in the background; write to ``ready``, a socket, when it is up, or why it will not be.
+
+    If nobody reads that, the machine is not wanted any more, and ends.
+    """
     import dataclasses  # noqa: PLC0415 - slow to import
     import logging  # noqa: PLC0415 - slow to import
 
     def answer(message: Success[Any] | Problem) -> None:
-        with os.fdopen(ready, "wb") as pipe:
-            pipe.write(encode(message))
+        ready.sendall(encode(message))
+        ready.close()  # if nobody wants to know, only when the process ends
 
     def tell(emulation: Emulation) -> None:
         answer(Success(tuple(emulation.complaints)))
@@ -159,6 +197,8 @@ def _become_service(start: _Start, ready: int) -> None:
         os.chdir("/")  # the directory that it was started in does not stay busy
         start.serve(tell)
         status = 0
+    except BrokenPipeError:
+        logging.getLogger(__name__).error("the machine ended: apmatrix up was interrupted")
     except ApmatrixError as error:
         logging.getLogger(__name__).error("the machine ended: %s", error)
         answer(Problem(str(error), exit_code(error), findings_of(error)))
@@ -181,9 +221,7 @@ def down(name: str | None, machine: str | None, forget: bool, as_json: bool) -> 
     stop = not (forget and state and not state.running())
     if stop:
         path = find_machine(chosen)
-        with connect(path) as client:
-            client.ask(StopMachine())
-            client.wait_for_the_end()  # of the machine's process, and with it of this connection
+        _stop(path)
         state = state or StateDirectory.of(path.parent.name)
     assert state is not None
     if forget:

@@ -6,7 +6,7 @@ Every function here takes a value from TOML, and raises ValueError with a senten
 from __future__ import annotations
 
 from datetime import date, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from apmatrix.arch import CardFunctions, CardType, Mask
 from apmatrix.arch.mask import parse_number
@@ -44,19 +44,23 @@ class PartFiles(tuple[str, ...]):
     __slots__ = ()
 
 
+_LONGEST_NUMBER: Final = 64  # bits
+
+
 def shown(value: object) -> str:
-    """A value of the file for a message, as TOML writes it, in one short line."""
+    """A value of the file for a message, as TOML writes it, in one short line; never what may be a key."""
     if isinstance(value, dict):
         return "a table"
-    try:
-        if isinstance(value, list):
-            text = f"[{', '.join(map(shown, value))}]"
-        elif isinstance(value, bool):
-            text = str(value).lower()
-        else:
-            text = value.isoformat() if isinstance(value, date | time) else repr(value)
-    except ValueError:  # more digits than Python writes
+    if isinstance(value, str) and looks_like_a_key(value):
+        return "a text that looks like a key"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
         return "a very large number"
+    if isinstance(value, list):
+        text = f"[{', '.join(map(shown, value))}]"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    else:
+        text = value.isoformat() if isinstance(value, date | time) else repr(value)
     return text if len(text) <= 60 else f"{text[:56]}..."
 
 

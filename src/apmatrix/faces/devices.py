@@ -55,7 +55,10 @@ class DeviceFile(Protocol):
 class _Random:
     """An open ``/dev/hwrng``."""
 
-    def __init__(self, system: LinuxSystem) -> None:
+    def __init__(self, system: LinuxSystem, how: int) -> None:
+        """``how`` are the flags of open(2); OSError (EINVAL) if they ask for writing."""
+        if how & os.O_ACCMODE != os.O_RDONLY:
+            raise _error(errno.EINVAL)
         self._device = system.hwrng
 
     def ioctl(self, _number: int, _argument: int, _memory: UserMemory, _task: Task | None = None) -> int:
@@ -125,7 +128,7 @@ class DevicesFace:
             file.close()
 
     def _modes(self) -> dict[str, int]:
-        nodes = {node.device_name: node.mode for node in tuple(self._system.zcrypt_nodes.nodes.values())}
+        nodes = {name: node.mode for name, node in self._system.zcrypt_nodes.in_dev.items()}
         return {**nodes, self._system.hwrng.device_name: self._system.hwrng.mode}
 
     def _follow(self, event: Uevent) -> None:
@@ -151,17 +154,19 @@ class DevicesFace:
 
     def _open(self, request: FuseRequest) -> bytes:
         name = self._names[request.node - 1]
+        how, _ = wire.OPEN_REQUEST.unpack_from(request.body)
+        flags = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
         file: DeviceFile
         try:
             if name == self._system.hwrng.device_name:
-                file = _Random(self._system)
+                file = _Random(self._system, how)
             else:
                 file = self._system.zcrypt_nodes.open(name, _ORDER)
+                flags |= OpenFlag.STREAM
         except Refused as refused:
             raise refused.as_oserror() from refused
         handle = next(self._handles)
         self._files[handle] = file
-        flags = OpenFlag.DIRECT_IO | OpenFlag.NO_FLUSH | OpenFlag.PARALLEL_DIRECT_WRITES
         return wire.OPEN_REPLY.pack(handle, flags, 0)
 
     def _release(self, request: FuseRequest) -> bytes:

@@ -7,6 +7,7 @@ replaced, and nothing is removed but what was made here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +21,15 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class NodeLinks:
     """Keeps one link for each device in an open ``directory``, which it closes; they lead to files in ``target``.
 
-    As in devtmpfs, ``!`` in a device's name is the ``/`` of a path, and directories on the way are made.
+    As in devtmpfs, ``!`` in a device's name is the ``/`` of a path; directories on the way are made, and removed with
+    the last device in them.
     """
 
     def __init__(self, directory: int, target: str) -> None:
         self._directory = directory
         self._target = target
         self._made: dict[str, tuple[int, int] | None] = {}  # device and inode of the link, None without one
+        self._directories: dict[str, tuple[int, int]] = {}  # those that were made here, by the same kind of name
 
     def update(self, names: Iterable[str]) -> None:
         """Make links for devices that are new, and remove those of devices that have gone."""
@@ -48,11 +51,24 @@ class NodeLinks:
         return None
 
     def _remove(self, name: str, identity: tuple[int, int] | None) -> None:
-        if identity is None:
-            return
-        with contextlib.suppress(OSError), self._parent(name) as (directory, last):
-            if _identity(directory, last) == identity:
-                os.unlink(last, dir_fd=directory)
+        if identity is not None:
+            with contextlib.suppress(OSError), self._parent(name) as (directory, last):
+                if _identity(directory, last) == identity:
+                    os.unlink(last, dir_fd=directory)
+        self._remove_directories(name.rpartition("!")[0])
+
+    def _remove_directories(self, name: str) -> None:
+        """Remove a directory and those above it, as far as they were made here and are empty."""
+        while name in self._directories:
+            try:
+                with self._parent(name) as (directory, last):
+                    if _identity(directory, last) == self._directories[name]:
+                        os.rmdir(last, dir_fd=directory)
+            except OSError as error:
+                if error.errno == errno.ENOTEMPTY:
+                    return
+            del self._directories[name]
+            name = name.rpartition("!")[0]
 
     @contextlib.contextmanager
     def _parent(self, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
@@ -62,10 +78,11 @@ class NodeLinks:
             raise ValueError(f"{name!r} is no path below a directory")
         directory = os.dup(self._directory)
         try:
-            for step in path:
+            for depth, step in enumerate(path, 1):
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(step, 0o755, dir_fd=directory)
+                        self._directories["!".join(path[:depth])] = _identity(directory, step)
                 below = os.open(step, _DIRECTORY, dir_fd=directory)
                 os.close(directory)
                 directory = below

@@ -22,9 +22,11 @@ LIMIT: Final = 1 << 64
 
 _STRICT = re.compile(r"\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))")
 _SIMPLE = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
-_BLANKS = r"[ \t-\r\xa0]*"  # what the kernel considers white space
-_SCANF_DECIMAL = re.compile(_BLANKS + r"(?P<sign>-?)(?P<decimal>[0-9]+)")
-_SCANF_ANY = re.compile(_BLANKS + f"(?P<sign>-?)(?:{_SIMPLE.pattern})")
+BLANKS: Final = " \t\n\v\f\r\xa0"
+"""What the kernel considers white space."""
+
+_SCANF_DECIMAL = re.compile(rf"[{BLANKS}]*(?P<sign>-?)(?P<decimal>[0-9]+)")
+_SCANF_ANY = re.compile(rf"[{BLANKS}]*(?P<sign>-?)(?:{_SIMPLE.pattern})")
 
 
 def _value(found: re.Match[str]) -> int:

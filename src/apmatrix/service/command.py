@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -37,6 +38,9 @@ NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 KILLED: Final = 128
 """Exit codes as a shell gives them; a signal's number is added to the last."""
+
+INTERRUPTIONS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+"""What a terminal sends to all processes of a command."""
 
 UDEVD: Final = ("/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd", "/sbin/udevd")
 _UDEV_CONTROL: Final = Path("/run/udev/control")
@@ -106,8 +110,10 @@ def supervise(
 
 
 def _run_in_sandbox(command: Command, client: Client, parent: int, report: Callable[[str], None]) -> int:
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+    # Until there is an init that passes them on, the terminal's signals end all that there is.
+    for number in INTERRUPTIONS:
+        signal.signal(number, lambda number, _frame: os._exit(KILLED + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
     here = _here()
     sandbox = enter(sandbox_directory(command.machine))
     _follow(parent)
@@ -117,15 +123,34 @@ def _run_in_sandbox(command: Command, client: Client, parent: int, report: Calla
     keep = (*command.keep, *([str(here)] if here.is_relative_to("/var") else []))
     complete(sandbox, Mounts(attached.bindings, attached.state, keep), _ByMachine(client))
     _go(here)
+    foreground = command.interactive and _in_foreground()
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
     init = os.fork()
     if init == 0:
-        _be_init(command, attached.system, client, report, own_user=sandbox.own_user)
+        _be_init(command, attached.system, client, report, own_user=sandbox.own_user, foreground=foreground)
+    _ignore_interruptions()
+    try:
+        return _end_of(init, client)
+    finally:
+        if foreground:
+            _take_terminal()
+
+
+def _end_of(init: int, client: Client) -> int:
+    """Wait for init's exit code; ControlError if the machine ends first, and init with it."""
     if not _outlived(init, client):
         os.kill(init, signal.SIGKILL)
         os.waitpid(init, 0)
         raise ControlError("the machine ended, and so did the command", ExitCode.UNREACHABLE)
     _, status = os.waitpid(init, 0)
     return exit_code(status)
+
+
+def _ignore_interruptions() -> None:
+    """Leave the terminal's signals to the command, even those that are pending."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
 
 
 def _here() -> Path:
@@ -160,10 +185,35 @@ def _follow(parent: int) -> None:
         os._exit(KILLED + signal.SIGKILL)
 
 
+def _in_foreground() -> bool:
+    """True if this process may read from the terminal that is its standard input."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # it is not the controlling terminal
+        return False
+
+
+def _take_terminal() -> None:
+    """Bring this process's group to the foreground of the terminal."""
+    old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, old)
+
+
 def _be_init(
-    command: Command, system: str, client: Client, report: Callable[[str], None], *, own_user: bool
+    command: Command,
+    system: str,
+    client: Client,
+    report: Callable[[str], None],
+    *,
+    own_user: bool,
+    foreground: bool,
 ) -> NoReturn:
-    """Be the init process of the PID namespace."""
+    """Be the init process of the PID namespace. The terminal's signals are blocked, so that none is lost.
+
+    With ``foreground`` the command takes the terminal.
+    """
     status: int = ExitCode.REFUSED
     try:
         die_with_parent(signal.SIGKILL)
@@ -177,7 +227,7 @@ def _be_init(
                 _udevadm(udevadm, environment, "settle", "--timeout=30")
         if command.interactive:
             print_problem(f"this shell is on {system} of the emulated machine {command.machine}; exit leaves it")
-        status = _run(command.arguments, environment)
+        status = _run(command.arguments, environment, foreground=foreground)
         # Processes in a blocked write cannot die: the machine must unblock them first.
         client.ask(Detach())
     except ApmatrixError as error:
@@ -203,16 +253,24 @@ def _environment(command: Command, system: str) -> dict[str, str]:
     return {**os.environ, **own, **prompt}
 
 
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> int:
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str], *, foreground: bool) -> int:
     child = os.fork()
     if child == 0:
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+        if foreground:
+            # A shell gives the terminal back to the group that had it: one of this PID namespace, which has a number.
+            os.setpgid(0, 0)
+            _take_terminal()
+        for number in (*INTERRUPTIONS, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
         try:
             os.execvpe(arguments[0], arguments, environment)
         except OSError as error:
             print(f"apmatrix: {arguments[0]}: {error.strerror}", file=sys.stderr)
             os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+    for number in INTERRUPTIONS & signal.sigpending():  # that came before the command was there
+        os.kill(child, number)
+    _ignore_interruptions()
     while True:
         process, status = os.wait()
         if process == child:

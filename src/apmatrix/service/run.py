@@ -7,12 +7,12 @@ import resource
 import signal
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from apmatrix.emulation import Emulation
 from apmatrix.service.client import Client
-from apmatrix.service.command import Command, exit_code, supervise
+from apmatrix.service.command import INTERRUPTIONS, Command, exit_code, supervise
 from apmatrix.service.dumps import forbid_core_dumps
 from apmatrix.service.keystore import open_vault
 from apmatrix.service.server import MachineServer
@@ -39,20 +39,24 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
     """
     ours, theirs = socket.socketpair()
     # The supervisor makes a user namespace, which needs a process with one thread: fork before there are more.
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
     supervisor = os.fork()
     if supervisor == 0:
         ours.close()
         supervise(command, Client(theirs), os.getppid())
-    theirs.close()
-    allow_descriptors()
-    forbid_core_dumps()  # not in the supervisor: the command may leave dumps, and sees no key
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)
+        theirs.close()
+        allow_descriptors()
+        forbid_core_dumps()  # not in the supervisor: the command may leave dumps, and sees no key
         with Emulation.start(file) as emulation, _interruptions_passed_on(supervisor):
             report(emulation)
             MachineServer(emulation).serve(ours)
             return _wait(supervisor)
     except BaseException:
-        os.kill(supervisor, signal.SIGKILL)
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(supervisor, signal.SIGKILL)
+            os.waitpid(supervisor, 0)
         raise
 
 
@@ -69,7 +73,7 @@ def _interruptions_passed_on(supervisor: int) -> Iterator[None]:
         os.kill(supervisor, signal.SIGKILL)
         raise SystemExit(128 + number)
 
-    old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTIONS}
     old |= {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield

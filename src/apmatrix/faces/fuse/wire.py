@@ -69,6 +69,7 @@ class OpenFlag(IntFlag):
     """How the kernel treats an open file."""
 
     DIRECT_IO = 1 << 0
+    STREAM = 1 << 4  # without a position: lseek(2) and pread(2) give ESPIPE
     NO_FLUSH = 1 << 5
     PARALLEL_DIRECT_WRITES = 1 << 6
 

@@ -14,6 +14,7 @@ from apmatrix.rules.refusals import BadValue, NoDevice
 from apmatrix.rules.text import scanned_number
 
 if TYPE_CHECKING:
+    from apmatrix.arch.messages.ep11info import Ep11DomainInfo
     from apmatrix.linux.core.attributes import AnyGroup
     from apmatrix.linux.zcrypt.zcrypt import Zcrypt
 
@@ -141,18 +142,23 @@ def queue_load(queue: ApQueue) -> str:
     return f"{queue.load}\n"
 
 
+def _ep11_domain(queue: ApQueue) -> Ep11DomainInfo | None:
+    """What the card reports about the queue's domain; an offline queue is not asked (DEV-11)."""
+    return ep11_info.domain_info(_zcrypt(queue), queue) if queue.online else None
+
+
 @QUEUE_DRIVER.show("mkvps", when=_is_coprocessor)
 def master_key_patterns(queue: ApQueue) -> str:
     """The verification patterns of the domain's master keys, queried from the card."""
     if _is_cca(queue):
         return cca_info.master_key_patterns(_zcrypt(queue), queue)
-    return ep11_info.wrapping_key_patterns(ep11_info.domain_info(_zcrypt(queue), queue))
+    return ep11_info.wrapping_key_patterns(_ep11_domain(queue))
 
 
 @QUEUE_DRIVER.show("op_modes", when=_is_ep11)
 def queue_operation_modes(queue: ApQueue) -> str:
     """The EP11 operation modes of the domain."""
-    info = ep11_info.domain_info(_zcrypt(queue), queue)
+    info = _ep11_domain(queue)
     return f"{ep11_info.mode_names(info.operation_modes) if info else ''}\n"
 
 

@@ -70,7 +70,7 @@ def wrapping_key_patterns(info: Ep11DomainInfo | None) -> str:
     if info.not_imprinting:
         if info.current_valid:
             current_state, current = "valid", f"0x{info.current_pattern.hex()}"
-        if info.new_present:
+        if info.new_present or info.new_committed:
             new_state = "committed" if info.new_committed else "uncommitted"
             new = f"0x{info.new_pattern.hex()}"
     return f"WK CUR: {current_state} {current}\nWK NEW: {new_state} {new}\n"

@@ -15,7 +15,7 @@ from apmatrix.linux.zcrypt.memory import UserMemory, UserSpace
 from apmatrix.linux.zcrypt.perms import Permissions
 from apmatrix.rules.findings import Holder
 from apmatrix.rules.refusals import Exists, Failed
-from apmatrix.rules.text import written_mask
+from apmatrix.rules.text import BLANKS, written_mask
 
 if TYPE_CHECKING:
     from apmatrix.linux.ap import ApBus
@@ -98,7 +98,7 @@ CLASS: AttributeGroup[ZcryptNodes] = AttributeGroup()
 
 def _name(value: Written) -> str:
     """The name that was written, as the kernel takes it: what is too long is cut off."""
-    return value.text.lstrip()[:LONGEST_NAME].rstrip()
+    return value.text.lstrip(BLANKS)[:LONGEST_NAME].rstrip(BLANKS)
 
 
 @CLASS.store("create", mode=0o600)
@@ -114,7 +114,10 @@ def destroy(nodes: ZcryptNodes, value: Written) -> None:
 
 
 class ZcryptNodes(KObject):
-    """``/sys/class/zcrypt``, and all zcrypt nodes of the system: ``nodes`` holds them by name."""
+    """``/sys/class/zcrypt``: ``nodes`` holds the extra nodes by name, ``default`` is ``/dev/z90crypt``.
+
+    An extra node may have a name that is taken in /dev, such as ``z90crypt``: it is a device without a file then.
+    """
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (CLASS,)
 
@@ -123,16 +126,18 @@ class ZcryptNodes(KObject):
         self._host = host
         self._zcrypt = zcrypt
         host.sysfs.place("class", "zcrypt", self)
-        default = DefaultNode(host, zcrypt.bus)
-        self.nodes: dict[str, AnyNode] = {default.name: default}
+        self.default = DefaultNode(host, zcrypt.bus)
+        self.nodes: dict[str, ZcryptNode] = {}
 
-    def _extra(self) -> list[ZcryptNode]:
-        return [node for node in self.nodes.values() if isinstance(node, ZcryptNode)]
+    @property
+    def in_dev(self) -> dict[str, AnyNode]:
+        """The nodes in /dev, by name."""
+        return {**self.nodes, self.default.name: self.default}
 
     def open(self, name: str, order: ByteOrder = ByteOrder.LITTLE) -> ZcryptFile:
         """Open a node for a program of that byte order; Refused ENOENT."""
         with self._host.kernel:
-            node = self.nodes.get(name)
+            node = self.in_dev.get(name)
             if node is None:
                 raise Failed(f"there is no node {name!r}", number=errno.ENOENT)
             return ZcryptFile(self._zcrypt, node, order)
@@ -140,13 +145,14 @@ class ZcryptNodes(KObject):
     def create(self, name: str) -> ZcryptNode:
         """Create a node, with a chosen name if ``name`` is empty; Refused EEXIST, ENOSPC if there are 256."""
         name = name.replace("/", "!")
-        if name in self.nodes:
-            raise Exists(f"node {name} already exists", holder=Holder("node", name), remedy="choose another name")
-        taken = {node.minor for node in self._extra()}
+        self._check_free(name)
+        taken = {node.minor for node in self.nodes.values()}
         minor = next((number for number in range(MOST_NODES) if number not in taken), None)
         if minor is None:
             raise Failed(f"there are already {MOST_NODES} zcrypt nodes", number=errno.ENOSPC)
-        name = name or f"zcrypt_{minor}"
+        if not name:
+            name = f"zcrypt_{minor}"
+            self._check_free(name)
         node = ZcryptNode(self._host, name, minor)
         self.nodes[name] = node
         self.sysfs.place(node.parent_path, name, node)
@@ -154,10 +160,15 @@ class ZcryptNodes(KObject):
         node.uevent("add")
         return node
 
+    def _check_free(self, name: str) -> None:
+        """Refuse (EEXIST) a name that is taken in the directory of the class, be it by an attribute."""
+        if name and self.lookup(name) is not None:
+            raise Exists(f"node {name} already exists", holder=Holder("node", name), remedy="choose another name")
+
     def destroy(self, name: str) -> None:
         """Remove a node; its open files keep working. Refused ENOENT."""
         node = self.nodes.get(name)
-        if not isinstance(node, ZcryptNode):
+        if node is None:
             raise Failed(f"there is no node {name!r} to destroy", number=errno.ENOENT)
         del self.nodes[name]
         node.alive = False

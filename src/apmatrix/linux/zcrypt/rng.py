@@ -13,7 +13,8 @@ from apmatrix.arch.messages import Cprbx
 from apmatrix.linux.core import AttributeGroup, Mutex, Written
 from apmatrix.linux.zcrypt.messages import cca_control, cca_message
 from apmatrix.linux.zcrypt.nodes import MiscNode
-from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused
+from apmatrix.rules.refusals import BadValue, Failed, Interrupted, NoDevice, Refused, TooLarge
+from apmatrix.rules.text import strict_number
 
 if TYPE_CHECKING:
     from apmatrix.linux.core import Host, Task
@@ -26,6 +27,8 @@ NAME: Final = "zcrypt"
 
 BYTES_A_REQUEST: Final = 4096
 BEST_QUALITY: Final = 1024
+SHORTEST_QUALITY: Final = 2  # bytes of a write
+NONE_IN_USE: Final = "no random number generator is in use"
 _QUALITY: Final = 990  # per mille, as the driver states
 _WORD: Final = 4
 _RETRY: Final = 10.0
@@ -52,51 +55,67 @@ def rng_available(hwrng: Hwrng) -> str:
 @HWRNG.show()
 def rng_current(hwrng: Hwrng) -> str:
     """The generator in use."""
-    return f"{NAME}\n" if hwrng.present else "none\n"
+    return f"{NAME}\n" if hwrng.in_use else "none\n"
 
 
 @HWRNG.store("rng_current")
 def set_rng_current(hwrng: Hwrng, value: Written) -> None:
-    """Choose a generator; an empty line means the best one. An unknown name changes nothing."""
-    hwrng.chosen = hwrng.present and (value.line == NAME or (hwrng.chosen and value.line != ""))
+    """Choose a generator, or ``none``; an empty line means the best one. An unknown name changes nothing."""
+    if value.name == "none":
+        hwrng.use(chosen=True, on=False)
+    elif value.name == "":
+        hwrng.use(chosen=False, on=hwrng.present)
+    elif value.name == NAME and hwrng.present:
+        hwrng.use(chosen=True)
 
 
 @HWRNG.show()
 def rng_selected(hwrng: Hwrng) -> str:
-    """1 if the generator was chosen by a write."""
-    return f"{hwrng.present and hwrng.chosen:d}\n"
+    """1 if the generator in use, or none, was chosen by a write."""
+    return f"{hwrng.chosen:d}\n"
 
 
 @HWRNG.show()
 def rng_quality(hwrng: Hwrng) -> str:
     """How many of 1024 bits are taken to be entropy."""
-    if not hwrng.present:
-        raise NoDevice("there is no random number generator")
+    if not hwrng.in_use:
+        raise NoDevice(NONE_IN_USE)
     return f"{hwrng.quality}\n"
 
 
 @HWRNG.store("rng_quality")
 def set_rng_quality(hwrng: Hwrng, value: Written) -> None:
-    """Set how many of 1024 bits are taken to be entropy."""
-    try:
-        quality = int(value.line, 0)
-    except ValueError:
-        quality = -1
-    if not 0 <= quality <= BEST_QUALITY:
-        raise BadValue(f"{value.line!r} is not a number from 0 to {BEST_QUALITY}")
-    if not hwrng.present:
-        raise NoDevice("there is no random number generator")
+    """Set how many of 1024 bits are taken to be entropy; then the kernel chooses the generator, as the best one."""
+    quality = _quality(value)
+    if not hwrng.in_use:
+        raise NoDevice(NONE_IN_USE)
     hwrng.quality = quality
+    hwrng.use(chosen=False)
+
+
+def _quality(value: Written) -> int:
+    """The number that was written, in the grammar N1. Raises BadValue, also for a single byte, as Linux does."""
+    try:
+        quality = strict_number(value.text)
+    except TooLarge:
+        quality = BEST_QUALITY + 1
+    if len(value.raw) < SHORTEST_QUALITY or quality > BEST_QUALITY:
+        raise BadValue(f"{value.name!r} is not a line with a number from 0 to {BEST_QUALITY}")
+    return quality
 
 
 class Hwrng(MiscNode):
-    """``/dev/hwrng``. It works while the host's driver has a queue of a CCA coprocessor."""
+    """``/dev/hwrng``. Its generator is there while the host's driver has a queue of a CCA coprocessor.
+
+    ``in_use`` is True while the generator serves the device; ``chosen`` if a write chose that, or chose none.
+    """
 
     GROUPS: ClassVar[tuple[AnyGroup, ...]] = (*MiscNode.GROUPS, HWRNG)
 
     def __init__(self, host: Host, zcrypt: Zcrypt) -> None:
         super().__init__(host, "hw_random", MINOR, 0o600, device_name="hwrng")
         self.quality = _QUALITY
+        self.in_use = False
         self.chosen = False
         self._kernel = host.kernel
         self._zcrypt = zcrypt
@@ -113,19 +132,33 @@ class Hwrng(MiscNode):
         """True if there is a queue to ask."""
         return self._zcrypt.random_sources > 0
 
+    def use(self, *, chosen: bool, on: bool = True) -> None:
+        """Use the generator, or none if not ``on``; ``chosen`` by a write."""
+        starts = on and not self.in_use
+        self.in_use, self.chosen = on, chosen
+        if starts:
+            self._fill_later(0)
+
     @property
     def prefetched(self) -> int:
         """How many bytes can be read without a request."""
         return len(self._pool)
 
     def _sources_changed(self) -> None:
-        """The generator appears with its first queue, and goes with the last; it keeps nothing."""
+        """The generator appears with its first queue, and goes with the last; it keeps nothing.
+
+        It is used at once, unless a write chose none before.
+        """
         before, self._sources = self._sources, self._zcrypt.random_sources
         if not (before and self._sources):
             self._pool = b""
         if not before:
             self._scan = self._zcrypt.bus.scanner.running
-            self._fill_later(0)
+            self.quality = self.quality or BEST_QUALITY
+            if not self.chosen:
+                self.use(chosen=False)
+        elif not self._sources and self.in_use:
+            self.use(chosen=False, on=False)
 
     def _fill_later(self, delay: float) -> None:
         clock = self._kernel.clock
@@ -134,7 +167,7 @@ class Hwrng(MiscNode):
     def _fill(self) -> None:
         """What the entropy thread does: read once, and again after a while as long as it fails."""
         with self._kernel:
-            if self._filling or self._pool or not self.present or self._zcrypt.bus.stopped:
+            if self._filling or self._pool or not self.in_use or self._zcrypt.bus.stopped:
                 return
             self._filling = True
             scan, self._scan = self._scan, None
@@ -148,7 +181,7 @@ class Hwrng(MiscNode):
         self._kernel.wake()
         if data:
             self._pool = data[_WORD : len(data) // _WORD * _WORD]
-        elif self.present:
+        elif self.in_use:
             self._fill_later(_RETRY)
 
     def read(self, length: int, task: Task | None = None) -> bytes:
@@ -179,9 +212,8 @@ class Hwrng(MiscNode):
         """At most ``length`` bytes of what the last request brought, or of another."""
         if self._filling:
             raise Interrupted("a signal ended the wait for the entropy thread")
-        if not self.present:
-            self._pool = b""
-            raise NoDevice("there is no random number generator")
+        if not self.in_use:
+            raise NoDevice(NONE_IN_USE)
         if not self._pool:
             try:
                 data = self._zcrypt.random(random_request, task)

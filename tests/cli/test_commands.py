@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from apmatrix.arch import Apqn
+from apmatrix.cli.folding import printable
 from apmatrix.cli.main import COMMANDS, main
-from apmatrix.cli.output import printable
 from apmatrix.config import load
 from apmatrix.emulation import Emulation, look
 from apmatrix.service.operations import Asked, explain_queues
@@ -302,6 +302,19 @@ def test_explain_asks_the_running_machine(run, monkeypatch, words, asked):
 )
 def test_explain_with_words_that_make_no_sense(run, words, said):
     assert said in " ".join(run("explain", *words, code=2).stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["show", "a\x1b]0;x\x07"], ["explain", "odd.toml", "g\x1b[31m"], ["up", "odd.toml"]],
+)
+def test_what_a_file_or_a_user_wrote_reaches_a_terminal_without_control_characters(run, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
+    (tmp_path / "odd.toml").write_text('[machine]\n"\\u001b]0;x\\u0007" = 1\n')
+    said = run(*words, code=2).stderr
+    assert "\\x1b" in said
+    assert all(character.isprintable() for character in said.replace("\n", ""))
 
 
 def test_what_a_guest_writes_reaches_a_terminal_without_control_characters():

@@ -118,7 +118,8 @@ def test_a_usage_error_is_folded_on_a_terminal(environment):
         "Try 'apmatrix explain --help' for help.",
         "",
         "Error: Invalid value for APQN: '0x5.0x4' is not an APQN such",
-        "  as 05.00ab (hexadecimal adapter.domain)",
+        "  as 05.00ab (hexadecimal adapter.domain); did you mean",
+        "  05.0004?",
     ]
 
 

@@ -315,6 +315,16 @@ def test_what_is_missing_is_said():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to cover /dev/fuse in a namespace")
+@pytest.mark.parametrize("other", ["/dev/null", "README.md"])
+def test_something_else_named_fuse_is_said(other):
+    """So do some containers hide a device."""
+    covered = f"mount --bind {other} /dev/fuse && exec {PROGRAM} run {THREE} -- true"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", covered], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("apmatrix: /dev/fuse is not the FUSE device, but something else of that name: ")
+
+
 def test_names_and_settings_of_the_computer_stay():
     """A command has a host name and System V objects of its own, and changes no setting of the kernel."""
     before = (socket.gethostname(), Path("/proc/sys/vm/swappiness").read_text())

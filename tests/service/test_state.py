@@ -14,7 +14,7 @@ import pytest
 from apmatrix.config import parse
 from apmatrix.service.client import connect
 from apmatrix.service.errors import ControlError, ExitCode
-from apmatrix.service.state import StateDirectory, state_directory
+from apmatrix.service.state import StateDirectory, machines, state_directory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 BOB = 4343
@@ -192,6 +192,15 @@ def test_a_second_machine_is_refused(base):
             take(state)
     assert caught.value.code is ExitCode.UNREACHABLE
     assert not state.running()
+
+
+def test_a_file_has_no_machines(base):
+    assert machines() == []
+    base.touch()
+    assert (
+        refusal(machines)
+        == f"{base}: Not a directory: set APMATRIX_STATE to a directory of yours, where machines are kept"
+    )
 
 
 def test_an_error_of_the_file_system_is_a_sentence(base):

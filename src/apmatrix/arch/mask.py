@@ -80,11 +80,11 @@ class Mask:
         for part in (piece.strip() for piece in text.split(",") if piece.strip()):
             first, dash, last = part.partition("-")
             if dash and not (first and last):
-                raise BadText(f"{part!r} is not a range such as 1-3")
+                raise BadText(f"{_shown(part)} is not a range such as 1-3")
             start = parse_number(first)
             end = parse_number(last) if dash else start
             if end < start:
-                raise ValueError(f"{part!r}: the range ends before it begins")
+                raise ValueError(f"{_shown(part)}: the range ends before it begins")
             numbers.extend(range(start, end + 1))
         return cls.of(*numbers)
 

@@ -8,7 +8,7 @@ import click
 
 from apmatrix.arch import Mask
 from apmatrix.cli.documents import json_option, print_document_line
-from apmatrix.cli.output import printable
+from apmatrix.cli.folding import printable
 from apmatrix.cli.remote import machine_option
 from apmatrix.service.client import connect, find_machine
 

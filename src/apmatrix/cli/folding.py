@@ -14,6 +14,11 @@ _LONGEST_COLUMNS: Final = 5
 _PIECES: Final = re.compile(r"[^,/]*[,/]+|[^,/]+")
 
 
+def printable(text: str) -> str:
+    r"""Text that a guest or a file chose, for a terminal: control characters as ``\x1b``, as dmesg shows them."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def width_of(stream: TextIO) -> int | None:
     """The columns that lines of a stream must fit into; None for a file or another program.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from apmatrix.cli.folding import fold, width_of
+from apmatrix.cli.folding import fold, printable, width_of
 from apmatrix.service.errors import ControlError, ExitCode
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ def console() -> Terminal:
     return Terminal()
 
 
-def printable(text: str) -> str:
-    r"""Text that a guest or a program chose, for a terminal: control characters as ``\x1b``, as dmesg shows them."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 def read_file(path: str, *, strict: bool = False) -> MachineFile:
     """The file, with what is refused as findings; ConfigError if it cannot be understood.
 
@@ -51,8 +46,8 @@ def read_file(path: str, *, strict: bool = False) -> MachineFile:
 
 def print_line(text: str) -> None:
     """Print a line, folded where it must fit into the width; for commands that scripts call in loops."""
-    width = width_of(sys.stdout)
-    click.echo("\n".join(fold(text, width, 2) if width else [text]))
+    width, line = width_of(sys.stdout), printable(text)
+    click.echo("\n".join(fold(line, width, 2) if width else [line]))
 
 
 def print_guests(guests: Sequence[GuestFacts], lead: str = "") -> None:

@@ -17,7 +17,7 @@ import click
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.documents import asks_for_json, error_facts, needs_document, print_error
-from apmatrix.cli.folding import fold, terminal_width
+from apmatrix.cli.folding import fold, printable, terminal_width
 from apmatrix.cli.streams import prepare_standard_streams
 from apmatrix.service.errors import ControlError, ExitCode
 
@@ -94,7 +94,7 @@ def say(sentence: str) -> None:
 
 
 def _print_error(text: str) -> None:
-    lines = text.split("\n")
+    lines = [printable(line) for line in text.split("\n")]
     if width := terminal_width(sys.stderr):
         lines = [part for line in lines for part in fold(line, width, indent=2)]
     click.echo("\n".join(lines), err=True)

@@ -15,7 +15,8 @@ import msgspec
 
 from apmatrix.arch import ApmatrixError
 from apmatrix.cli.documents import json_option, print_document
-from apmatrix.cli.output import file_argument, print_guests, print_line, printable
+from apmatrix.cli.folding import printable
+from apmatrix.cli.output import file_argument, print_guests, print_line
 from apmatrix.cli.refused import check_strictly, report, strict_option
 from apmatrix.cli.refused import exit_code as exit_code_of
 from apmatrix.cli.remote import machine_option, scope, system_options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from rich.text import Text
 
-from apmatrix.cli.folding import fold
+from apmatrix.cli.folding import fold, printable
 from apmatrix.cli.output import console
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 def print_text(text: str, *, lead: Cell = "", style: str = "", out: Terminal | None = None) -> None:
     """Print text, each of its lines folded; ``lead`` is before the first, the others begin below the text."""
     out = out or console()
-    for line in text.split("\n"):
+    for line in map(printable, text.split("\n")):
         folded = fold(line, out.width - len(lead)) if out.narrow else [line]
         for number, part in enumerate(folded):
             before = lead if not number else " " * len(lead)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apmatrix.cli.documents import json_option, print_document
+from apmatrix.cli.output import print_line
 from apmatrix.cli.remote import machine_option
 from apmatrix.cli.sentences import CommandGroup, say
 from apmatrix.cli.spelling import NumberList
@@ -120,7 +121,7 @@ def start_record(file: Path, adapters: Mask | None, machine: str | None, as_json
     if as_json:
         print_document({"file": str(file.absolute())})
     else:
-        click.echo(f"recording to {file}: apmatrix record stop ends it")
+        print_line(f"recording to {file}: apmatrix record stop ends it")
 
 
 @record.command("stop")
@@ -132,7 +133,7 @@ def stop_record(machine: str | None, as_json: bool) -> None:
     if as_json:
         print_document(ended)
     else:
-        click.echo(f"{ended.file}: {ended.exchanges} exchanges")
+        print_line(f"{ended.file}: {ended.exchanges} exchanges")
 
 
 @click.group(cls=CommandGroup)
@@ -158,7 +159,7 @@ def start_replay(file: Path, adapters: Mask | None, machine: str | None, as_json
     if as_json:
         print_document(started)
     else:
-        click.echo(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
+        print_line(f"{started.exchanges} exchanges of {file} are replayed: apmatrix replay stop ends it")
 
 
 @replay.command("stop")
@@ -170,7 +171,7 @@ def stop_replay(machine: str | None, as_json: bool) -> None:
     if as_json:
         print_document({"file": ended.file})
     else:
-        click.echo(f"{ended.file} is no longer replayed")
+        print_line(f"{ended.file} is no longer replayed")
 
 
 @replay.command("check")

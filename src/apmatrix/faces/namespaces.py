@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "fuse")
 """Device nodes of the private /dev."""
 
+_FUSE: Final = os.makedev(10, 229)
 _NETLINK_KOBJECT_UEVENT: Final = 15
 _UNWANTED: Final = {
     "CAP_SYS_MODULE": 16,
@@ -97,12 +98,20 @@ def device_directory(directory: Path) -> Path:
 
 def _open_fuse() -> int:
     try:
-        return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise SandboxError(
             f"/dev/fuse cannot be opened ({error.strerror}): an emulated /sys is a FUSE file system. "
             "Load the fuse module, or give this user access: chmod 0666 /dev/fuse"
         ) from error
+    found = os.fstat(device)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != _FUSE:
+        os.close(device)
+        raise SandboxError(
+            "/dev/fuse is not the FUSE device, but something else of that name: an emulated /sys is a FUSE file "
+            "system. Give a container the device with --device /dev/fuse"
+        )
+    return device
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,8 +279,10 @@ def machines() -> list[StateDirectory]:
     """Every machine that is running, or has left its state; ControlError if this user may not see them."""
     base = state_directory()
     try:
-        return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()] if base.is_dir() else []
-    except PermissionError as error:
+        return [StateDirectory(path) for path in sorted(base.iterdir()) if path.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
         raise _unusable(error) from error
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from support.cross import Cross
 from support.guests import Session
+from support.peers import copy, need
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +24,13 @@ def make_cross(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cross(make_cross):
     return make_cross()
+
+
+@pytest.fixture(scope="session")
+def libica(cross, tmp_path_factory):
+    """libica with its tests, built."""
+    need("autoreconf", "libtoolize")
+    tree = copy("libica", tmp_path_factory.mktemp("libica"))
+    configure = './configure --host=s390x-linux-gnu CC="$CC"'
+    cross.build(tree, "./bootstrap.sh", configure, "make -j2", "make -j2 check TESTS=")
+    return tree

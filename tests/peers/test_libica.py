@@ -5,7 +5,7 @@ import re
 import pytest
 
 from support.cross import PLACE, SHELLS, built, installed, is_program, run
-from support.peers import Counted, copy, counts
+from support.peers import Counted, counts
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(1800)]
 SKIPPED = 77
@@ -27,19 +27,15 @@ CARD = {
 
 
 @pytest.fixture(scope="module")
-def results(session, cross, tmp_path_factory):
-    tree = copy("libica", tmp_path_factory.mktemp("libica"))
-    cross.build(
-        tree, "./bootstrap.sh", './configure --host=s390x-linux-gnu CC="$CC"', "make -j2", "make -j2 check TESTS="
-    )
-    names = LIST.findall((tree / "test/Makefile.am").read_text())[0].replace("\\\n", " ").split()
-    programs = [f"test/{path.name}" for path in (tree / "test").iterdir() if is_program(path)]
-    files = built(tree, *programs, "test/*.sh", "test/*.pl", "test/testdata/**/*", "src/.libs/*", "src/icastats")
+def results(session, libica):
+    names = LIST.findall((libica / "test/Makefile.am").read_text())[0].replace("\\\n", " ").split()
+    programs = [f"test/{path.name}" for path in (libica / "test").iterdir() if is_program(path)]
+    files = built(libica, *programs, "test/*.sh", "test/*.pl", "test/testdata/**/*", "src/.libs/*", "src/icastats")
     script = f"""
-        mkdir -p {tree.parent}
-        ln -s /{PLACE}/libica {tree}
-        cd {tree}/test
-        export LD_LIBRARY_PATH={tree}/src/.libs PATH={tree}/src/.libs:$PATH LIBICA_TESTDATA=testdata/
+        mkdir -p {libica.parent}
+        ln -s /{PLACE}/libica {libica}
+        cd {libica}/test
+        export LD_LIBRARY_PATH={libica}/src/.libs PATH={libica}/src/.libs:$PATH LIBICA_TESTDATA=testdata/
         export OPENSSL_s390xcap=nocex
     """
     script += "\n".join(f"run {name} {'perl ' if name.endswith('.pl') else './'}{name}" for name in names)

@@ -69,7 +69,7 @@ class Cross:
     """A cross compiler with Debian's headers and libraries for s390x in ``root``."""
 
     def __init__(self, directory: Path, *more: str) -> None:
-        need(COMPILER, "make", "autoreconf", "libtoolize")
+        need(COMPILER, "make")
         self.root = directory / "root"
         for tree in packages([*BUILD, *more]).values():
             shutil.copytree(tree, self.root, symlinks=True, dirs_exist_ok=True)

@@ -21,7 +21,12 @@ from support.documents import ROOT
 VARIABLE = "APMATRIX_PEERS"
 PAGE = ROOT / "docs" / "peers.md"
 
-SUITES: dict[str, str | None] = {"kvm-unit-tests": None, "libica": "libica", "s390-tools": "s390-tools"}
+SUITES: dict[str, str | None] = {
+    "kvm-unit-tests": None,
+    "libica": "libica",
+    "openssl-ibmca": "openssl-ibmca",
+    "s390-tools": "s390-tools",
+}
 """The suites, and their source packages in Debian."""
 
 _ROW = re.compile(r"^\| `([\w-]+/[\w-]+)` \| (\d+) \| (\d+) \| (\d+) \|", re.MULTILINE)

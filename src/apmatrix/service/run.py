@@ -49,7 +49,7 @@ def run_on_new(file: MachineFile, command: Command, report: Callable[[Emulation]
         theirs.close()
         allow_descriptors()
         forbid_core_dumps()  # not in the supervisor: the command may leave dumps, and sees no key
-        with Emulation.start(file) as emulation, _interruptions_passed_on(supervisor):
+        with Emulation.start(file) as emulation, interruptions_passed_on(supervisor):
             report(emulation)
             MachineServer(emulation).serve(ours)
             return _wait(supervisor)
@@ -66,11 +66,14 @@ def run_on_running(client: Client, command: Command) -> NoReturn:
 
 
 @contextmanager
-def _interruptions_passed_on(supervisor: int) -> Iterator[None]:
+def interruptions_passed_on(supervisor: int) -> Iterator[None]:
     """Leave the terminal's signals to the command, and end everything if this process is told to end."""
 
+    process = os.pidfd_open(supervisor)  # its number may be another's once it has ended
+
     def end(number: int, _frame: FrameType | None) -> None:
-        os.kill(supervisor, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a second order to end finds it gone
+            signal.pidfd_send_signal(process, signal.SIGKILL)
         raise SystemExit(128 + number)
 
     old = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTIONS}
@@ -80,6 +83,7 @@ def _interruptions_passed_on(supervisor: int) -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+        os.close(process)
 
 
 def _wait(process: int) -> int:

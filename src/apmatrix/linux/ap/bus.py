@@ -92,6 +92,7 @@ class ApBus(Bus):
         self.qci_supported = Facility.QCI in self.level.facilities
         info = self.fetch_info()
         self.max_adapter, self.max_domain = limits.of_bus(info)
+        self.qci_supported = bool(info.flags)
         if Facility.AQIC in self.level.facilities:
             self.interrupts = AdapterInterrupts(self)
         self.info = info

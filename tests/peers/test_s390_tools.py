@@ -85,8 +85,8 @@ def test_a_key_has_its_size(results, key):
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_validation_goes_as_far_as_processors_of_qemu_let_it(results, key):
-    """The card knows the key; then zkey encrypts with it, which takes CPACF's protected keys."""
+def test_validation_goes_as_far_as_the_kernel_lets_it(results, key):
+    """The card knows the key; then zkey encrypts with it through AF_ALG, which the kernel lacks."""
     assert "Failed to generate the verification pattern" in results[f"validate/{key}"].output
 
 

@@ -44,6 +44,12 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.line(line)
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch):
+    """No test depends on a width that the environment has; pytest-xdist gives its workers one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def bench():
     """Machine M, and a program on its LPAR."""

@@ -7,8 +7,7 @@ from support.running import await_boot, running
 
 @pytest.fixture(autouse=True)
 def _surroundings(tmp_path, monkeypatch):
-    """No test meets the user's machines, or depends on a width that the environment has."""
-    monkeypatch.delenv("COLUMNS", raising=False)
+    """No test meets the user's machines."""
     monkeypatch.setenv("APMATRIX_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("APMATRIX_MACHINE", raising=False)
 

@@ -95,6 +95,12 @@ def test_show_of_a_word_that_is_neither_a_file_nor_a_machine(run):
     assert "there is no file thre-guests, and no machine of that name is running: apmatrix status" in output
 
 
+@pytest.mark.parametrize("words", [["explain"], ["up"]], ids=" ".join)
+def test_a_name_that_no_file_can_have(run, words):
+    rest = ["guest1", "05.0004"] if words == ["explain"] else []
+    assert "File name too long" in run(*words, "x" * 300, *rest, code=2).stderr
+
+
 def test_show_as_json(run):
     facts = json.loads(run("show", "--json", "examples/three-guests.toml").stdout)
     (lpar,) = facts["lpars"]

@@ -1,5 +1,6 @@
 """``apmatrix key make`` and ``check``: secure keys in files, made and opened through a system's own queues."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,25 @@ def test_a_file_is_replaced_only_if_the_user_says_so(machine, tmp_path):
     command("key", "make", "disk.key", "--force", "--domain", 4, *CCA)
     assert len(path.read_bytes()) == 64
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_a_regular_file_is_replaced(machine, tmp_path):
+    (tmp_path / "disk.key").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to("disk.key")
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    for name in ("link", "directory", "pipe", "."):
+        refused = command("key", "make", name, "--force", "--domain", 4, *CCA, code=1)
+        assert f"{name} is not a regular file, and is not replaced: give another FILE" in refused.stderr
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
+    assert (tmp_path / "disk.key").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", ["k" * 255, "é" * 127])
+def test_a_file_has_any_name_that_a_file_can_have(machine, tmp_path, name):
+    command("key", "make", name, "--domain", 4, *CCA)
+    assert len((tmp_path / name).read_bytes()) == 64
 
 
 @pytest.mark.parametrize(

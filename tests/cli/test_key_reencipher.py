@@ -86,6 +86,7 @@ def test_one_that_cannot_be_re_enciphered_stops_all(machine, tmp_path):
         ),
         "foreign": (good[:32] + bytes(16) + good[48:], 1, "under another wrapping key than the domain's current one"),
         "short": (good[:-1], 2, "short: there is no EP11 key blob in it; nothing has been sent"),
+        "long": (good + bytes(4096), 2, "long: there is no key blob in it: it has more than 4096 bytes"),
         "empty": (b"", 2, "empty: there is no EP11 key blob in it"),
     }
     command("key", "load", "wk", "--random", *HERE)
@@ -96,6 +97,20 @@ def test_one_that_cannot_be_re_enciphered_stops_all(machine, tmp_path):
             assert message in result.stderr
             assert result.stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*files, "state"])
+
+
+def test_all_results_are_kept_or_none(machine, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(generate(machine))
+    (tmp_path / ("x" * 252)).write_bytes(generate(machine))  # there is no room for ".new"
+    command("key", "load", "wk", "--random", *HERE)
+    before = sorted(tmp_path.iterdir())
+    assert "File name too long" in command("key", "reencipher", "one", "x" * 252, *HERE, code=1).stderr
+    assert "one is given twice" in command("key", "reencipher", "one", "two", "one", *HERE, code=2).stderr
+    (tmp_path / "two.new").symlink_to("nowhere")
+    assert "two.new already exists" in command("key", "reencipher", "one", "two", *HERE, code=1).stderr
+    (tmp_path / "two.new").unlink()
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(

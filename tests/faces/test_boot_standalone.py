@@ -10,7 +10,7 @@ import pytest
 from apmatrix.arch import ConditionCode, Interruption, ProgramCheck
 from apmatrix.faces.boot import Software
 from apmatrix.faces.boot.bridge import NEW_PSW, End
-from apmatrix.faces.boot.errors import PackageError
+from apmatrix.faces.boot.errors import KernelError, PackageError
 from apmatrix.faces.boot.image import StandAloneImage
 from apmatrix.faces.boot.service import Service
 from apmatrix.faces.boot.standalone import INTERRUPTION_CODE, OLD_PSW, SAVE_AREA, STFLE, StandAloneBridge
@@ -45,12 +45,32 @@ def test_a_stand_alone_program_needs_no_initramfs(tmp_path, content):
     "content",
     [
         *(LINUX, elf(bytes(8) + b"S390EP"), elf(bytes(0x208) + b"S390EP", 0xFE00)),
-        *(b"", b"#!/bin/sh\n", elf()[:100], elf(machine=62), flat()[:4] + bytes(8)),
+        *(b"#!/bin/sh\n", flat()[:4] + bytes(8)),
     ],
 )
-def test_linux_and_what_is_no_program_for_s390x(tmp_path, content):
+def test_linux_and_what_is_no_stand_alone_program(tmp_path, content):
     (tmp_path / "kernel").write_bytes(content)
     assert StandAloneImage.read(tmp_path / "kernel") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it has 0 bytes only"),
+        (flat()[:4], "it has 4 bytes only"),
+        (elf()[:12], "ends too early"),
+        (elf()[:100], "ends too early"),
+        (elf()[:-1], "ends too early"),
+        (elf()[:32] + b"\xff" * 8 + elf()[40:], "ends too early"),  # the table of segments is far away
+        (elf(machine=62), "for another architecture"),
+        (b"\x7fELF\x02\x01" + elf()[6:], "for another architecture"),  # little-endian
+        (b"\x7fELF\x01\x02" + elf()[6:], "for another architecture"),  # 32 bits
+    ],
+)
+def test_what_cannot_be_a_kernel_is_refused_before_anything_is_fetched(tmp_path, content, reason):
+    (tmp_path / "kernel").write_bytes(content)
+    with pytest.raises(KernelError, match=reason):
+        StandAloneImage.read(tmp_path / "kernel")
 
 
 def test_only_code_at_even_addresses_can_be_executed(tmp_path):

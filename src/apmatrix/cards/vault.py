@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SCRYPT: Final = {"n": 1 << 15, "r": 8, "p": 1, "maxmem": 1 << 26, "dklen": 32}
 _SHORTEST_KEY_FILE: Final = 32
 _LONGEST_KEY_FILE: Final = 1 << 20
+_PREFIX_SIZE: Final = 200
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -184,7 +185,8 @@ def create_file(path: Path, data: bytes) -> None:
 
 
 def _put(path: Path, data: bytes, place: Callable[[str, Path], None]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    name = os.fsdecode(os.fsencode(path.name)[:_PREFIX_SIZE])  # a name has up to 255 bytes, with all that is added
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -66,12 +66,12 @@ def explain(ctx: click.Context, arguments: tuple[str, ...], machine: str | None,
 
 def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None, str, str | None]:
     """FILE, GUEST and APQN; no FILE if a running machine is meant."""
-    if machine is not None and len(arguments) > 1 and Path(arguments[0]).exists():
+    if machine is not None and len(arguments) > 1 and os.path.lexists(arguments[0]):
         raise click.UsageError(f"give FILE ({arguments[0]}) or --machine, not both")
     most = 3 if machine is None else 2
     if len(arguments) > most:
         raise click.UsageError(f"{arguments[most]!r} is too much: give {'' if machine else 'FILE '}GUEST APQN")
-    if machine is None and len(arguments) == 1 and Path(arguments[0]).exists():
+    if machine is None and len(arguments) == 1 and os.path.lexists(arguments[0]):
         raise click.UsageError("Missing argument 'GUEST': which guest of FILE?")
     if machine is not None or len(arguments) == 1 or (len(arguments) == 2 and _running(arguments)):
         return None, arguments[0], arguments[1] if len(arguments) == 2 else None
@@ -80,7 +80,7 @@ def _meant(arguments: tuple[str, ...], machine: str | None) -> tuple[str | None,
 
 def _running(arguments: tuple[str, ...]) -> bool:
     """True if two arguments are GUEST and APQN, and not FILE and GUEST: no name of a guest begins like an APQN."""
-    return not Path(arguments[0]).exists() and re.match(r"[0-9a-fA-F]{1,2}[.,]", arguments[1]) is not None
+    return not os.path.lexists(arguments[0]) and re.match(r"[0-9a-fA-F]{1,2}[.,]", arguments[1]) is not None
 
 
 def _apqn(value: str) -> Apqn:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -55,7 +57,7 @@ def _kind(ctx: click.Context, param: click.Parameter, value: str | None) -> Kind
 )
 @click.option("--bits", type=click.Choice(_BITS), default="256", show_default=True, help="The key's size.")
 @click.option("--xts", is_flag=True, help="Two keys of that size, for AES-XTS.")
-@click.option("--force", is_flag=True, help="Replace FILE if it already exists.")
+@click.option("--force", is_flag=True, help="Replace FILE if it already exists and is a regular file.")
 @place_options(one_domain=True, carried=False)
 def make(file: str, kind: KindName | None, bits: str, xts: bool, force: bool, place: KeyPlace) -> None:
     """Make a random secure AES key through the queue of a domain, and write it to FILE.
@@ -68,13 +70,12 @@ def make(file: str, kind: KindName | None, bits: str, xts: bool, force: bool, pl
       apmatrix key make disk.key --type CCA-AESCIPHER --xts --domain 6
     """
     path = Path(file)
-    if not force and path.exists():
-        raise ControlError(f"{path} already exists: give another FILE, or --force to lose what is in it")
+    _require_place(path, "give another FILE, or --force to lose what is in it", replace=force)
     (domain,) = place.required_domains
     made = ask(place.machine, place.fill(MakeKey(domain=domain, type=kind, bits=int(bits), xts=xts)))
-    from apmatrix.service.keystore import keep_blob  # noqa: PLC0415 - slow
+    from apmatrix.service.keystore import keep_blobs  # noqa: PLC0415 - slow
 
-    keep_blob(path, made.content, replace=force)
+    keep_blobs({path: made.content}, replace=force)
     if place.as_json:
         facts = msgspec.structs.asdict(made)
         del facts["content"]
@@ -142,15 +143,16 @@ def reencipher(blobs: tuple[str, ...], output: str | None, place: KeyPlace) -> N
     """
     if output is not None and len(blobs) > 1:
         raise click.UsageError("--output is for one BLOB only")
+    if again := next((name for name, times in Counter(blobs).items() if times > 1), None):
+        raise click.UsageError(f"{again} is given twice")
     outputs = [Path(output or f"{name}.new") for name in blobs]
     for path in outputs:
-        if path.exists():
-            raise ControlError(f"{path} already exists: move it away, or give another --output")
+        _require_place(path, "move it away, or give another --output")
     files = tuple(KeyFile(name, read_secret_file(name, "key blob")) for name in blobs)
     (domain,) = place.required_domains
     answer = ask(place.machine, place.fill(ReencipherFiles(domain=domain, files=files)))
     end_with(answer.refused)
-    done = [_keep(file, path) for file, path in zip(answer.done, outputs, strict=True)]
+    done = _keep(answer.done, outputs)
     if place.as_json:
         print_document({"files": done})
     for fact in () if place.as_json else done:
@@ -166,9 +168,21 @@ class _Kept(msgspec.Struct):
     output: str
 
 
-def _keep(found: ReencipheredFile, path: Path) -> _Kept:
-    """Write one re-enciphered blob; the facts about it."""
-    from apmatrix.service.keystore import keep_blob  # noqa: PLC0415 - slow
+def _keep(found: Sequence[ReencipheredFile], paths: Sequence[Path]) -> list[_Kept]:
+    """Write the re-enciphered blobs, all or none; the facts about them."""
+    from apmatrix.service.keystore import keep_blobs  # noqa: PLC0415 - slow
 
-    keep_blob(path, found.content)
-    return _Kept(found.name, found.apqn, found.pattern, str(path))
+    keep_blobs({path: file.content for file, path in zip(found, paths, strict=True)})
+    return [_Kept(file.name, file.apqn, file.pattern, str(path)) for file, path in zip(found, paths, strict=True)]
+
+
+def _require_place(path: Path, remedy: str, *, replace: bool = False) -> None:
+    """ControlError unless nothing is at ``path``, or a regular file that is to be replaced: no device, no link."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return  # the attempt to make it says what is wrong
+    if not replace:
+        raise ControlError(f"{path} already exists: {remedy}")
+    if not stat.S_ISREG(mode):
+        raise ControlError(f"{path} is not a regular file, and is not replaced: give another FILE")

@@ -119,13 +119,17 @@ def end_with(refused: Finding | None) -> None:
 
 
 def read_secret_file(name: str, what: str) -> bytes:
-    """The content of a file, which no message ever quotes."""
+    """The content of a file, which no message ever quotes; ControlError if it is longer than any such file is."""
     try:
         with Path(name).open("rb") as file:
-            return file.read(_LONGEST_FILE)
+            content = file.read(_LONGEST_FILE + 1)
     except (OSError, ValueError) as error:
         if looks_like_a_key(name):
             text = f"a {what} is never given on the command line, where others can see it: give a file, or -"
             raise ControlError(text, ExitCode.UNREADABLE) from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise ControlError(f"{name}: the {what} cannot be read: {reason}", ExitCode.UNREADABLE) from None
+    if len(content) > _LONGEST_FILE:
+        text = f"{name}: there is no {what} in it: it has more than {_LONGEST_FILE} bytes"
+        raise ControlError(text, ExitCode.UNREADABLE)
+    return content

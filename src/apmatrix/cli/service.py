@@ -67,14 +67,14 @@ def up(
 
     description = read_file(file, strict=strict)
     state = StateDirectory.of(description.machine.name or Path(file).stem)
-    new = not state.path.exists()
+    new = not state.exists()
     try:
         state.make()
         secret = given_secret(key_file, ask=ask_passphrase, confirm=not state.keeps_keys())
         start = _start_here if foreground else _detach
         refused = start(_Start(description, state, secret, strict, as_json))
     except (KeyboardInterrupt, click.Abort):
-        if new and state.path.is_dir() and not state.running():
+        if new and state.exists() and not state.running():
             state.forget()
         raise
     ctx.exit(exit_code_of(ExitCode.FINE, refused))

@@ -267,7 +267,7 @@ def stopped_machine(name: str | None) -> StateDirectory:
             raise ControlError(sentence, ExitCode.UNREADABLE)
         return keeping[0]
     state = StateDirectory.of(name)
-    if not state.path.is_dir():
+    if not state.exists():
         raise unknown_machine(name)
     return state
 

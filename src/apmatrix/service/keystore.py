@@ -22,7 +22,7 @@ from apmatrix.service.inventory import KeptKeys
 from apmatrix.service.state import DEFAULT_KEY, KEYS_LIST, NEXT_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from apmatrix.config import MachineFile
@@ -199,12 +199,17 @@ def _sentences(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def keep_blob(path: Path, blob: bytes, *, replace: bool = False) -> None:
-    """Make a file with secure keys for its owner only, whole or not at all.
+def keep_blobs(blobs: Mapping[Path, bytes], *, replace: bool = False) -> None:
+    """Make files with secure keys for their owner only: each whole, and all of them or none.
 
-    ControlError if it cannot be made, or already exists and is not to be replaced.
+    ControlError if one cannot be made, or already exists and is not to be replaced.
     """
-    try:
-        (replace_file if replace else create_file)(path, blob)
-    except OSError as error:
-        raise ControlError(f"{path}: the secure key cannot be kept: {error.strerror}") from error
+    made: list[Path] = []
+    for path, blob in blobs.items():
+        try:
+            (replace_file if replace else create_file)(path, blob)
+        except OSError as error:
+            for other in made:
+                other.unlink(missing_ok=True)
+            raise ControlError(f"{path}: the secure key cannot be kept: {error.strerror}") from error
+        made.append(path)

@@ -104,6 +104,13 @@ class StateDirectory:
             with suppress(OSError):
                 _remove_tree(directory / "lock")
 
+    def exists(self) -> bool:
+        """True if there is such a directory; ControlError if this user may not look."""
+        try:
+            return self.path.is_dir()
+        except OSError as error:
+            raise _unusable(error) from error
+
     def make(self) -> None:
         """Make the directory unless it exists; ControlError if this user cannot use or trust it."""
         base = self.path.parent
@@ -161,7 +168,7 @@ class StateDirectory:
 
         ControlError if there is none, if its machine is running, or if it has what no machine keeps.
         """
-        if not self.path.is_dir():
+        if not self.exists():
             raise unknown_machine(self.path.name)
         self.check()
         strange = sorted(entry.name for entry in self.path.iterdir() if entry.name.partition(".")[0] not in _KEPT)

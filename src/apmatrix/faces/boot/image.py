@@ -9,16 +9,18 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from apmatrix.faces.boot.errors import PackageError
+from apmatrix.faces.boot.errors import KernelError, PackageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ELF = b"\x7fELF\x02\x02"  # 64 bits, big-endian
+_ELF = b"\x7fELF"
+_ELF_64_BIG = _ELF + b"\x02\x02"  # 64 bits, big-endian
 _ELF_HEADER = struct.Struct(">16sHHIQQQIHHH")
 _SEGMENT = struct.Struct(">IIQQQQ")  # kind, flags, offset in the file, logical and absolute address, length there
 _S390, _LOADED = 22, 1
+_PSW_SIZE = 8
 _SHORT_PSW = b"\x00\x08\x00\x00"
 """How a flat image begins: with the initial-program-loading PSW, whose address is in 31-bit mode."""
 
@@ -34,13 +36,19 @@ class StandAloneImage:
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
-        """The program in ``file``; None if it is Linux, or something else. PackageError if it cannot be read."""
+        """The program in ``file``; None if it is Linux, or something else.
+
+        PackageError if it cannot be read; KernelError if it cannot be a kernel: too short for the PSW that it would
+        begin with, or an ELF file that is damaged or for another architecture.
+        """
         try:
             content = file.read_bytes()
         except OSError as error:
             raise PackageError(f"{file} cannot be read ({error.strerror})") from error
+        if len(content) < _PSW_SIZE:
+            raise KernelError(f"{file} is no kernel: it has {len(content)} bytes only")
         if content.startswith(_ELF):
-            made = cls(tuple(_segments(content)))
+            made = cls(tuple(_segments(file, content)))
         elif content.startswith(_SHORT_PSW) and content[4] & 0x80:
             made = cls(((0, content),))
         else:
@@ -66,16 +74,21 @@ class StandAloneImage:
                 found = piece.find(code, found + 1)
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The pieces that an ELF program for s390x has in storage; nothing of one that is damaged or not for s390x."""
+def _segments(file: Path, content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The pieces that an ELF program for s390x has in storage; KernelError if the file is not one, or not whole."""
     try:
         *_, machine, _, _, table, _, _, _, size, count = _ELF_HEADER.unpack_from(content)
+        if machine != _S390 or not content.startswith(_ELF_64_BIG):
+            raise KernelError(f"{file} is no kernel for s390x: it is an ELF file for another architecture")
         headers = [_SEGMENT.unpack_from(content, table + number * size) for number in range(count)]
-    except struct.error:
-        return
-    if machine == _S390:
-        yield from (
-            (absolute, content[offset : offset + length])
-            for kind, _, offset, _, absolute, length in headers
-            if kind == _LOADED
-        )
+    except (struct.error, OverflowError):
+        raise _damaged(file) from None
+    for kind, _, offset, _, absolute, length in headers:
+        if kind == _LOADED:
+            if offset + length > len(content):
+                raise _damaged(file)
+            yield absolute, content[offset : offset + length]
+
+
+def _damaged(file: Path) -> KernelError:
+    return KernelError(f"{file} is an ELF file that ends too early: get it again")

@@ -189,7 +189,7 @@ def test_a_record_is_a_regular_file(machine, tmp_path, request_type):
 @pytest.mark.parametrize("action", ["start", "check"])
 def test_what_can_be_no_record_is_a_sentence(machine, tmp_path, path, action):
     os.mkfifo(tmp_path / "pipe")
-    assert "the record cannot be read" in command("replay", action, path, code=1).stderr
+    assert "the record cannot be read" in command("replay", action, path, code=2).stderr
 
 
 def test_a_name_that_no_file_can_have_is_a_sentence():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -242,3 +243,25 @@ def test_a_user_forgets_what_overlayfs_has_closed(base, mode):
     without = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     subprocess.run([*without, sys.executable, "-c", program], check=True)
     assert not state.path.exists()
+
+
+@pytest.mark.parametrize(("name", "use"), [("lock", "running"), ("lock", "make and lock"), ("log", "open_log")])
+@pytest.mark.parametrize("kind", ["pipe", "directory"])
+def test_only_regular_files_are_used_and_nobody_waits_for_a_pipe(base, name, use, kind):
+    state = StateDirectory(base / "m")
+    state.make()
+    path = state.path / name
+    os.mkfifo(path, 0o600) if kind == "pipe" else path.mkdir(0o700)
+    act = {"running": state.running, "make and lock": lambda: take(state), "open_log": state.open_log}[use]
+    assert str(path) in refusal(act)
+
+
+def test_keys_that_may_not_be_looked_at(base, monkeypatch):
+    state = StateDirectory(base / "m")
+    state.make()
+
+    def refuse(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert "Permission denied: set APMATRIX_STATE" in refusal(state.keeps_keys)

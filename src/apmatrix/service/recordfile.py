@@ -75,7 +75,9 @@ def take_record(asked: Asked, name: str, mode: str) -> FileIO:
 
 def _require_regular(descriptor: int, name: str) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise ControlError(f"{name}: the record cannot be read or written: it is not a regular file")
+        raise ControlError(
+            f"{name}: the record cannot be read or written: it is not a regular file", ExitCode.UNREADABLE
+        )
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -144,8 +144,11 @@ class StateDirectory:
         return self.path / "keys"
 
     def keeps_keys(self) -> bool:
-        """True if it has keys, or may have: the secret that opens them has been chosen."""
-        return any((self.path / name / KEYS_LIST).exists() for name in (self.keys.name, NEXT_KEYS))
+        """True if it has keys, or may have: the secret that opens them has been chosen; ControlError as exists()."""
+        try:
+            return any((self.path / name / KEYS_LIST).exists() for name in (self.keys.name, NEXT_KEYS))
+        except OSError as error:
+            raise _unusable(error) from error
 
     def running(self) -> bool:
         """True if a machine of this name is running; ControlError if this user may not know.
@@ -153,7 +156,7 @@ class StateDirectory:
         The look disturbs nobody: a machine that starts meanwhile takes its lock in the next moment.
         """
         try:
-            lock = os.open(self.path / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = _open_file(self.path / _LOCK, os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -187,7 +190,7 @@ class StateDirectory:
         """Hold the directory for a running machine; ControlError if another process does, or it cannot be used."""
         self.make()
         try:
-            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            lock = _open_file(self.path / _LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise _unusable(error) from error
         try:
@@ -211,11 +214,19 @@ class StateDirectory:
 
     def open_log(self) -> int:
         """A descriptor that appends to the log; ControlError if it is not a file of this directory."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            return os.open(self.log, flags, 0o600)
+            return _open_file(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise _unusable(error) from error
+
+
+def _open_file(path: Path, flags: int) -> int:
+    """Open a file, without following a link or waiting for a pipe's other end; ControlError if it is not regular."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ControlError(f"{path} is not a regular file: remove it", ExitCode.UNREADABLE)
+    return descriptor
 
 
 def _take(lock: int, kind: int) -> bool:

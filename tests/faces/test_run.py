@@ -217,7 +217,7 @@ def test_a_guest_by_uuid():
     )
     lines = out.splitlines()
     assert lines[0] == f"kvm1/{uuid} started"
-    assert f"  {uuid}  running" in lines
+    assert f"kvm1/{uuid}  {uuid}  running" in lines
     assert lines[-4:] == ["3", f"0x{'f' * 64}", f"kvm1/{uuid} stopped", "3"]
 
 

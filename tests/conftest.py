@@ -46,8 +46,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True)
 def _no_width(monkeypatch):
-    """No test depends on a width that the environment has; pytest-xdist gives its workers one."""
-    monkeypatch.delenv("COLUMNS", raising=False)
+    """No test depends on a width that the environment has; readline and pytest-xdist set one."""
+    monkeypatch.setenv("COLUMNS", "80")  # readline's is not in os.environ, and would stay
+    monkeypatch.delenv("COLUMNS")
 
 
 @pytest.fixture
